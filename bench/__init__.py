@@ -1,0 +1,1 @@
+"""How the pipeline is measured: a pytest-driven benchmark and validation harness."""

@@ -1,0 +1,201 @@
+"""The grids: which cells each family has, from the options, before anything heavy is imported."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+from bench.harness.cell import Cell
+from pipeline import availability, diffusion, sd_models
+from pipeline.arguments import Size, parse_count, parse_list, parse_size, size_label
+from pipeline.errors import PipelineError
+
+__all__ = ["Options", "end_to_end", "forward", "generate", "model_of", "preprocess"]
+
+FULL_SIZE_WEIGHT = 15.0
+"""A full-size Stable Diffusion cell's share of time: one image takes seconds, not milliseconds."""
+
+PREGENERATED = "pregenerated"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The axes as users give them; an empty value is the family's default."""
+
+    sd_model: str = ""
+    sd_size: str = ""
+    sd_steps: str = ""
+    sd_device: str = ""
+    sd_dtype: str = ""
+    preprocess_regime: str = ""
+    preprocess_color: str = ""
+    flux_engine: str = ""
+    flux_device: str = ""
+    flux_batch: str = ""
+
+    def check(self) -> None:
+        """Raise `PipelineError` for the first value that is wrong."""
+        for family in (generate, preprocess, forward, end_to_end):
+            family(self)
+
+
+def generate(options: Options) -> list[Cell]:
+    """Return the cells of Stable Diffusion: model × device × dtype × size × steps, batch 1.
+
+    Without `--sd-model` the tiny pipeline on the CPU and `arch:sd15` on CUDA, on every machine.
+    """
+    return [cell for name in _models(options).values() for cell in _generate(name, options)]
+
+
+def model_of(cell: Cell, options: Options) -> str:
+    """Return what `--sd-model` calls the model that `cell` is of."""
+    return _models(options)[str(cell.axes["model"])]
+
+
+def preprocess(options: Options) -> list[Cell]:
+    """Return the cells of preprocessing one fixture image: regime × color.
+
+    Regimes: `decode` (PNG file to pixels), `transform` (pixels in memory to tensor), `file` (both).
+    """
+    regimes = _choices(options.preprocess_regime, "--preprocess-regime", _REGIMES)
+    colors = _choices(options.preprocess_color, "--preprocess-color", ("rgb", "gray"))
+    return [
+        Cell("preprocess", {"regime": regime, "color": color}, regime=_REGIMES[regime])
+        for regime, color in product(regimes, colors)
+        if not (regime == "decode" and color == "gray" and "rgb" in colors)  # the same work
+    ]
+
+
+def forward(options: Options) -> list[Cell]:
+    """Return the cells of the network that scores images: engine × device × batch."""
+    batches = [
+        parse_count(text, "--flux-batch") for text in parse_list(options.flux_batch or "1,8,32")
+    ]
+    return [
+        Cell(
+            "forward",
+            {"engine": engine, "device": device, "batch": batch},
+            needs=_needs(engine, device),
+            images=batch,
+            device=device,
+            regime={"input": "tensor on the CPU", "output": "array on the CPU"},
+        )
+        for engine, device, batch in product(*_engines(options), batches)
+    ]
+
+
+def end_to_end(options: Options) -> list[Cell]:
+    """Return the cells of the whole chain: engine × device, on three images.
+
+    Images are generated where `source_of_images` says so, else read from `fixtures/`.
+    """
+    source = source_of_images(options)
+    return [
+        Cell(
+            "end_to_end",
+            {"engine": engine, "device": device},
+            needs=_needs(engine, device),
+            images=3,
+            device=device,
+            weight=1.0 if source in (PREGENERATED, "tiny") else FULL_SIZE_WEIGHT,
+            regime={"images": source},
+        )
+        for engine, device in product(*_engines(options))
+    ]
+
+
+def source_of_images(options: Options) -> str:
+    """Return the model that generates images here, or `pregenerated` where nothing can.
+
+    The first `--sd-model`; without one `arch:sd15` where the driver has a CUDA device.
+    """
+    if options.sd_model:
+        return parse_list(options.sd_model)[0]
+    return PREGENERATED if availability.cuda() else "arch:sd15"
+
+
+_REGIMES: dict[str, dict[str, str | int]] = {
+    "decode": {"includes": "decode", "batch": 1, "layout": "HWC uint8"},
+    "transform": {"includes": "resize, convert", "batch": 1, "layout": "CHW float32"},
+    "file": {"includes": "decode, resize, convert", "batch": 1, "layout": "NCHW float32"},
+}
+
+
+def _models(options: Options) -> dict[str, str]:
+    """Return the models' names by their labels; a label is what an id can hold."""
+    names = parse_list(options.sd_model) if options.sd_model else ["tiny", "arch:sd15"]
+    models: dict[str, str] = {}
+    for name in names:
+        label = sd_models.resolve(name).label
+        if label in models:
+            raise PipelineError(
+                f"--sd-model {name}", f"one model called {label}", "rename one of the two folders"
+            )
+        models[label] = name
+    return models
+
+
+def _generate(name: str, options: Options) -> list[Cell]:
+    model = sd_models.resolve(name)
+    tiny = name == "tiny"
+    sizes = _sizes(options.sd_size or ("64,128" if tiny else "512,768"))
+    steps = [
+        parse_count(text, "--sd-steps")
+        for text in parse_list(options.sd_steps or ("2,4,8" if tiny else "10,20,30,50"))
+    ]
+    default_device = diffusion.default_device(name)
+    devices = _choices(options.sd_device or default_device, "--sd-device", _DEVICES)
+    cells = []
+    for device in devices:
+        dtypes = _choices(
+            options.sd_dtype or diffusion.default_dtype(device), "--sd-dtype", _DTYPES
+        )
+        for dtype, size, count in product(dtypes, sizes, steps):
+            axes: dict[str, str | int] = {
+                "model": model.label,
+                "device": device,
+                "dtype": dtype,
+                "size": size_label(size),
+                "steps": count,
+            }
+            cells.append(
+                Cell(
+                    "generate",
+                    axes,
+                    needs=("cuda",) if device == "cuda" else (),
+                    steps=count,
+                    device=device,
+                    weight=1.0 if tiny else FULL_SIZE_WEIGHT,
+                    regime={"batch": 1, "mode": "eager"},
+                )
+            )
+    return cells
+
+
+_DEVICES = ("cpu", "cuda")
+_DTYPES = ("float16", "bfloat16", "float32")
+
+
+def _sizes(text: str) -> list[Size]:
+    return [parse_size(part, "--sd-size") for part in parse_list(text)]
+
+
+def _engines(options: Options) -> tuple[list[str], list[str]]:
+    return (
+        _choices(options.flux_engine, "--flux-engine", ("flux", "reference")),
+        _choices(options.flux_device, "--flux-device", _DEVICES),
+    )
+
+
+def _needs(engine: str, device: str) -> tuple[str, ...]:
+    """CUDA first: asking for it costs nothing, asking for Julia starts it."""
+    return (("cuda",) if device == "cuda" else ()) + (("julia",) if engine == "flux" else ())
+
+
+def _choices(text: str, name: str, known: Iterable[str]) -> list[str]:
+    """Return the values of `text` in its order; all of `known` where it is empty."""
+    known = list(known)
+    values = parse_list(text) if text else known
+    for value in values:
+        if value not in known:
+            raise PipelineError(f"{name} {value}", " or ".join(known), f"change {name}")
+    return values

@@ -1,0 +1,1 @@
+"""What no library does for the measurements: clocks, records, statistics, verdicts, tables."""

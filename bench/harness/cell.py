@@ -1,0 +1,96 @@
+"""One point of a family's grid, and what became of it: a cell and its row, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+__all__ = ["CHECKED", "FAILED", "MEASURED", "OUT_OF_MEMORY", "UNAVAILABLE", "Cell", "Row"]
+
+Axis = str | int
+
+MEASURED = "measured"
+UNAVAILABLE = "unavailable"
+OUT_OF_MEMORY = "out of memory"
+FAILED = "failed"
+CHECKED = "checked"
+"""Its contract held, and nothing was timed (`--benchmark-disable`)."""
+
+_PATTERNS = {"steps": "{}steps", "batch": "batch{}"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a family's grid: what is run, before anything has been."""
+
+    family: str
+    """generate, preprocess, forward or end_to_end."""
+    axes: Mapping[str, Axis]
+    """Its coordinates, in the order of the id and of the table."""
+    needs: tuple[str, ...] = ()
+    """What must be here: `cuda`, `julia`."""
+    images: int = 1
+    """How many images one call makes or takes."""
+    steps: int = 0
+    """Denoising steps of one call; 0 outside Stable Diffusion."""
+    device: str = "cpu"
+    """Where it runs, `cpu` or `cuda`: a call on a device ends with its synchronisation."""
+    weight: float = 1.0
+    """Its share of time: the budget is this times `--benchmark-max-time`."""
+    regime: Mapping[str, Axis] = field(default_factory=dict)
+    """What the clock includes; rows whose regimes differ are never compared."""
+    workload: int = 1
+    """Version of the work: raised when the same id begins to mean other work."""
+
+    @property
+    def id(self) -> str:
+        """Return the id that pytest prints and `-k` selects, such as `tiny-cpu-64x64-4steps`."""
+        return "-".join(
+            _PATTERNS.get(axis, "{}").format(value) for axis, value in self.axes.items()
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one cell."""
+
+    name: str
+    """pytest's id of the test, the name that results are matched by."""
+    cell: Cell
+    status: str
+    reason: str = ""
+    """Why there is no number; empty for a measured cell."""
+    remedy: str = ""
+    """What would give one."""
+    samples: tuple[float, ...] = ()
+    """Seconds a call, in the order of measuring; wall clock, the device synchronised."""
+    first_call: float | None = None
+    """Seconds of the first call, which the contract checked."""
+    iterations: int = 1
+    """Calls grouped into one sample; more than 1 only for CPU calls under 100 µs."""
+    limited_by: str = ""
+    """What set the number of rounds: precision, budget, cap or first call."""
+    weights: str = ""
+    """What its numbers ran on; rows on different weights are never compared."""
+    threads: int | None = None
+    """Threads of torch and BLAS."""
+    fingerprint: str = ""
+    """An output box-averaged to 8×8×3 bytes, in hex."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values that `from_dict` reads back."""
+        return asdict(self) | {"samples": list(self.samples)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Row":
+        """Read what `as_dict` gave; keys that this version does not know are left out.
+
+        Raises KeyError or TypeError where one that it needs is missing.
+        """
+        cell = {key: data["cell"][key] for key in _names(Cell) if key in data["cell"]}
+        cell["needs"] = tuple(cell.get("needs", ()))
+        row = {key: data[key] for key in _names(cls) if key in data}
+        return cls(**(row | {"cell": Cell(**cell), "samples": tuple(data.get("samples", ()))}))
+
+
+def _names(kind: Any) -> list[str]:
+    return [each.name for each in fields(kind)]

@@ -1,0 +1,148 @@
+"""The `measure` fixture: contract → first call → pilot → rounds → row."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import floor
+from statistics import median
+from typing import Any, TypeVar
+
+from bench.harness import clock, stats
+from bench.harness.cell import CHECKED, FAILED, MEASURED, Cell, Row
+from pipeline import contracts
+from pipeline.contracts import Violation
+
+__all__ = ["MAXIMUM_ROUNDS", "Measure"]
+
+T = TypeVar("T")
+
+MAXIMUM_ROUNDS = 1000
+"""Most samples of one cell: bounds the result files."""
+
+PILOT_CALLS = 6
+PILOT_SHARE = 1 / 3
+"""The pilot's share of the budget."""
+
+
+class Measure:
+    """Measure one cell through pytest-benchmark's fixture, which it wraps and does not replace."""
+
+    def __init__(
+        self,
+        benchmark: Any,
+        timer: clock.Clock,
+        row: Row,
+        budget: float,
+        precision: float,
+        tick: Callable[[Row, int, int], None],
+    ) -> None:
+        """Take the plugin's fixture, the clock that it reads, and the cell's budget in seconds.
+
+        `precision` is the half-width of the median's interval to aim at, relative. `tick` is told
+        of the row, the rounds done and those planned.
+        """
+        self._benchmark = benchmark
+        self._timer = timer
+        self._budget = budget
+        self._precision = precision
+        self._tick = tick
+        self.row = row
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that is measured."""
+        return self.row.cell
+
+    def __call__(
+        self,
+        call: Callable[[], T],
+        check: Callable[[T], Sequence[Violation]],
+        weights: str = "",
+        fingerprint: Callable[[T], str] | None = None,
+    ) -> None:
+        """Check what the first call returns, then time `call`; `row` says what became of it.
+
+        Raises `ContractError` for an output that breaks its contract: it is never timed.
+        """
+        call = clock.synchronised(call, self.cell.device)
+        first, output = clock.timed(call)
+        self.row = replace(self.row, first_call=first, weights=weights, threads=_threads())
+        violations = check(output)
+        if violations:
+            first_broken = violations[0]
+            self.row = replace(
+                self.row, status=FAILED, reason=first_broken.fault, remedy=first_broken.remedy
+            )
+            contracts.require(violations)
+        if fingerprint is not None:
+            self.row = replace(self.row, fingerprint=fingerprint(output))
+        del output
+        if self._benchmark.disabled:
+            self._benchmark.pedantic(_nothing)  # its one call has been made: leave no warning
+            self.row = replace(self.row, status=CHECKED)
+        elif first > self._budget:
+            self._publish_first_call(first)
+        else:
+            self._run_rounds(call)
+
+    def _publish_first_call(self, seconds: float) -> None:
+        self._timer.replay(seconds)
+        self._benchmark.pedantic(_nothing, rounds=1)
+        self._keep(limited_by="first call", iterations=1)
+
+    def _run_rounds(self, call: Callable[[], Any]) -> None:
+        iterations, pilot = _pilot(call, self.cell.device, self._budget * PILOT_SHARE)
+        left = self._budget - sum(pilot) * iterations
+        affordable = floor(left / (median(pilot) * iterations))
+        maximum = min(max(affordable, stats.MIN_ROUNDS), MAXIMUM_ROUNDS)
+        rounds = stats.rounds_needed(pilot, self._precision, maximum)
+        done = -1
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            self._tick(self.row, done, rounds)
+
+        if iterations > 1:  # the plugin forbids a setup between grouped calls; these are quick
+            self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
+        else:
+            self._benchmark.pedantic(call, setup=tick, rounds=rounds)
+        limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
+        self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
+
+    def _keep(self, limited_by: str, iterations: int) -> None:
+        self.row = replace(
+            self.row,
+            status=MEASURED,
+            samples=tuple(self._benchmark.stats.stats.data),
+            limited_by=limited_by,
+            iterations=iterations,
+        )
+        self._benchmark.extra_info["cell"] = self.row.as_dict() | {"samples": []}
+
+
+def _pilot(call: Callable[[], Any], device: str, budget: float) -> tuple[int, list[float]]:
+    """Warm up with one to six samples within `budget` seconds; return the grouping and samples."""
+    seconds, _ = clock.timed(call)
+    iterations = clock.grouping(seconds, device)
+    spent = seconds
+    pilot = [seconds] if iterations == 1 else []
+
+    def group() -> None:
+        for _ in range(iterations):
+            call()
+
+    while not pilot or (len(pilot) < PILOT_CALLS and spent < budget):
+        seconds, _ = clock.timed(group)
+        spent += seconds
+        pilot.append(seconds / iterations)
+    return iterations, pilot
+
+
+def _threads() -> int | None:
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
+
+
+def _nothing() -> None:
+    """Stand for a call that has been made already."""

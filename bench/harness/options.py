@@ -1,0 +1,115 @@
+"""pytest's options: the axes of the grids, and what must hold before anything is measured."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.grid import Options
+from pipeline.arguments import parse_folder, parse_list
+from pipeline.availability import NEEDS
+from pipeline.errors import PipelineError
+
+__all__ = ["add", "axes", "required"]
+
+FLUX_JL = "Flux.jl, the Julia library (not the FLUX.1 image model)"
+REQUIREMENTS = (*NEEDS, "weights")
+
+AXES = {
+    "sd": (
+        "Stable Diffusion",
+        {
+            "model": "tiny, arch:sd15, a hub id or a folder (default: tiny on the CPU, "
+            "arch:sd15 on CUDA)",
+            "size": "512 or 768x512, width × height (default: 512,768; tiny: 64,128)",
+            "steps": "denoising steps (default: 10,20,30,50; tiny: 2,4,8)",
+            "device": "cpu, cuda (default: cuda; tiny: cpu)",
+            "dtype": "float16, bfloat16, float32 (default: float16 on cuda, float32 on cpu)",
+        },
+    ),
+    "preprocess": (
+        "preprocessing",
+        {
+            "regime": "decode, transform, file (default: all)",
+            "color": "rgb, gray (default: both)",
+        },
+    ),
+    "flux": (
+        FLUX_JL,
+        {
+            "engine": "flux, reference: the same network in PyTorch (default: both)",
+            "device": "cpu, cuda (default: both)",
+            "batch": "images a call (default: 1,8,32)",
+        },
+    ),
+}
+
+
+def add(parser: pytest.Parser) -> None:
+    """Add every option to pytest's command line; values of an axis are separated by commas."""
+    group = parser.getgroup("sd-flux-bench")
+    for prefix, (subject, axes_) in AXES.items():
+        for axis, help_ in axes_.items():
+            group.addoption(
+                f"--{prefix}-{axis}", default="", metavar="LIST", help=f"{subject}: {help_}"
+            )
+    group.addoption(
+        "--require",
+        default="",
+        metavar="LIST",
+        help=f"fail where one of these is missing instead of skipping: {', '.join(REQUIREMENTS)}",
+    )
+    group.addoption(
+        "--stock-table",
+        action="store_true",
+        help="also print pytest-benchmark's own table",
+    )
+
+
+def axes(config: pytest.Config) -> Options:
+    """Return the axes as they were given."""
+    return Options(
+        **{
+            f"{prefix}_{axis}": config.getoption(f"{prefix}_{axis}")
+            for prefix, (_, names) in AXES.items()
+            for axis in names
+        }
+    )
+
+
+def required(config: pytest.Config) -> list[str]:
+    """Return what `--require` names; check it, the axes and where results go.
+
+    Raises `pytest.UsageError`, before anything is collected or measured.
+    """
+    try:
+        axes(config).check()
+        names = parse_list(config.option.require) if config.option.require else []
+        for name in names:
+            if name not in REQUIREMENTS:
+                raise PipelineError(
+                    f"--require {name}", " or ".join(REQUIREMENTS), "change --require"
+                )
+        _check_json(config.option.benchmark_json)
+        _check_positive("--benchmark-max-time", config.option.benchmark_max_time)
+    except PipelineError as error:
+        raise pytest.UsageError(str(error)) from error
+    return names
+
+
+def _check_json(path: Any) -> None:
+    if path is None:
+        return
+    target = Path(path)
+    parse_folder(str(target.parent), "--benchmark-json in")
+    if not target.parent.is_dir():
+        raise PipelineError(
+            f"--benchmark-json {target}", "a folder that exists", f"mkdir -p {target.parent}"
+        )
+    if target.is_dir():
+        raise PipelineError(f"--benchmark-json {target}", "a file, not a folder", "add a name")
+
+
+def _check_positive(name: str, text: str) -> None:
+    if not float(text) > 0:
+        raise PipelineError(f"{name} {text}", "more than 0 seconds", f"change {name}")

@@ -1,0 +1,227 @@
+"""One run of pytest: rows as they end, the journal, the JSON and the summary."""
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import Any
+
+import pytest
+
+from bench.harness import machine, record, tables
+from bench.harness.cell import FAILED, UNAVAILABLE, Cell, Row
+from bench.harness.clock import Clock
+from bench.harness.measure import Measure
+from pipeline import availability
+from pipeline.availability import Missing
+from pipeline.errors import PipelineError, UnavailableError
+
+__all__ = ["Session"]
+
+_ROW = pytest.StashKey[Row]()
+_ATTRIBUTE = "sd_flux_bench_row"
+"""Carries a row on pytest's report, which crosses processes under xdist."""
+
+
+class Session:
+    """The hooks of one run; a worker of xdist measures nothing and sends its rows home."""
+
+    def __init__(self, config: pytest.Config, required: list[str]) -> None:
+        """Take the names that `--require` turns from unavailable into failures."""
+        self._config = config
+        self._required = required
+        self._rows: list[Row] = []
+        self._journal: record.Journal | None = None
+        self._saved = False
+        self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
+
+    # Before: what will run, how long it may take, and Julia before torch.
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Give every cell the harness's clock, and its family as pytest-benchmark's group."""
+        for item in items:
+            cell = _cell(item)
+            if cell is not None:
+                item.add_marker(pytest.mark.benchmark(group=cell.family, timer=Clock()))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Say the upper bound of the time, and start Julia where a cell that will run needs it."""
+        if self._config.option.collectonly:
+            return
+        cells = [cell for item in session.items if (cell := _cell(item)) and not _skipped(item)]
+        if not cells:
+            return
+        running = [cell for cell in cells if "cuda" not in cell.needs or not availability.cuda()]
+        if any("julia" in cell.needs for cell in running):
+            availability.flux()
+        if self._at_work and not self._config.option.benchmark_disable:
+            seconds = sum(self.budget(cell) for cell in running)
+            self._say(
+                f"{len(cells)} cells, {len(running)} on what is here: up to {seconds:.0f} s of "
+                "timed rounds, loading and first calls apart; a slow cell still gets six rounds"
+            )
+            self._journal = record.Journal(
+                self._config.rootpath / record.JOURNAL, machine.records()
+            )
+
+    def budget(self, cell: Cell) -> float:
+        """Return the seconds that a cell's pilot and rounds may take."""
+        return cell.weight * float(self._config.option.benchmark_max_time)
+
+    # One cell: skip what is missing, measure, and turn what happened into a row.
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip a cell, with its row, where something that it needs is missing."""
+        cell = _cell(item)
+        if cell is None or _skipped(item):
+            return
+        for need in cell.needs:
+            absent = availability.NEEDS[need]()
+            if absent is not None:
+                self._leave_out(item, cell, absent)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+        """Skip a cell that finds out only while loading that something is missing."""
+        try:
+            return (yield)
+        except UnavailableError as error:
+            cell = _cell(pyfuncitem)
+            if cell is None or error.missing is None:
+                raise
+            self._leave_out(pyfuncitem, cell, error.missing)
+
+    def measure(self, item: pytest.Item, benchmark: Any) -> Measure:
+        """Return what the `measure` fixture gives to the test of a cell."""
+        cell = _cell(item)
+        marker = item.get_closest_marker("benchmark")
+        if cell is None or marker is None:
+            raise PipelineError(
+                item.name, "a parameter called cell", "parametrize the test with it"
+            )
+        return Measure(
+            benchmark,
+            marker.kwargs["timer"],
+            Row(item.nodeid, cell, FAILED),
+            self.budget(cell),
+            float(self._config.option.benchmark_precision),
+            lambda row, done, rounds: None,
+        )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the cell's row on the report of the phase that decided it."""
+        report = yield
+        cell = _cell(item)
+        if cell is None or call.when == "teardown" or _skipped(item):
+            return report
+        row = item.stash.get(_ROW, None)
+        if row is None and (report.failed or call.when == "call"):
+            measure = getattr(item, "funcargs", {}).get("measure")
+            row = measure.row if measure else Row(item.nodeid, cell, FAILED)
+            if report.failed and not (row.status == FAILED and row.reason):
+                row = Row(
+                    item.nodeid, cell, FAILED, reason=_gist(call), remedy="read its traceback"
+                )
+        if row is not None:
+            setattr(report, _ATTRIBUTE, row.as_dict())
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep a row, and have it on disk before the next cell begins."""
+        data = getattr(report, _ATTRIBUTE, None)
+        if data is not None and self._at_work:
+            row = Row.from_dict(data)
+            self._rows.append(row)
+            if self._journal is not None:
+                self._journal.add(row)
+
+    # After: pytest-benchmark's JSON with what it does not know, and the tables.
+
+    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
+        """Remove what names a machine, and readings that change while it stays the same."""
+        machine_info.pop("node", None)
+        for key in ("hz_actual", "hz_actual_friendly"):
+            machine_info.get("cpu", {}).pop(key, None)
+
+    def pytest_benchmark_update_commit_info(self, commit_info: dict[str, Any]) -> None:
+        """Remove the folder's name."""
+        commit_info.pop("project", None)
+
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        """Add the machine and the rows without a number."""
+        self._saved = True
+        record.update(output_json, self._rows, machine.records())
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Close the journal; write the JSON where the plugin has nothing to write."""
+        if self._journal is not None:
+            self._journal.end(int(exitstatus))
+        path = self._config.option.benchmark_json
+        if path is not None and self._rows and not self._saved:
+            record.write(Path(path), self._document())
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Print the tables, and where the numbers are."""
+        if not self._rows:
+            return
+        terminalreporter.section("sd-flux-bench")
+        width = get_terminal_size().columns
+        color = bool(terminalreporter.hasmarkup)
+        terminalreporter.write_line(tables.render(self._rows, machine.records(), width, color))
+        terminalreporter.write_line("")
+        if self._config.option.benchmark_json is not None:
+            terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
+
+    def _document(self) -> dict[str, Any]:
+        hook, config = self._config.hook, self._config
+        machine_info = hook.pytest_benchmark_generate_machine_info(config=config)
+        hook.pytest_benchmark_update_machine_info(config=config, machine_info=machine_info)
+        commit_info = hook.pytest_benchmark_generate_commit_info(config=config)
+        hook.pytest_benchmark_update_commit_info(config=config, commit_info=commit_info)
+        document: dict[str, Any] = hook.pytest_benchmark_generate_json(
+            config=config,
+            benchmarks=[],
+            include_data=True,
+            machine_info=machine_info,
+            commit_info=commit_info,
+        )
+        hook.pytest_benchmark_update_json(config=config, benchmarks=[], output_json=document)
+        return document
+
+    def _leave_out(self, item: pytest.Item, cell: Cell, absent: Missing) -> None:
+        row = Row(item.nodeid, cell, UNAVAILABLE, reason=absent.reason, remedy=absent.remedy)
+        item.stash[_ROW] = row
+        if absent.need in self._required:
+            pytest.fail(f"--require {absent.need}: {absent}", pytrace=False)
+        pytest.skip(str(absent))
+
+    def _say(self, line: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(line)
+        else:
+            sys.stderr.write(f"{line}\n")
+
+
+def _cell(item: pytest.Item) -> Cell | None:
+    """Return the cell of a test that was parametrized with one, under the name `cell`."""
+    callspec = getattr(item, "callspec", None)
+    cell = callspec.params.get("cell") if callspec is not None else None
+    return cell if isinstance(cell, Cell) else None
+
+
+def _skipped(item: pytest.Item) -> bool:
+    return item.get_closest_marker("skip") is not None
+
+
+def _gist(call: pytest.CallInfo[None]) -> str:
+    """Return an exception as one line."""
+    if call.excinfo is None:
+        return "it failed"
+    error = call.excinfo.value
+    told = str(error) if isinstance(error, PipelineError) else call.excinfo.exconly()
+    text = " ".join(told.split())
+    return text if len(text) <= 300 else f"{text[:299]}…"

@@ -1,0 +1,29 @@
+"""The network that scores images: Flux.jl (the Julia library) and the same network in PyTorch."""
+
+import pytest
+
+from bench import grid
+from bench.harness import options
+from bench.harness.cell import Cell
+from bench.harness.measure import Measure
+from pipeline import contracts, flux, network, pregenerated, preprocessing, reference
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test a cell."""
+    cells = grid.forward(options.axes(metafunc.config))
+    metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
+
+
+def test_forward(measure: Measure, cell: Cell) -> None:
+    """Time a batch of fixture images to scores, as Python sees it."""
+    count = cell.images
+    device = str(cell.axes["device"])
+    engine = {"flux": flux, "reference": reference}[str(cell.axes["engine"])]
+    paths = pregenerated.paths()
+    batch = preprocessing.preprocess([paths[index % len(paths)] for index in range(count)])
+    measure(
+        lambda: engine.forward(batch, device),
+        check=lambda scores: contracts.check_scores(scores, (count, network.CLASSES)),
+        weights="fixture, seeded random",
+    )

@@ -1,0 +1,49 @@
+"""pytest's options, fixtures and hooks: what this project adds to pytest-benchmark."""
+
+import os
+from typing import Any
+
+import pytest
+
+from bench import grid
+from bench.harness import options
+from bench.harness.measure import Measure
+from bench.harness.session import Session
+from bench.images import ImageSource
+
+NAME = "sd-flux-bench"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the axes of the grids, `--require` and `--stock-table`."""
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a wrong question, pin the threads, and hand the hooks to the harness."""
+    required = options.required(config)
+    if not config.option.stock_table:
+        config.option.benchmark_quiet = True
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    config.pluginmanager.register(Session(config, required), NAME)
+
+
+@pytest.fixture(scope="session")
+def axes(pytestconfig: pytest.Config) -> grid.Options:
+    """The axes of the grids as they were given."""
+    return options.axes(pytestconfig)
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
+    """Measure the cell that the test was parametrized with: contract, first call, rounds, row."""
+    session = request.config.pluginmanager.get_plugin(NAME)
+    assert isinstance(session, Session)
+    return session.measure(request.node, benchmark)
+
+
+@pytest.fixture(scope="session")
+def images(axes: grid.Options) -> ImageSource:
+    """The images of the end-to-end benchmark: generated where that can be, else pre-generated."""
+    return ImageSource(grid.source_of_images(axes))

@@ -1,0 +1,19 @@
+"""The pipeline that is measured: prompt → images → batch → scores. Import it, deploy it.
+
+Importing this package loads neither torch nor Julia: each function imports what it needs when it
+is called. Where `forward` is used, call `julia.start()` before torch is imported.
+"""
+
+from pipeline.diffusion import generate
+from pipeline.errors import ContractError, PipelineError, UnavailableError
+from pipeline.flux import forward
+from pipeline.preprocessing import preprocess
+
+__all__ = [
+    "ContractError",
+    "PipelineError",
+    "UnavailableError",
+    "forward",
+    "generate",
+    "preprocess",
+]

@@ -1,0 +1,263 @@
+"""python -m pipeline: generate, preprocess, forward, run, doctor."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from pipeline import availability, diffusion, pregenerated, preprocessing, sd_models
+from pipeline.arguments import parse_count, parse_folder, parse_list, parse_size
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.files import writing
+from pipeline.progress import progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+
+__all__ = ["main"]
+
+HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED = 0, 1, 2, 130
+
+Command = Callable[[argparse.Namespace], int]
+
+FLUX_JL = "Flux.jl, the Julia library (not the FLUX.1 image model)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 it does not hold, 2 a wrong question."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        return int(given.command(given))
+    except UnavailableError as error:
+        print(error, file=sys.stderr)
+        return DOES_NOT_HOLD
+    except PipelineError as error:
+        print(error, file=sys.stderr)
+        return WRONG_QUESTION
+    except KeyboardInterrupt:
+        print("interrupted: every file that was written is whole", file=sys.stderr)
+        return INTERRUPTED
+
+
+def generate(given: argparse.Namespace) -> int:
+    """Write generated_image_1.png …: generated, or the pre-generated ones where nothing can be."""
+    _write_images(given, parse_folder(given.out, "--out"))
+    return HOLDS
+
+
+def preprocess(given: argparse.Namespace) -> int:
+    """Write preprocessed_image_1.png …, one for each image, in their order."""
+    out = parse_folder(given.out, "--out")
+    size = parse_count(given.size, "--size")
+    with progress("preprocess", len(given.images), "images") as tell:
+        for number, path in enumerate(given.images, 1):
+            tensor = preprocessing.preprocess([path], size, given.grayscale)[0]
+            name = pregenerated.preprocessed_name(number)
+            _save(preprocessing.to_image(tensor), out / name)
+            tell(number)
+    return HOLDS
+
+
+def forward(given: argparse.Namespace) -> int:
+    """Print the scores that Flux.jl gives each image."""
+    from pipeline import flux, julia
+
+    top = parse_count(given.top, "--top") if given.top else None
+    images = [preprocessing.decode(path) for path in given.images]
+    julia.start()  # before torch
+    batch = preprocessing.preprocess(images, grayscale=given.grayscale)
+    _print_scores(given.images, flux.forward(batch, given.device or "cpu"), top)
+    return HOLDS
+
+
+def run(given: argparse.Namespace) -> int:
+    """Generate, preprocess and score; where there is no Julia, say why there are no scores."""
+    from pipeline import flux
+
+    _require(given.require)
+    out = parse_folder(given.out, "--out")
+    _model(given)
+    no_flux = availability.flux()  # before torch
+    images = _write_images(given, out)
+    with progress("preprocess", len(images), "images") as tell:
+        batch = preprocessing.preprocess(images, grayscale=given.grayscale)
+        for number, tensor in enumerate(batch, 1):
+            name = pregenerated.preprocessed_name(number)
+            _save(preprocessing.to_image(tensor), out / name)
+            tell(number)
+    if no_flux is not None:
+        print(f"no scores: {no_flux}")
+        return HOLDS
+    names = [pregenerated.preprocessed_name(number + 1) for number in range(len(images))]
+    _print_scores(names, flux.forward(batch, given.device or "cpu"), None)
+    return HOLDS
+
+
+def doctor(given: argparse.Namespace) -> int:
+    """Print what is here, what is missing, and what to do."""
+    from rich.console import Console
+    from rich.table import Table
+
+    flux = availability.flux()  # before torch
+    answers = {
+        "CUDA": availability.torch_cuda(),
+        "Julia and Flux.jl": flux,
+        "model hub": availability.network(),
+    }
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, missing in answers.items():
+        table.add_row(name, "here" if missing is None else "missing", _advice(missing))
+    for name, text in _versions(flux is None).items():
+        table.add_row(name, "here", text)
+    Console(highlight=False).print(table)
+    return HOLDS
+
+
+def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
+    """Write the images that were asked for, and return them."""
+    count = parse_count(given.count, "--count")
+    model = _model(given)
+    if model is None:
+        print(pregenerated.NOTICE)
+        if count > pregenerated.COUNT:
+            raise PipelineError(
+                f"--count {count}",
+                f"at most {pregenerated.COUNT} without a model",
+                "--sd-model tiny",
+            )
+        paths = pregenerated.paths()[:count]
+        for path in paths:
+            _write(out / path.name, path.read_bytes())
+        return [preprocessing.decode(path) for path in paths]
+    size = parse_size(given.size) if given.size else model.size
+    steps = parse_count(given.steps, "--steps") if given.steps else model.steps
+    device = given.device or diffusion.default_device(model.name)
+    if device == "cuda" and not given.device and availability.cuda() is not None:
+        raise PipelineError(
+            f"--sd-model {model.name}",
+            "a CUDA device",
+            "add --device cpu to run it on the CPU, slowly",
+        )
+    if model.name.startswith("arch:"):
+        print(f"{model.name} has random weights: texture, not a picture; --sd-model ID for one")
+    with progress("generate", count * steps, "steps") as tell:
+        images = diffusion.generate(
+            given.prompt,
+            count,
+            given.seed,
+            size,
+            steps,
+            model.name,
+            device,
+            lambda index, done: tell(index * steps + done),
+        )
+    for number, image in enumerate(images, 1):
+        _save(image, out / pregenerated.image_name(number))
+    return images
+
+
+def _model(given: argparse.Namespace) -> sd_models.Model | None:
+    """Return the model that was asked for; else arch:sd15 with CUDA, and None without."""
+    if given.sd_model:
+        return sd_models.resolve(given.sd_model)
+    return sd_models.resolve("arch:sd15") if availability.cuda() is None else None
+
+
+def _save(image: "Image", path: Path) -> None:
+    encoded = BytesIO()
+    image.save(encoded, format="PNG")
+    _write(path, encoded.getvalue())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with writing(path) as file:
+        file.write(content)
+    print(path)
+
+
+def _print_scores(names: Sequence[str], scores: "np.ndarray", top: int | None) -> None:
+    for name, row in zip(names, scores, strict=True):
+        ranked = sorted(enumerate(row), key=lambda pair: -pair[1])[:top] if top else enumerate(row)
+        print(f"{name}: " + "  ".join(f"{index}: {score:+.4f}" for index, score in ranked))
+
+
+def _require(text: str) -> None:
+    for name in parse_list(text) if text else []:
+        if name not in availability.NEEDS:
+            known = " or ".join(availability.NEEDS)
+            raise PipelineError(f"--require {name}", known, "change --require")
+        absent = availability.NEEDS[name]()
+        if absent is not None:
+            raise UnavailableError(f"--require {name}", absent)
+
+
+def _advice(missing: availability.Missing | None) -> str:
+    return "" if missing is None else f"{missing.reason}\n→ {missing.remedy}"
+
+
+def _versions(with_julia: bool) -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("torch", "torchvision", "diffusers", "transformers", "juliacall")
+    found = {name: version(name) for name in names}
+    if with_julia:
+        from pipeline import julia
+
+        found["julia"] = julia.version()
+    return found
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answer a wrong question with one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG_QUESTION, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    sd = _Parser(add_help=False)
+    sd.add_argument("--prompt", default=diffusion.PROMPT)
+    sd.add_argument("--count", default=str(pregenerated.COUNT), help="images (default: 3)")
+    sd.add_argument("--seed", type=int, default=0, help="image i uses seed + i (default: 0)")
+    sd.add_argument("--size", default="", help="512 or 768x512, width × height")
+    sd.add_argument("--steps", default="", help="denoising steps")
+    sd.add_argument("--sd-model", default="", help="tiny, arch:sd15, a hub id or a folder")
+    device = _Parser(add_help=False)
+    device.add_argument(
+        "--device", choices=("cpu", "cuda"), default="", help="default: the model's"
+    )
+    out = _Parser(add_help=False)
+    out.add_argument("--out", default="run", help="folder (default: run)")
+    gray = _Parser(add_help=False)
+    gray.add_argument("--grayscale", action="store_true", help="one channel")
+    paths = _Parser(add_help=False)
+    paths.add_argument("images", nargs="+", metavar="IMAGE")
+
+    parser = _Parser(prog="python -m pipeline", description="prompt → images → batch → scores")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Command, help_: str, *parents: _Parser) -> _Parser:
+        each: _Parser = commands.add_parser(name, help=help_, description=help_, parents=parents)
+        each.set_defaults(command=command)
+        return each
+
+    add("generate", generate, "prompt → images, by Stable Diffusion", sd, device, out)
+    each = add("preprocess", preprocess, "images → 224×224, by torchvision", paths, gray, out)
+    each.add_argument("--size", default=str(preprocessing.SIZE), help="side in pixels")
+    each = add("forward", forward, f"images → scores, by {FLUX_JL}", paths, gray, device)
+    each.add_argument("--top", default="", help="print the N highest scores alone")
+    each = add("run", run, "generate, preprocess, forward", sd, device, gray, out)
+    each.add_argument("--require", default="", help="fail without these: cuda, julia")
+    add("doctor", doctor, "what is here, what is missing, what to do")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""What users type: sizes, counts and lists, read once and refused with one line."""
+
+from pathlib import Path
+
+from pipeline.errors import PipelineError
+
+__all__ = ["Size", "parse_count", "parse_folder", "parse_list", "parse_size", "size_label"]
+
+Size = tuple[int, int]
+"""Width and height in pixels."""
+
+
+def parse_list(text: str) -> list[str]:
+    """Split `text` at commas; every part must hold something, and counts once.
+
+    Raises `PipelineError` for an empty part.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise PipelineError(f"list {text!r}", "values separated by commas", "remove the empty one")
+    return list(dict.fromkeys(parts))
+
+
+def parse_count(text: str, name: str) -> int:
+    """Read a whole number of at least 1; `name` is the option that it belongs to.
+
+    Raises `PipelineError` for anything else.
+    """
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise PipelineError(f"{name} {text}", "a whole number of at least 1", f"change {name}")
+    return value
+
+
+def parse_size(text: str, name: str = "--size", multiple: int = 8) -> Size:
+    """Read `512` or `768x512` (width × height, pixels), both divisible by `multiple`.
+
+    Raises `PipelineError`, with the nearest sizes that work, for anything else.
+    """
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise PipelineError(f"{name} {text}", "512 or 768x512 (width × height)", f"change {name}")
+    width, height = (int(parts[0]), int(parts[-1]))
+    if min(width, height) < 1:
+        raise PipelineError(f"{name} {text}", "at least 1 pixel a side", f"change {name}")
+    if width % multiple or height % multiple:
+        below, above = (
+            size_label((_round(width, multiple, up), _round(height, multiple, up)))
+            for up in (False, True)
+        )
+        near = f"try {below} or {above}" if below != above else f"try {above}"
+        raise PipelineError(f"{name} {text}", f"sides divisible by {multiple}", near)
+    return width, height
+
+
+def size_label(size: Size) -> str:
+    """Return `768x512` for `(768, 512)`: how a size reads in an id, a table and a file."""
+    return f"{size[0]}x{size[1]}"
+
+
+def parse_folder(text: str, name: str) -> Path:
+    """Return `text` as a folder that exists or can be made.
+
+    Raises `PipelineError` where it, or a folder above it, is a file.
+    """
+    folder = Path(text)
+    for path in (folder, *folder.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise PipelineError(
+                    f"{name} {text}", f"a folder, but {path} is a file", f"change {name}"
+                )
+            break
+    return folder
+
+
+def _round(side: int, multiple: int, up: bool) -> int:
+    return max(multiple, (side // multiple + (1 if up and side % multiple else 0)) * multiple)

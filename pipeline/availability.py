@@ -1,0 +1,138 @@
+"""What is here: CUDA, Julia, Flux, weights, network. Each is None, or a reason and a remedy."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+__all__ = ["NEEDS", "Missing", "cuda", "flux", "network", "torch_cuda", "weights"]
+
+NETWORK_TIMEOUT_S = 4.0
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why something cannot be used here, and what changes that."""
+
+    need: str
+    """What `--require` calls it: cuda, julia, weights or network."""
+    what: str
+    """What was expected, such as "a CUDA device"."""
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return the one line that a row, a skip and an error print."""
+        return f"{self.reason}; {self.remedy}"
+
+
+@cache
+def cuda() -> Missing | None:
+    """Ask the NVIDIA driver for a device; no framework is imported.
+
+    `cuInit` and `cuDeviceGetCount` honour `CUDA_VISIBLE_DEVICES`.
+    """
+    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = ctypes.CDLL(library)
+    except OSError:
+        return _no_cuda(f"the NVIDIA driver ({library}) is not installed")
+    code = driver.cuInit(0)
+    count = ctypes.c_int(0)
+    if code == 0:
+        code = driver.cuDeviceGetCount(ctypes.byref(count))
+    if code == 0 and count.value > 0:
+        return None
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None:
+        return Missing(
+            "cuda",
+            "a CUDA device",
+            f"no CUDA: CUDA_VISIBLE_DEVICES={hidden!r} leaves no device",
+            "unset CUDA_VISIBLE_DEVICES, or name a device that exists",
+        )
+    return _no_cuda(f"the driver reports no device (CUDA error {code})")
+
+
+@cache
+def torch_cuda() -> Missing | None:
+    """Ask `cuda()`, then PyTorch (which this imports): its build may not serve the device."""
+    absent = cuda()
+    if absent is not None:
+        return absent
+    import torch
+
+    if torch.cuda.is_available():
+        return None
+    return Missing(
+        "cuda",
+        "a CUDA device",
+        f"no CUDA in PyTorch {torch.__version__}, though the driver has a device",
+        "install a PyTorch build for this driver, or update the driver",
+    )
+
+
+def flux() -> Missing | None:
+    """Ask whether Flux.jl can run: starts Julia in this process where it can."""
+    from pipeline import julia
+
+    return julia.missing()
+
+
+def weights(model: str) -> Missing | None:
+    """Ask whether the weights of a hub id are in the local cache, or the hub can be reached."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(model, "model_index.json"), str):
+        return None
+    unreachable = network()
+    if unreachable is None:
+        return None
+    return Missing(
+        "weights",
+        "weights",
+        f"no weights: {model} is not in the local cache and {unreachable.reason}",
+        "download it on a machine with a network, and pass the folder as --sd-model",
+    )
+
+
+@cache
+def network() -> Missing | None:
+    """Ask the model hub for an answer, within seconds; it honours proxies and `HF_HUB_OFFLINE`."""
+    import urllib.error
+    import urllib.request
+
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        return Missing(
+            "network",
+            "the model hub",
+            "HF_HUB_OFFLINE forbids the model hub",
+            "unset HF_HUB_OFFLINE",
+        )
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT_S).close()
+    except urllib.error.HTTPError:
+        return None  # it answered
+    except OSError as error:
+        cause = getattr(error, "reason", error)
+        return Missing(
+            "network",
+            "the model hub",
+            f"the model hub cannot be reached ({cause})",
+            "check the network or the proxy, or use --sd-model tiny",
+        )
+    return None
+
+
+NEEDS: dict[str, Callable[[], Missing | None]] = {"cuda": cuda, "julia": flux}
+"""What a cell can need, by the word that `--require` takes; `weights` depend on a model."""
+
+
+def _no_cuda(why: str) -> Missing:
+    remedy = "run on a machine with an NVIDIA GPU and its driver"
+    return Missing("cuda", "a CUDA device", f"no CUDA: {why}", remedy)

@@ -1,0 +1,119 @@
+"""What must hold at every boundary: shape, dtype, range, layout, finiteness."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.arguments import Size, size_label
+from pipeline.errors import ContractError
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+__all__ = [
+    "MINIMUM_CONTRAST",
+    "Violation",
+    "check_batch",
+    "check_images",
+    "check_scores",
+    "require",
+]
+
+MINIMUM_CONTRAST = 1.0
+"""Standard deviation, in levels of 255, that a picture must exceed: a black one has 0."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that does not hold at one boundary."""
+
+    boundary: str
+    given: str
+    expected: str
+    remedy: str
+
+    @property
+    def fault(self) -> str:
+        """Say what does not hold, without the remedy."""
+        return f"{self.boundary}: {self.given}, expected {self.expected}"
+
+    def __str__(self) -> str:
+        """Return the one line that a check prints."""
+        return f"{self.fault}; {self.remedy}"
+
+
+def require(violations: Sequence[Violation]) -> None:
+    """Raise `ContractError` with the first of `violations`, if there is one."""
+    if violations:
+        first = violations[0]
+        raise ContractError(f"{first.boundary}: {first.given}", first.expected, first.remedy)
+
+
+def check_images(images: "Sequence[Image]", count: int, size: Size | None) -> list[Violation]:
+    """Check decoded images: how many, mode RGB, (width, height) `size`, and not one flat colour.
+
+    A black picture is how half precision fails silently in a VAE (invoke-ai/InvokeAI#4083).
+    """
+    from PIL import ImageStat
+
+    found = []
+    if len(images) != count:
+        found.append(Violation("images", f"{len(images)} of them", str(count), "check the count"))
+    for number, image in enumerate(images, 1):
+        name = f"image {number}"
+        if image.mode != "RGB":
+            found.append(Violation(name, f"mode {image.mode}", "mode RGB", "convert it"))
+            continue
+        if size is not None and image.size != size:
+            given, expected = size_label(image.size), size_label(size)
+            found.append(Violation(name, given, expected, "check the size that was asked for"))
+        contrast = max(ImageStat.Stat(image).stddev)
+        if contrast <= MINIMUM_CONTRAST:
+            given = f"one flat colour (standard deviation {contrast:.2f} of 255)"
+            remedy = "try float32, another seed, or no safety checker"
+            found.append(Violation(name, given, "a picture", remedy))
+    return found
+
+
+def check_batch(batch: "torch.Tensor", shape: Sequence[int]) -> list[Violation]:
+    """Check a preprocessed batch: `shape` (N, C, H, W), float32, contiguous, finite, in [0, 1]."""
+    found = _check_array("batch", batch, shape, "torch.float32")
+    if found:
+        return found
+    if not batch.is_contiguous():
+        given = f"strides {tuple(batch.stride())}"
+        found.append(Violation("batch", given, "contiguous NCHW", "call .contiguous()"))
+    low, high = batch.min().item(), batch.max().item()
+    if not (low >= 0.0 and high <= 1.0):  # NaN fails this too
+        given = f"values from {low:.4g} to {high:.4g}"
+        found.append(
+            Violation("batch", given, "finite values in [0, 1]", "divide 8-bit levels by 255")
+        )
+    return found
+
+
+def check_scores(scores: Any, shape: Sequence[int]) -> list[Violation]:
+    """Check scores, a numpy array: `shape` (N, classes), float32, finite, not all the same."""
+    import numpy as np
+
+    found = _check_array("scores", scores, shape, "float32")
+    if found:
+        return found
+    if not np.isfinite(scores).all():
+        found.append(
+            Violation("scores", "a value that is not finite", "finite", "check the weights")
+        )
+    elif scores.size > 1 and np.ptp(scores) == 0:
+        found.append(Violation("scores", "all equal", "scores that differ", "check the weights"))
+    return found
+
+
+def _check_array(boundary: str, array: Any, shape: Sequence[int], dtype: str) -> list[Violation]:
+    found = []
+    if tuple(array.shape) != tuple(shape):
+        given, expected = f"shape {tuple(array.shape)}", f"shape {tuple(shape)}"
+        found.append(Violation(boundary, given, expected, "check what was fed to this stage"))
+    if str(array.dtype) != dtype:
+        found.append(Violation(boundary, f"dtype {array.dtype}", dtype, "convert it before"))
+    return found

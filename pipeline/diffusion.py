@@ -1,0 +1,116 @@
+"""Generate: prompt → images, by Stable Diffusion through diffusers."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline import availability, sd_models
+from pipeline.arguments import Size
+from pipeline.errors import PipelineError, UnavailableError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["PROMPT", "default_device", "default_dtype", "generate", "load", "sample"]
+
+PROMPT = "a serene sunset over a futuristic city"
+
+Progress = Callable[[int, int], None]
+"""Called after each denoising step with the image's index, from 0, and the steps done."""
+
+
+def generate(
+    prompt: str = PROMPT,
+    count: int = 3,
+    seed: int = 0,
+    size: Size | None = None,
+    steps: int | None = None,
+    model: str = "tiny",
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> "list[Image]":
+    """Generate `count` RGB images, one by one; image i depends on `seed + i`, not on `count`.
+
+    `size` is (width, height) in pixels; it, `steps` and `device` default to the model's own. Raises
+    `PipelineError` for a question that the model cannot answer and `UnavailableError` where the
+    device or the weights are missing.
+    """
+    if count < 1:
+        raise PipelineError(f"count {count}", "at least 1", "ask for one image or more")
+    pipe = load(model, device or default_device(model))
+    chosen = sd_models.resolve(model)
+    images = []
+    for index in range(count):
+
+        def step(done: int, index: int = index) -> None:
+            if progress is not None:
+                progress(index, done)
+
+        images += sample(
+            pipe, prompt, [seed + index], size or chosen.size, steps or chosen.steps, step
+        )
+    return images
+
+
+def load(model: str, device: str, dtype: str | None = None) -> Any:
+    """Return the diffusers pipeline of `model` on `device`, in `dtype` (default: the device's).
+
+    Raises as `sd_models.resolve` and `sd_models.load`, and `UnavailableError` without the device.
+    """
+    chosen = sd_models.resolve(model)
+    if device == "cuda":
+        absent = availability.torch_cuda()
+        if absent is not None:
+            raise UnavailableError("--device cuda", absent)
+    return sd_models.load(chosen, device, dtype or default_dtype(device))
+
+
+def sample(
+    pipe: Any,
+    prompt: str,
+    seeds: Sequence[int],
+    size: Size | None,
+    steps: int,
+    progress: Callable[[int], None] | None = None,
+) -> "list[Image]":
+    """Run `pipe` once on a batch of one image a seed; noise comes from CPU generators.
+
+    The noise of a seed is then the same on every device. `size` None is the model's own. Raises
+    `PipelineError` for a size that the VAE's scale does not divide, or fewer than 1 step.
+    """
+    import torch
+
+    if steps < 1:
+        raise PipelineError(f"steps {steps}", "at least 1", "ask for one step or more")
+    width, height = size or (None, None)
+    scale = pipe.vae_scale_factor
+    if size is not None and (size[0] % scale or size[1] % scale):
+        raise PipelineError(
+            f"size {size[0]}x{size[1]}", f"sides divisible by {scale}", "round to a multiple"
+        )
+    callback = None
+    if progress is not None:
+
+        def callback(_pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> Any:
+            progress(index + 1)
+            return tensors
+
+    result = pipe(
+        [prompt] * len(seeds),
+        width=width,
+        height=height,
+        num_inference_steps=steps,
+        generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+        callback_on_step_end=callback,
+    )
+    images: list[Image] = result.images
+    return images
+
+
+def default_device(model: str) -> str:
+    """Return where `model` runs unless told otherwise: `tiny` on the CPU, others on CUDA."""
+    return "cpu" if model == "tiny" else "cuda"
+
+
+def default_dtype(device: str) -> str:
+    """Return half precision on CUDA, single precision on the CPU."""
+    return "float16" if device == "cuda" else "float32"

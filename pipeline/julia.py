@@ -1,0 +1,209 @@
+"""The only importer of juliacall: its environment, and the order in which it is imported.
+
+Julia runs with one thread and leaves signals to Python: with Julia's own signal handling Ctrl-C
+kills Python before anything is written, and without it a second thread makes garbage collection
+crash.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.availability import Missing
+from pipeline.errors import UnavailableError
+
+__all__ = ["blas_threads", "cuda_missing", "missing", "set_blas_threads", "start", "version"]
+
+PACKAGE = "FluxScores"
+RESOLVE_TIMEOUT_S = 1800.0
+START_TIMEOUT_S = 300.0
+PATIENCE_S = 6.0
+
+_INSTALL = "install Julia 1.10 or later and put it on PATH, or connect this machine to a network"
+
+
+def start() -> Any:
+    """Start Julia in this process, once, and return juliacall's `Main` with `FluxScores` loaded.
+
+    A child process resolves and loads everything first, so that a Julia which is absent, hangs or
+    crashes does not take this process with it. Raises `UnavailableError` where it does.
+    """
+    started = _start()
+    if isinstance(started, Missing):
+        raise UnavailableError("Flux.jl", started)
+    return started
+
+
+def missing() -> Missing | None:
+    """Return why Julia cannot run here; None where it runs (this starts it)."""
+    started = _start()
+    return started if isinstance(started, Missing) else None
+
+
+def cuda_missing() -> Missing | None:
+    """Return why CUDA.jl cannot run in the Julia that `start` gives; None where it can."""
+    main = start()
+    try:
+        main.seval("using CUDA, cuDNN")
+        functional = bool(main.seval("CUDA.functional()"))
+    except main.seval(
+        "Exception"
+    ) as error:  # pragma: no cover - needs a Julia with a broken CUDA.jl
+        functional, why = False, _gist(str(error))
+    else:
+        why = "CUDA.functional() is false"
+    if functional:
+        return None
+    return Missing(
+        "cuda",
+        "CUDA.jl",
+        f"no CUDA.jl: {why}",
+        "add CUDA and cuDNN to juliacall's environment: python -m juliapkg add CUDA",
+    )
+
+
+def version() -> str:
+    """Return the version of the Julia that runs, such as `1.10.11`."""
+    return str(start().seval("string(VERSION)"))
+
+
+def set_blas_threads(count: int) -> None:
+    """Let Julia's BLAS use `count` threads."""
+    start().seval("import LinearAlgebra").BLAS.set_num_threads(count)
+
+
+def blas_threads() -> int:
+    """Return how many threads Julia's BLAS uses."""
+    return int(start().seval("import LinearAlgebra; LinearAlgebra.BLAS.get_num_threads()"))
+
+
+@cache
+def _start() -> Any:
+    os.environ["PYTHON_JULIACALL_THREADS"] = "1"
+    os.environ["PYTHON_JULIACALL_HANDLE_SIGNALS"] = "no"
+    found = _probe()
+    if isinstance(found, Missing):
+        return found
+    os.environ["PYTHON_JULIACALL_EXE"] = found["exe"]
+    os.environ["PYTHON_JULIACALL_PROJECT"] = found["project"]
+    if "torch" in sys.modules:
+        warnings.warn(
+            "torch was imported before Julia, which can crash this process: call "
+            "pipeline.julia.start() before torch is imported",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch was imported before juliacall")
+        return _load()
+
+
+def _load() -> Any:
+    from juliacall import Main
+
+    Main.seval(f"import {PACKAGE}")
+    return Main
+
+
+def _probe() -> "dict[str, str] | Missing":
+    """Resolve and load Julia in a child; return its executable and project, or what failed."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.julia"],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=Path(__file__).resolve().parent.parent,
+        )
+        try:
+            ended = _wait(child, out)
+        finally:
+            child.kill()
+            child.wait()
+        out.seek(0)
+        err.seek(0)
+        answer = out.read().decode(errors="replace").strip()
+        complaint = err.read().decode(errors="replace").strip()
+    if not ended:
+        return Missing(
+            "julia", "Julia", "no Julia: it did not start in time", "start it by hand once: julia"
+        )
+    if child.returncode == 0:
+        found: dict[str, str] = json.loads(answer.splitlines()[-1])
+        return found
+    return _diagnose(child.returncode, complaint)
+
+
+def _wait(child: "subprocess.Popen[bytes]", out: Any) -> bool:
+    """Wait for the child, say so when it takes long; False when it outlasts its time."""
+    begun = time.monotonic()
+    deadline = begun + RESOLVE_TIMEOUT_S
+    said = resolved = False
+    while child.poll() is None:
+        now = time.monotonic()
+        if not resolved and os.fstat(out.fileno()).st_size:
+            resolved, deadline = True, now + START_TIMEOUT_S
+        if now > deadline:
+            return False
+        if not said and now > begun + PATIENCE_S:
+            said = True
+            sys.stderr.write(
+                "Julia: resolving its packages (minutes the first time, then seconds)\n"
+            )
+            sys.stderr.flush()
+        time.sleep(0.05)
+    return True
+
+
+def _diagnose(code: int, complaint: str) -> Missing:
+    """Turn a child's exit code and its two screens of complaint into one line and a remedy."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return Missing(
+            "julia", "Julia", f"no Julia: it crashed at start ({name})", "start it by hand: julia"
+        )
+    if "URLError" in complaint:
+        reason = "no Julia: none is installed, and its download server cannot be reached"
+        return Missing("julia", "Julia", reason, _INSTALL)
+    if "CalledProcessError" in complaint or "Pkg" in complaint:
+        reason = "no Flux.jl: Julia is here, its packages are not, and they could not be added"
+        return Missing(
+            "julia",
+            "Flux.jl",
+            reason,
+            "connect to a network once and run: python -m pipeline doctor",
+        )
+    return Missing(
+        "julia", "Julia", f"no Julia: {_gist(complaint)}", "run: python -m pipeline.julia"
+    )
+
+
+def _gist(complaint: str) -> str:
+    """Return the last line of a stack trace that is not empty, cut to one readable line."""
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    return lines[-1][:160] if lines else "it failed without a word"
+
+
+def _resolve() -> None:
+    """Resolve as juliacall will, announce it, then load the package: what the child runs."""
+    exe = os.environ.get("PYTHON_JULIACALL_EXE")
+    project = os.environ.get("PYTHON_JULIACALL_PROJECT")
+    if not (exe and project):
+        import juliapkg
+
+        exe, project = juliapkg.executable(), juliapkg.project()
+    print("resolved", flush=True)
+    _load()
+    print(json.dumps({"exe": exe, "project": project}), flush=True)
+
+
+if __name__ == "__main__":
+    _resolve()

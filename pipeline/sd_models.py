@@ -1,0 +1,174 @@
+"""Which Stable Diffusion: a hub id, a folder, or a published architecture with seeded weights."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import availability
+from pipeline.arguments import Size
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.files import FIXTURES
+
+__all__ = ["ARCHITECTURES", "TINY", "Model", "load", "resolve"]
+
+SEED = 2026
+TINY = FIXTURES / "tiny-sd"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A Stable Diffusion that `--sd-model` can name, before anything is loaded.
+
+    `name` is what the user typed, `label` what ids and tables call it, `weights` what its numbers
+    ran on. `size` and `steps` are its defaults; a size of None is left to the model.
+    """
+
+    name: str
+    label: str
+    weights: str
+    size: Size | None
+    steps: int
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A published architecture: its default size and a builder of its components."""
+
+    size: Size
+    build: Callable[[], dict[str, Any]]
+
+
+def resolve(name: str) -> Model:
+    """Return what `name` means: `tiny`, `arch:…`, a folder, or a hub id; nothing is loaded.
+
+    Raises `PipelineError` for a name that is none of these, or a folder without `model_index.json`.
+    """
+    if name == "tiny":
+        return Model(name, "tiny", "tiny, seeded random", (64, 64), 4, TINY)
+    if name.startswith("arch:"):
+        label = name.removeprefix("arch:")
+        if label not in ARCHITECTURES:
+            known = ", ".join(f"arch:{key}" for key in ARCHITECTURES)
+            raise PipelineError(f"--sd-model {name}", f"one of {known}", "choose one of them")
+        return Model(name, label, f"{label}, seeded random", ARCHITECTURES[label].size, 30)
+    folder = Path(name).expanduser()
+    if folder.exists():
+        if not (folder / "model_index.json").is_file():
+            raise PipelineError(
+                f"--sd-model {name}",
+                "a folder with a model_index.json",
+                "name the folder that save_pretrained wrote",
+            )
+        label = folder.resolve().name
+        return Model(name, label, f"folder {label}", None, 30, folder)
+    if _HUB_ID.fullmatch(name):
+        return Model(name, name, name, None, 30)
+    raise PipelineError(
+        f"--sd-model {name}",
+        "tiny, arch:NAME, an existing folder, or a hub id such as owner/name",
+        "check the spelling",
+    )
+
+
+def load(model: Model, device: str, dtype: str) -> Any:
+    """Return the model's diffusers pipeline on `device` (`cpu`, `cuda`) in `dtype` (a torch name).
+
+    Weights come from safetensors alone and no remote code runs. Raises `UnavailableError` where a
+    hub id is neither cached nor reachable, `PipelineError` where a folder cannot be loaded.
+    """
+    import torch
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    resolved: torch.dtype = getattr(torch, dtype)
+    if model.name.startswith("arch:"):
+        pipe = _from_architecture(ARCHITECTURES[model.label], device, resolved)
+    else:
+        pipe = _from_pretrained(model, resolved)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+def _from_pretrained(model: Model, dtype: Any) -> Any:
+    from diffusers import DiffusionPipeline
+
+    if model.folder is None:
+        absent = availability.weights(model.name)
+        if absent is not None:
+            raise UnavailableError(f"--sd-model {model.name}", absent)
+    try:
+        return DiffusionPipeline.from_pretrained(
+            model.folder or model.name,
+            dtype=dtype,
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+        )
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise PipelineError(
+            f"--sd-model {model.name}",
+            f"a pipeline that diffusers can load ({error})",
+            "check the folder or the id; weights must be safetensors",
+        ) from error
+
+
+def _from_architecture(architecture: Architecture, device: str, dtype: Any) -> Any:
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.random.fork_rng(), torch.device(device):
+            torch.manual_seed(SEED)
+            components = architecture.build()
+    finally:
+        torch.set_default_dtype(before)
+    return StableDiffusionPipeline(
+        **components, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+
+
+def _sd15() -> dict[str, Any]:
+    """Build Stable Diffusion 1.5: the published configurations, the fixture's small tokenizer."""
+    from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    return {
+        "unet": UNet2DConditionModel(sample_size=64, cross_attention_dim=768),
+        "vae": AutoencoderKL(
+            sample_size=512,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+        ),
+        "text_encoder": CLIPTextModel(
+            CLIPTextConfig(
+                hidden_size=768,
+                intermediate_size=3072,
+                num_hidden_layers=12,
+                num_attention_heads=12,
+                projection_dim=768,
+            )
+        ),
+        "tokenizer": CLIPTokenizer.from_pretrained(TINY / "tokenizer"),
+        "scheduler": PNDMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            skip_prk_steps=True,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+    }
+
+
+ARCHITECTURES = {"sd15": Architecture((512, 512), _sd15)}
+"""The published architectures by name; parameter counts are tested against the published ones."""
