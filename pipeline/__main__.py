@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from pipeline import availability, diffusion, pregenerated, preprocessing, sd_models
-from pipeline.arguments import parse_count, parse_folder, parse_list, parse_size
+from pipeline.arguments import Parser, parse_count, parse_folder, parse_list, parse_size
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.files import writing
 from pipeline.progress import progress
@@ -214,37 +214,30 @@ def _versions(with_julia: bool) -> dict[str, str]:
     return found
 
 
-class _Parser(argparse.ArgumentParser):
-    """Answer a wrong question with one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(WRONG_QUESTION, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    sd = _Parser(add_help=False)
+    sd = Parser(add_help=False)
     sd.add_argument("--prompt", default=diffusion.PROMPT)
     sd.add_argument("--count", default=str(pregenerated.COUNT), help="images (default: 3)")
     sd.add_argument("--seed", type=int, default=0, help="image i uses seed + i (default: 0)")
     sd.add_argument("--size", default="", help="512 or 768x512, width × height")
     sd.add_argument("--steps", default="", help="denoising steps")
     sd.add_argument("--sd-model", default="", help="tiny, arch:sd15, a hub id or a folder")
-    device = _Parser(add_help=False)
+    device = Parser(add_help=False)
     device.add_argument(
         "--device", choices=("cpu", "cuda"), default="", help="default: the model's"
     )
-    out = _Parser(add_help=False)
+    out = Parser(add_help=False)
     out.add_argument("--out", default="run", help="folder (default: run)")
-    gray = _Parser(add_help=False)
+    gray = Parser(add_help=False)
     gray.add_argument("--grayscale", action="store_true", help="one channel")
-    paths = _Parser(add_help=False)
+    paths = Parser(add_help=False)
     paths.add_argument("images", nargs="+", metavar="IMAGE")
 
-    parser = _Parser(prog="python -m pipeline", description="prompt → images → batch → scores")
+    parser = Parser(prog="python -m pipeline", description="prompt → images → batch → scores")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Command, help_: str, *parents: _Parser) -> _Parser:
-        each: _Parser = commands.add_parser(name, help=help_, description=help_, parents=parents)
+    def add(name: str, command: Command, help_: str, *parents: Parser) -> Parser:
+        each: Parser = commands.add_parser(name, help=help_, description=help_, parents=parents)
         each.set_defaults(command=command)
         return each
 

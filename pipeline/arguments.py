@@ -1,13 +1,31 @@
 """What users type: sizes, counts and lists, read once and refused with one line."""
 
+import argparse
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline.errors import PipelineError
 
-__all__ = ["Size", "parse_count", "parse_folder", "parse_list", "parse_size", "size_label"]
+__all__ = [
+    "Parser",
+    "Size",
+    "parse_count",
+    "parse_folder",
+    "parse_list",
+    "parse_size",
+    "size_label",
+]
 
 Size = tuple[int, int]
 """Width and height in pixels."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Answer a wrong question with one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line, and where the right questions are."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parse_list(text: str) -> list[str]:

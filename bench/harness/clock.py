@@ -27,6 +27,10 @@ class Clock:
         """Return seconds from an arbitrary start."""
         return self._script.pop(0) if self._script else perf_counter()
 
+    def __repr__(self) -> str:
+        """Return the name that result files carry."""
+        return "wall clock, device synchronised"
+
     def replay(self, seconds: float) -> None:
         """Answer the next two readings so that they are `seconds` apart."""
         self._script = [0.0, seconds]

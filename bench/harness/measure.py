@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import floor
 from statistics import median
+from time import monotonic
 from typing import Any, TypeVar
 
 from bench.harness import clock, stats
@@ -12,12 +13,15 @@ from bench.harness.cell import CHECKED, FAILED, MEASURED, Cell, Row
 from pipeline import contracts
 from pipeline.contracts import Violation
 
-__all__ = ["MAXIMUM_ROUNDS", "Measure"]
+__all__ = ["DEFAULT_PRECISION", "MAXIMUM_ROUNDS", "Measure"]
 
 T = TypeVar("T")
 
 MAXIMUM_ROUNDS = 1000
 """Most samples of one cell: bounds the result files."""
+
+DEFAULT_PRECISION = 0.01
+"""Relative half-width of the median's interval to aim at where nobody has said another."""
 
 PILOT_CALLS = 6
 PILOT_SHARE = 1 / 3
@@ -34,18 +38,18 @@ class Measure:
         row: Row,
         budget: float,
         precision: float,
-        tick: Callable[[Row, int, int], None],
+        tell: Callable[[str, int, int, float], None],
     ) -> None:
         """Take the plugin's fixture, the clock that it reads, and the cell's budget in seconds.
 
-        `precision` is the half-width of the median's interval to aim at, relative. `tick` is told
-        of the row, the rounds done and those planned.
+        `precision` is the half-width of the median's interval to aim at, relative. `tell` is told
+        the cell's id, the rounds done, those planned, and the seconds left in the budget.
         """
         self._benchmark = benchmark
         self._timer = timer
         self._budget = budget
         self._precision = precision
-        self._tick = tick
+        self._tell = tell
         self.row = row
 
     @property
@@ -96,17 +100,20 @@ class Measure:
         affordable = floor(left / (median(pilot) * iterations))
         maximum = min(max(affordable, stats.MIN_ROUNDS), MAXIMUM_ROUNDS)
         rounds = stats.rounds_needed(pilot, self._precision, maximum)
+        deadline = monotonic() + left
         done = -1
 
         def tick() -> None:
             nonlocal done
             done += 1
-            self._tick(self.row, done, rounds)
+            self._tell(self.cell.id, done, rounds, max(0.0, deadline - monotonic()))
 
+        self._benchmark.has_error = True  # a cell that is interrupted publishes nothing
         if iterations > 1:  # the plugin forbids a setup between grouped calls; these are quick
             self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
         else:
             self._benchmark.pedantic(call, setup=tick, rounds=rounds)
+        self._benchmark.has_error = False
         limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
         self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
 

@@ -43,13 +43,17 @@ def update(output: dict[str, Any], rows: Iterable[Row], machine: Mapping[str, An
     """Add to pytest-benchmark's JSON, in place, what it does not know: machine and other rows.
 
     Rows without a number stay out of `benchmarks`: one entry there without `stats` makes
-    `pytest-benchmark compare` drop the whole file.
+    `pytest-benchmark compare` drop the whole file. The plugin publishes the timing of a test that
+    failed after it; here that entry is withdrawn.
     """
-    for entry in output["benchmarks"]:
+    others = [row.as_dict() for row in rows if row.status != MEASURED]
+    withdrawn = {row["name"] for row in others}
+    kept = [entry for entry in output["benchmarks"] if entry["fullname"] not in withdrawn]
+    for entry in kept:
         cell = entry.get("extra_info", {}).get("cell")
         if cell is not None:
             entry["params"] = dict(cell["cell"]["axes"])
-    others = [row.as_dict() for row in rows if row.status != MEASURED]
+    output["benchmarks"][:] = kept
     output[KEY] = {"schema": SCHEMA, "machine": machine, "rows": others}
 
 

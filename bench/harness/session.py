@@ -11,7 +11,8 @@ import pytest
 from bench.harness import machine, record, tables
 from bench.harness.cell import FAILED, UNAVAILABLE, Cell, Row
 from bench.harness.clock import Clock
-from bench.harness.measure import Measure
+from bench.harness.live import Live
+from bench.harness.measure import DEFAULT_PRECISION, Measure
 from pipeline import availability
 from pipeline.availability import Missing
 from pipeline.errors import PipelineError, UnavailableError
@@ -33,6 +34,7 @@ class Session:
         self._rows: list[Row] = []
         self._journal: record.Journal | None = None
         self._saved = False
+        self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
 
     # Before: what will run, how long it may take, and Julia before torch.
@@ -51,14 +53,13 @@ class Session:
         cells = [cell for item in session.items if (cell := _cell(item)) and not _skipped(item)]
         if not cells:
             return
-        running = [cell for cell in cells if "cuda" not in cell.needs or not availability.cuda()]
-        if any("julia" in cell.needs for cell in running):
-            availability.flux()
-        if self._at_work and not self._config.option.benchmark_disable:
+        running = [cell for cell in cells if _missing(cell) is None]
+        option = self._config.option
+        if self._at_work and (option.benchmark_enable or not option.benchmark_disable):
             seconds = sum(self.budget(cell) for cell in running)
             self._say(
-                f"{len(cells)} cells, {len(running)} on what is here: up to {seconds:.0f} s of "
-                "timed rounds, loading and first calls apart; a slow cell still gets six rounds"
+                f"{len(running)} of {len(cells)} cells can run here: up to {seconds:.0f} s of "
+                "timed rounds, loading apart; six rounds are the least"
             )
             self._journal = record.Journal(
                 self._config.rootpath / record.JOURNAL, machine.records()
@@ -75,10 +76,9 @@ class Session:
         cell = _cell(item)
         if cell is None or _skipped(item):
             return
-        for need in cell.needs:
-            absent = availability.NEEDS[need]()
-            if absent is not None:
-                self._leave_out(item, cell, absent)
+        absent = _missing(cell)
+        if absent is not None:
+            self._leave_out(item, cell, absent)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
@@ -104,8 +104,8 @@ class Session:
             marker.kwargs["timer"],
             Row(item.nodeid, cell, FAILED),
             self.budget(cell),
-            float(self._config.option.benchmark_precision),
-            lambda row, done, rounds: None,
+            float(self._config.option.benchmark_precision or DEFAULT_PRECISION),
+            self._live.show,
         )
 
     @pytest.hookimpl(wrapper=True)
@@ -117,6 +117,7 @@ class Session:
         cell = _cell(item)
         if cell is None or call.when == "teardown" or _skipped(item):
             return report
+        self._live.clear()
         row = item.stash.get(_ROW, None)
         if row is None and (report.failed or call.when == "call"):
             measure = getattr(item, "funcargs", {}).get("measure")
@@ -211,6 +212,12 @@ def _cell(item: pytest.Item) -> Cell | None:
     callspec = getattr(item, "callspec", None)
     cell = callspec.params.get("cell") if callspec is not None else None
     return cell if isinstance(cell, Cell) else None
+
+
+def _missing(cell: Cell) -> Missing | None:
+    """Ask for what the cell needs, in its order, until something is missing."""
+    answers = (availability.NEEDS[need]() for need in cell.needs)
+    return next((absent for absent in answers if absent is not None), None)
 
 
 def _skipped(item: pytest.Item) -> bool:
