@@ -1,18 +1,13 @@
 """The whole chain: three images, generated or pre-generated, to scores."""
 
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
-from bench import grid
+from bench import engines, grid
 from bench.harness import options
 from bench.harness.cell import Cell
 from bench.harness.measure import Measure
 from bench.images import ImageSource
-from pipeline import contracts, flux, network, preprocessing, reference
-
-if TYPE_CHECKING:
-    import numpy as np
+from pipeline import contracts, network, preprocessing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,8 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_end_to_end(measure: Measure, cell: Cell, images: ImageSource) -> None:
     """Time images → batch → scores; the contract of every boundary holds before."""
     count = cell.images
-    device = str(cell.axes["device"])
-    engine: Any = {"flux": flux, "reference": reference}[str(cell.axes["engine"])]
+    forward = engines.ready(str(cell.axes["engine"]), str(cell.axes["device"]))
 
     made = images()
     contracts.require(contracts.check_images(made, count, images.size))
@@ -33,12 +27,8 @@ def test_end_to_end(measure: Measure, cell: Cell, images: ImageSource) -> None:
     batch = preprocessing.preprocess(made)
     contracts.require(contracts.check_batch(batch, (count, 3, side, side)))
 
-    def chain() -> "np.ndarray":
-        scores: np.ndarray = engine.forward(preprocessing.preprocess(images()), device)
-        return scores
-
     measure(
-        chain,
+        lambda: forward(preprocessing.preprocess(images())),
         check=lambda scores: contracts.check_scores(scores, (count, network.CLASSES)),
         weights=images.weights,
     )

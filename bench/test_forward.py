@@ -2,11 +2,11 @@
 
 import pytest
 
-from bench import grid
+from bench import engines, grid
 from bench.harness import options
 from bench.harness.cell import Cell
 from bench.harness.measure import Measure
-from pipeline import contracts, flux, network, pregenerated, preprocessing, reference
+from pipeline import contracts, network, pregenerated, preprocessing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -18,12 +18,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_forward(measure: Measure, cell: Cell) -> None:
     """Time a batch of fixture images to scores, as Python sees it."""
     count = cell.images
-    device = str(cell.axes["device"])
-    engine = {"flux": flux, "reference": reference}[str(cell.axes["engine"])]
+    forward = engines.ready(str(cell.axes["engine"]), str(cell.axes["device"]))
     paths = pregenerated.paths()
     batch = preprocessing.preprocess([paths[index % len(paths)] for index in range(count)])
     measure(
-        lambda: engine.forward(batch, device),
+        lambda: forward(batch),
         check=lambda scores: contracts.check_scores(scores, (count, network.CLASSES)),
         weights="fixture, seeded random",
     )

@@ -171,7 +171,7 @@ def _diagnose(code: int, complaint: str) -> Missing:
             "julia", "Julia", f"no Julia: it crashed at start ({name})", "start it by hand: julia"
         )
     if "URLError" in complaint:
-        reason = "no Julia: none is installed, and its download server cannot be reached"
+        reason = "no Julia: none that fits is on PATH, and its download server cannot be reached"
         return Missing("julia", "Julia", reason, _INSTALL)
     if "CalledProcessError" in complaint or "Pkg" in complaint:
         reason = "no Flux.jl: Julia is here, its packages are not, and they could not be added"
