@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DOES_NOT_HOLD
     except PipelineError as error:
         print(error, file=sys.stderr)
+        if getattr(given, "verbose", False) and error.__cause__ is not None:
+            print(error.__cause__, file=sys.stderr)
         return WRONG_QUESTION
     except KeyboardInterrupt:
         print("interrupted: every file that was written is whole", file=sys.stderr)
@@ -68,9 +70,14 @@ def forward(given: argparse.Namespace) -> int:
 
     top = parse_count(given.top, "--top") if given.top else None
     images = [preprocessing.decode(path) for path in given.images]
+    if given.flux_model:
+        flux.split_name(given.flux_model)
     julia.start()  # before torch
+    model = flux.load(
+        1 if given.grayscale else 3, given.device or "cpu", given.flux_model, given.flux_weights
+    )
     batch = preprocessing.preprocess(images, grayscale=given.grayscale)
-    _print_scores(given.images, flux.forward(batch, given.device or "cpu"), top)
+    _print_scores(given.images, model(batch), top)
     return HOLDS
 
 
@@ -246,6 +253,16 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument("--size", default=str(preprocessing.SIZE), help="side in pixels")
     each = add("forward", forward, f"images → scores, by {FLUX_JL}", paths, gray, device)
     each.add_argument("--top", default="", help="print the N highest scores alone")
+    each.add_argument(
+        "--flux-model",
+        default="",
+        metavar="FILE.jl:NAME",
+        help=f"a Julia function that returns a model for {FLUX_JL}; the name's default is model",
+    )
+    each.add_argument(
+        "--flux-weights", default="", metavar="FILE", help=f"safetensors, for {FLUX_JL}"
+    )
+    each.add_argument("--verbose", action="store_true", help="print Julia's stack trace too")
     each = add("run", run, "generate, preprocess, forward", sd, device, gray, out)
     each.add_argument("--require", default="", help="fail without these: cuda, julia")
     add("doctor", doctor, "what is here, what is missing, what to do")

@@ -1,41 +1,158 @@
 """Forward: batch → scores, by Flux.jl (the Julia library, not the FLUX.1 image model)."""
 
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import julia, network
-from pipeline.errors import UnavailableError
+from pipeline import availability, contracts, julia, network
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.preprocessing import SIZE
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["forward", "load"]
+__all__ = ["Model", "forward", "load", "split_name"]
 
 
-def forward(batch: "torch.Tensor | np.ndarray", device: str = "cpu") -> "np.ndarray":
-    """Return the scores (N, 10), float32, of a batch (N, C, 224, 224), float32 in [0, 1].
+def forward(
+    batch: "torch.Tensor | np.ndarray",
+    device: str = "cpu",
+    model: str = "",
+    weights: str | Path = "",
+) -> "np.ndarray":
+    """Return the scores (N, classes), float32, of a batch (N, C, 224, 224), float32 in [0, 1].
 
-    `device` is `cpu`, or `cuda` for CUDA.jl. The batch's memory is read in place: NCHW in C order
-    is WHCN in Julia's column-major order. Raises `UnavailableError` without Julia, Flux or the
-    device.
+    `device` is `cpu`, or `cuda` for CUDA.jl; `model` and `weights` as in `load`. Raises
+    `UnavailableError` without Julia, Flux or the device, `ContractError` for a batch of another
+    type or shape, and `PipelineError` as `load` does.
     """
-    import numpy as np
-
-    model = load(batch.shape[1], device)
-    array = np.ascontiguousarray(batch, dtype=np.float32)
-    scores = julia.start().FluxScores.forward(model, array.T, device)
-    result: np.ndarray = np.asarray(scores).T
-    return result
+    channels = batch.shape[1] if len(batch.shape) == 4 else 3  # the model refuses the rest
+    return load(channels, device, model, str(weights))(batch)
 
 
 @cache
-def load(channels: int, device: str = "cpu") -> Any:
-    """Return the Flux model for images of `channels`, on `device`, with the fixture's weights."""
-    main = julia.start()
+def load(channels: int, device: str = "cpu", model: str = "", weights: str = "") -> "Model":
+    """Return the Flux model for images of `channels`, on `device`; the same one for the same call.
+
+    `model` names a Julia function that returns a Flux model, as `FILE.jl:function`; without one
+    it is the network of `network.py`, with the `weights` of a safetensors file, by default the
+    fixture's. A user's model is asked for the size of its output before it runs. Raises
+    `UnavailableError` as `forward`, and `PipelineError` for a file, function, model or weights
+    that do not fit, with the gist of what Julia says.
+    """
+    scorer = julia.start().FluxScores
     if device == "cuda":
-        absent = julia.cuda_missing()
+        absent = availability.cuda() or julia.cuda_missing()
         if absent is not None:
             raise UnavailableError("--device cuda", absent)
-    weights = main.FluxScores.load_weights(str(network.weights_path(channels)))
-    return main.FluxScores.build(weights, device)
+    if model and weights:
+        raise PipelineError("--flux-model and --flux-weights", "one of them", "leave one out")
+    if model:
+        file, name = split_name(model)
+        with julia.gist(f"--flux-model {model}", "a function that returns a Flux model"):
+            made = scorer.load_model(file, name)
+        expected = f"a model that takes ({SIZE}, {SIZE}, {channels}, N), WHCN, to (classes, N)"
+        with julia.gist(f"--flux-model {model}", expected):
+            classes = int(scorer.output_size(made, channels, 1)[0])
+    else:
+        path = weights or str(network.weights_path(channels))
+        with julia.gist(f"--flux-weights {path}", f"weights for {channels} channels"):
+            made = scorer.build(scorer.load_weights(path))
+            classes = int(scorer.output_size(made, channels, 1)[0])
+    return Model(scorer.move(made, device), channels, classes, device)
+
+
+def split_name(model: str) -> tuple[str, str]:
+    """Split `FILE.jl:function`; the function is `model` where none is named.
+
+    Raises `PipelineError` for a name that has no Julia file in it, or one that does not exist.
+    """
+    file, colon, name = model.rpartition(":")
+    if not colon or not file.endswith(".jl"):
+        file, name = model, "model"
+    if not file.endswith(".jl") or not name.isidentifier():
+        raise PipelineError(f"--flux-model {model}", "FILE.jl or FILE.jl:function", "check it")
+    if not Path(file).is_file():
+        raise PipelineError(f"--flux-model {model}", "a file that exists", "check the path")
+    return file, name
+
+
+@dataclass(frozen=True)
+class Model:
+    """A Flux model on a device, for batches (N, `channels`, 224, 224), float32, in C order.
+
+    A batch's memory is read in place: NCHW in C order is WHCN in Julia's column-major order.
+    PyTorch's tensors on a GPU are read there. What is not contiguous is copied first.
+    """
+
+    julia_model: Any
+    channels: int
+    classes: int
+    device: str
+
+    def __call__(self, batch: "torch.Tensor | np.ndarray") -> "np.ndarray":
+        """Return the scores (N, classes), float32, on the CPU."""
+        place = self._place(batch)
+        scores = julia.start().FluxScores.scores_at(self.julia_model, *place.crossing, self.device)
+        return _as_numpy(scores)
+
+    def timed(self, batch: "torch.Tensor | np.ndarray") -> "tuple[np.ndarray, float]":
+        """Return the scores, and the seconds of the model alone by Julia's own clock."""
+        place = self._place(batch)
+        scores, seconds = julia.start().FluxScores.timed_at(
+            self.julia_model, *place.crossing, self.device
+        )
+        return _as_numpy(scores), float(seconds)
+
+    def bridge(self, batch: "torch.Tensor | np.ndarray") -> "np.ndarray":
+        """Take the batch into Julia and zeros (N, classes) back, without a model."""
+        place = self._place(batch)
+        return _as_numpy(julia.start().FluxScores.bridge_at(*place.crossing, self.classes))
+
+    def allocated(self, batch: "torch.Tensor | np.ndarray") -> int:
+        """Return the bytes that Julia allocates for one forward."""
+        place = self._place(batch)
+        return int(
+            julia.start().FluxScores.allocated_at(self.julia_model, *place.crossing, self.device)
+        )
+
+    def _place(self, batch: "torch.Tensor | np.ndarray") -> "_Place":
+        side = SIZE
+        contracts.require(contracts.check_input(batch, ("N", self.channels, side, side), "float32"))
+        if hasattr(batch, "data_ptr"):
+            tensor: Any = batch
+            tensor = tensor.contiguous()
+            memory = "cuda" if tensor.is_cuda else "cpu"
+            if memory == "cuda":
+                import torch
+
+                torch.cuda.current_stream().synchronize()  # Julia's streams do not see torch's
+            return _Place(tensor, tensor.data_ptr(), memory)
+        import numpy as np
+
+        array = np.ascontiguousarray(batch)
+        return _Place(array, array.ctypes.data, "cpu")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A batch in memory: who owns it, its address, and which memory that is."""
+
+    owner: Any
+    address: int
+    memory: str
+
+    @property
+    def crossing(self) -> tuple[int, tuple[int, ...], str]:
+        """What Julia is told: the address, the dimensions in its order, the memory."""
+        return self.address, tuple(reversed(self.owner.shape)), self.memory
+
+
+def _as_numpy(scores: Any) -> "np.ndarray":
+    """See Julia's (classes, N) as (N, classes): the same memory again."""
+    import numpy as np
+
+    seen: np.ndarray = np.asarray(scores).T
+    return seen

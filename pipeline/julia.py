@@ -13,16 +13,34 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline import availability
 from pipeline.availability import Missing
-from pipeline.errors import UnavailableError
+from pipeline.errors import PipelineError, UnavailableError
 
-__all__ = ["blas_threads", "cuda_missing", "missing", "set_blas_threads", "start", "version"]
+__all__ = [
+    "blas_threads",
+    "cuda_missing",
+    "gist",
+    "missing",
+    "reclaim",
+    "set_blas_threads",
+    "start",
+    "version",
+]
 
 PACKAGE = "FluxScores"
+CUDA_PACKAGES = {
+    "CUDA": ("052768ef-5323-5732-b1bb-66c8b64840ba", "5"),
+    "cuDNN": ("02a925ec-e4fe-4b08-9a7e-0d78e3d38ccd", "1"),
+}
+"""Added to juliacall's environment where the driver has a device."""
+
 RESOLVE_TIMEOUT_S = 1800.0
 START_TIMEOUT_S = 300.0
 PATIENCE_S = 6.0
@@ -50,29 +68,40 @@ def missing() -> Missing | None:
 
 def cuda_missing() -> Missing | None:
     """Return why CUDA.jl cannot run in the Julia that `start` gives; None where it can."""
-    main = start()
+    remedy = "look at what Julia says: using CUDA; CUDA.versioninfo()"
     try:
-        main.seval("using CUDA, cuDNN")
-        functional = bool(main.seval("CUDA.functional()"))
-    except main.seval(
-        "Exception"
-    ) as error:  # pragma: no cover - needs a Julia with a broken CUDA.jl
-        functional, why = False, _gist(str(error))
-    else:
-        why = "CUDA.functional() is false"
+        with gist("CUDA.jl", "CUDA and cuDNN in juliacall's environment"):
+            start().seval("using CUDA: CUDA; using cuDNN: cuDNN")
+            functional = bool(start().seval("CUDA.functional()"))
+    except PipelineError as error:
+        return Missing("cuda", "CUDA.jl", f"no CUDA.jl: {error}", remedy)
     if functional:
         return None
-    return Missing(
-        "cuda",
-        "CUDA.jl",
-        f"no CUDA.jl: {why}",
-        "add CUDA and cuDNN to juliacall's environment: python -m juliapkg add CUDA",
-    )
+    return Missing("cuda", "CUDA.jl", "no CUDA.jl: it finds no device that it can use", remedy)
 
 
 def version() -> str:
     """Return the version of the Julia that runs, such as `1.10.11`."""
     return str(start().seval("string(VERSION)"))
+
+
+@contextmanager
+def gist(given: str, expected: str) -> Iterator[None]:
+    """Turn an exception that Julia throws inside the block into one line, a `PipelineError`.
+
+    The exception itself, with Julia's stack trace, is its `__cause__`.
+    """
+    from juliacall import JuliaError
+
+    try:
+        yield
+    except JuliaError as error:
+        raise PipelineError(given, expected, _first_line(str(error))) from error
+
+
+def reclaim(device: str) -> None:
+    """Give Julia's memory on `device` that nothing refers to back to it."""
+    start().FluxScores.reclaim(device)
 
 
 def set_blas_threads(count: int) -> None:
@@ -186,6 +215,13 @@ def _diagnose(code: int, complaint: str) -> Missing:
     )
 
 
+def _first_line(message: str) -> str:
+    """Return what a Julia exception says, without its type where that says nothing more."""
+    lines = [line.strip() for line in message.split("Stacktrace:")[0].splitlines()]
+    told = " ".join(line for line in lines if line)
+    return told.removeprefix("ArgumentError: ")[:300]
+
+
 def _gist(complaint: str) -> str:
     """Return the last line of a stack trace that is not empty, cut to one readable line."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
@@ -199,6 +235,9 @@ def _resolve() -> None:
     if not (exe and project):
         import juliapkg
 
+        if availability.cuda() is None:
+            for name, (uuid, compat) in CUDA_PACKAGES.items():
+                juliapkg.add(name, uuid, version=compat)
         exe, project = juliapkg.executable(), juliapkg.project()
     print("resolved", flush=True)
     _load()

@@ -1,8 +1,12 @@
 using FluxScores
 using Flux: Flux
+using PNGFiles: PNGFiles
 using Test
 
-const FIXTURES = joinpath(@__DIR__, "..", "..", "fixtures", "flux")
+const FIXTURES = joinpath(@__DIR__, "..", "..", "fixtures")
+const SCRIPT = joinpath(@__DIR__, "..", "flux_model.jl")
+
+weights_of(name) = load_weights(joinpath(FIXTURES, "flux", "$name.safetensors"))
 
 "Correlate as PyTorch does, by definition: no flip, zero padding of one pixel."
 function correlate(image, kernel, bias)
@@ -17,28 +21,134 @@ function correlate(image, kernel, bias)
     ]
 end
 
-@testset "$name" for (name, channels) in (("rgb", 3), ("gray", 1))
-    weights = load_weights(joinpath(FIXTURES, "$name.safetensors"))
-    model = build(weights)
+"Run the stand-alone script; return its exit code, output and complaint."
+function script(arguments...)
+    out, err = IOBuffer(), IOBuffer()
+    command = `$(Base.julia_cmd()) --project=$(Base.active_project()) $SCRIPT $(collect(arguments))`
+    process = run(pipeline(ignorestatus(command); stdout=out, stderr=err))
+    return process.exitcode, String(take!(out)), String(take!(err))
+end
 
-    @testset "weights keep the shapes that they have in Python" begin
-        @test size(weights["conv.weight"]) == (16, channels, 3, 3)
-        @test size(weights["dense.weight"]) == (10, 784)
+message_of(action) =
+    try
+        action()
+        "nothing was thrown"
+    catch error
+        error isa ArgumentError ? error.msg : rethrow()
     end
 
-    @testset "the convolution correlates, as PyTorch's does" begin
-        image = rand(Float32, 9, 6, channels)
-        expected = correlate(image, weights["conv.weight"], weights["conv.bias"])
-        linear = Flux.Conv(model[1].weight, model[1].bias; pad=1)
-        @test linear(reshape(image, size(image)..., 1))[:, :, :, 1] ≈ expected atol = 1e-5
+@testset "FluxScores" begin
+    @testset "$name" for (name, channels) in (("rgb", 3), ("gray", 1))
+        weights = weights_of(name)
+        model = build(weights)
+
+        @testset "weights keep the shapes that they have in Python" begin
+            @test size(weights["conv.weight"]) == (16, channels, 3, 3)
+            @test size(weights["dense.weight"]) == (10, 784)
+        end
+
+        @testset "the convolution correlates, as PyTorch's does" begin
+            image = rand(Float32, 9, 6, channels)
+            expected = correlate(image, weights["conv.weight"], weights["conv.bias"])
+            linear = Flux.Conv(model[1].weight, model[1].bias; pad=1)
+            @test linear(reshape(image, size(image)..., 1))[:, :, :, 1] ≈ expected atol = 1e-5
+        end
+
+        @testset "a batch of N images gives N columns of ten Float32 scores" begin
+            @test output_size(model, channels, 4) == (10, 4)
+            batch = rand(Float32, 224, 224, channels, 2)
+            result = scores(model, batch)
+            @test result isa Matrix{Float32}
+            @test size(result) == (10, 2)
+            @test result[:, 2] ≈ scores(model, batch[:, :, :, 2:2])[:, 1] atol = 1e-5
+        end
+
+        @testset "a batch in another's memory is read in place" begin
+            batch = rand(Float32, 224, 224, channels, 2)
+            address, dims = UInt(pointer(batch)), size(batch)
+            GC.@preserve batch begin
+                seen = FluxScores.wrap(address, dims)
+                @test pointer(seen) == pointer(batch)
+                @test FluxScores.scores_at(model, address, dims, "cpu", "cpu") ==
+                    scores(model, batch)
+                result, seconds = FluxScores.timed_at(model, address, dims, "cpu", "cpu")
+                @test result == scores(model, batch)
+                @test seconds > 0
+                @test size(FluxScores.bridge_at(address, dims, "cpu", 10)) == (10, 2)
+                ours = FluxScores.allocated_at(model, address, dims, "cpu", "cpu")
+                scores(model, batch)
+                theirs = @allocated scores(model, batch)
+                @test ours <= theirs + 1024  # the array's header, not its pixels
+            end
+        end
     end
 
-    @testset "a batch of N images gives N columns of ten Float32 scores" begin
-        @test Flux.outputsize(model, (224, 224, channels, 4)) == (10, 4)
-        batch = rand(Float32, 224, 224, channels, 2)
-        scores = forward(model, batch)
-        @test scores isa Matrix{Float32}
-        @test size(scores) == (10, 2)
-        @test scores[:, 2] ≈ forward(model, batch[:, :, :, 2:2])[:, 1] atol = 1e-5
+    @testset "weights that do not fit are named" begin
+        good = weights_of("rgb")
+        without = filter(pair -> pair.first != "dense.bias", good)
+        names = "conv.weight, conv.bias, dense.weight, dense.bias"
+        @test message_of(() -> build(without)) == "weights: no dense.bias; expected $names"
+        extra = merge(good, Dict("more" => zeros(Float32, 1)))
+        @test message_of(() -> build(extra)) == "weights: more is not one of $names"
+        double = merge(good, Dict("conv.bias" => zeros(16)))
+        @test message_of(() -> build(double)) ==
+            "weights: conv.bias is Float64; expected Float32"
+        short = merge(good, Dict("dense.weight" => zeros(Float32, 10, 783)))
+        @test message_of(() -> build(short)) ==
+            "weights: dense.weight has size (10, 783); expected (10, 784)"
+        mktempdir() do folder
+            path = joinpath(folder, "cut.safetensors")
+            whole = read(joinpath(FIXTURES, "flux", "rgb.safetensors"))
+            write(path, whole[1:1000])
+            @test message_of(() -> load_weights(path)) ==
+                "weights $path: not a whole safetensors file"
+            @test message_of(() -> load_weights("absent")) ==
+                "weights absent: there is no such file"
+        end
+    end
+
+    @testset "a user's model is loaded and its shape is checked" begin
+        mktempdir() do folder
+            path = joinpath(folder, "mine.jl")
+            write(
+                path,
+                """
+                using Flux
+                model() = Chain(GlobalMeanPool(), Flux.flatten, Dense(3 => 5))
+                wide() = Chain(GlobalMeanPool())
+                """,
+            )
+            @test Base.invokelatest(output_size, load_model(path, "model"), 3, 2) == (5, 2)
+            @test message_of(() -> output_size(load_model(path, "wide"), 3, 2)) ==
+                "the model gives size (1, 1, 3, 2); expected (classes, 2)"
+            @test_throws DimensionMismatch output_size(load_model(path, "model"), 1, 2)
+            @test message_of(() -> load_model(path, "absent")) ==
+                "$path: it defines no function called absent"
+            @test message_of(() -> load_model("absent.jl", "model")) ==
+                "absent.jl: there is no such file"
+        end
+    end
+
+    @testset "the script prints ten scores, or one line" begin
+        mktempdir() do folder
+            image = joinpath(folder, "image.png")
+            PNGFiles.save(image, rand(FluxScores.ImageCore.RGB{FluxScores.ImageCore.N0f8}, 224, 224))
+            code, out, err = script(image)
+            @test (code, err) == (0, "")
+            expected = scores(build(weights_of("rgb")), load_image(image))
+            @test out == join(("$(i - 1): $(round(expected[i]; digits=4))\n" for i in 1:10))
+
+            small = joinpath(folder, "small.png")
+            PNGFiles.save(small, rand(FluxScores.ImageCore.Gray{FluxScores.ImageCore.N0f8}, 8, 9))
+            @test script(small) ==
+                (2, "", "image $small: 9x8; expected 224x224: preprocess it first\n")
+            @test script("absent.png") == (2, "", "image absent.png: there is no such file\n")
+            @test script() == (2, "", "expected one image and perhaps --gpu; given: \n")
+            code, out, err = script(image, "--gpu")
+            if code != 0  # a machine without CUDA.jl or without a GPU
+                @test (code, out) == (2, "")
+                @test startswith(err, "--gpu needs ")
+            end
+        end
     end
 end

@@ -1,0 +1,57 @@
+# Python's batch is NCHW in row-major (C) order: the last index, width, is the fastest. Julia's
+# arrays are column-major: the first index is the fastest. The same memory, its dimensions
+# reversed, is therefore WHCN, which is what Flux takes. Nothing is copied and nothing is
+# permuted; scores (classes, N) go back the same way, as (N, classes).
+
+"""
+    wrap(address, dims, memory="cpu") -> Array{Float32,4}
+
+See the Float32 batch that Python holds at `address` as an array of `dims` (width, height,
+channels, N). `memory` is where it lies. Python owns it, and keeps it while the call lasts.
+"""
+wrap(address, dims, memory::AbstractString="cpu") = wrap(address, dims, Val(Symbol(memory)))
+wrap(address, dims, ::Val{:cpu}) = unsafe_wrap(Array, Ptr{Float32}(UInt(address)), dims)
+
+"""
+    scores_at(model, address, dims, memory, device) -> Matrix{Float32}
+
+Return the scores of a batch in Python's memory, as an array on the CPU.
+"""
+function scores_at(model, address, dims, memory, device)
+    return scores(model, wrap(address, dims, memory), device)
+end
+
+"""
+    timed_at(model, address, dims, memory, device) -> (scores, seconds)
+
+Time the model alone, as Julia sees it: the batch is on `device` before, and `device` has
+finished after.
+"""
+function timed_at(model, address, dims, memory, device)
+    batch = move(wrap(address, dims, memory), device)
+    synchronize(device)
+    seconds = @elapsed begin
+        result = model(batch)
+        synchronize(device)
+    end
+    return move(result, "cpu"), seconds
+end
+
+"""
+    bridge_at(address, dims, memory, classes) -> Matrix{Float32}
+
+Take the batch and give scores back without a model: what crossing into Julia costs.
+"""
+function bridge_at(address, dims, memory, classes)
+    return zeros(Float32, classes, size(wrap(address, dims, memory), 4))
+end
+
+"""
+    allocated_at(model, address, dims, memory, device) -> Int
+
+Bytes that Julia allocates for one forward on a batch in Python's memory.
+"""
+function allocated_at(model, address, dims, memory, device)
+    scores_at(model, address, dims, memory, device)  # compiled before it is counted
+    return @allocated scores_at(model, address, dims, memory, device)
+end
