@@ -130,6 +130,8 @@ def doctor(given: argparse.Namespace) -> int:
 def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
     """Write the images that were asked for, and return them."""
     count = parse_count(given.count, "--count")
+    asked_size = parse_size(given.size) if given.size else None
+    asked_steps = parse_count(given.steps, "--steps") if given.steps else None
     model = _model(given)
     if model is None:
         print(pregenerated.NOTICE)
@@ -143,8 +145,8 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
         for path in paths:
             _write(out / path.name, path.read_bytes())
         return [preprocessing.decode(path) for path in paths]
-    size = parse_size(given.size) if given.size else model.size
-    steps = parse_count(given.steps, "--steps") if given.steps else model.steps
+    size = asked_size or model.size
+    steps = asked_steps or model.steps
     device = given.device or diffusion.default_device(model.name)
     if device == "cuda" and not given.device and availability.cuda() is not None:
         raise PipelineError(
@@ -154,6 +156,8 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
         )
     if model.name.startswith("arch:"):
         print(f"{model.name} has random weights: texture, not a picture; --sd-model ID for one")
+    if model.name == "tiny":
+        _use_one_thread()
     with progress("generate", count * steps, "steps") as tell:
         images = diffusion.generate(
             given.prompt,
@@ -168,6 +172,13 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
     for number, image in enumerate(images, 1):
         _save(image, out / pregenerated.image_name(number))
     return images
+
+
+def _use_one_thread() -> None:
+    """The tiny pipeline's work is too small to share: beside other work threads only wait."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _model(given: argparse.Namespace) -> sd_models.Model | None:

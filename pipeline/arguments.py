@@ -86,7 +86,12 @@ def parse_folder(text: str, name: str) -> Path:
     """
     folder = Path(text)
     for path in (folder, *folder.parents):
-        if path.exists():
+        try:
+            exists = path.exists()
+        except OSError as error:  # such as a name that is too long
+            expected = f"a folder ({error.strerror})"
+            raise PipelineError(f"{name} {text}", expected, f"change {name}") from error
+        if exists:
             if not path.is_dir():
                 raise PipelineError(
                     f"{name} {text}", f"a folder, but {path} is a file", f"change {name}"

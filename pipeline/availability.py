@@ -101,6 +101,7 @@ def weights(model: str) -> Missing | None:
 @cache
 def network() -> Missing | None:
     """Ask the model hub for an answer, within seconds; it honours proxies and `HF_HUB_OFFLINE`."""
+    import http.client
     import urllib.error
     import urllib.request
 
@@ -113,12 +114,12 @@ def network() -> Missing | None:
             "HF_HUB_OFFLINE forbids the model hub",
             "unset HF_HUB_OFFLINE",
         )
-    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
     try:
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
         urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT_S).close()
     except urllib.error.HTTPError:
         return None  # it answered
-    except OSError as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         cause = getattr(error, "reason", error)
         return Missing(
             "network",

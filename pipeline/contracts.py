@@ -105,7 +105,7 @@ def check_input(batch: Any, shape: Sequence[int | str], dtype: str) -> list[Viol
         isinstance(side, str) or side == size for side, size in zip(shape, given, strict=True)
     )
     found = []
-    if not fits:
+    if not fits or 0 in given:
         expected = f"shape ({', '.join(map(str, shape))})"
         found.append(Violation("batch", f"shape {given}", expected, "preprocess the images first"))
     name = str(batch.dtype).removeprefix("torch.")

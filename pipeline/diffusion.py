@@ -46,7 +46,12 @@ def generate(
                 progress(index, done)
 
         images += sample(
-            pipe, prompt, [seed + index], size or chosen.size, steps or chosen.steps, step
+            pipe,
+            prompt,
+            [seed + index],
+            chosen.size if size is None else size,
+            chosen.steps if steps is None else steps,
+            step,
         )
     return images
 
@@ -82,6 +87,14 @@ def sample(
     if steps < 1:
         raise PipelineError(f"steps {steps}", "at least 1", "ask for one step or more")
     width, height = size or (None, None)
+    most = pipe.scheduler.config.num_train_timesteps
+    if steps > most:
+        raise PipelineError(f"steps {steps}", f"at most {most}", "ask for fewer steps")
+    for seed in seeds:
+        if not -(2**63) <= seed < 2**64:
+            raise PipelineError(f"seed {seed}", "a whole number of 64 bits", "choose a smaller one")
+    if size is not None and min(size) < 1:
+        raise PipelineError(f"size {size[0]}x{size[1]}", "at least 1 pixel a side", "change it")
     scale = pipe.vae_scale_factor
     if size is not None and (size[0] % scale or size[1] % scale):
         raise PipelineError(
@@ -91,7 +104,7 @@ def sample(
     if progress is not None:
 
         def callback(_pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> Any:
-            progress(index + 1)
+            progress(min(index + 1, steps))  # PNDM takes one step more
             return tensors
 
     result = pipe(

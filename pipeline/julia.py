@@ -106,7 +106,7 @@ def reclaim(device: str) -> None:
 
 def set_blas_threads(count: int) -> None:
     """Let Julia's BLAS use `count` threads."""
-    start().seval("import LinearAlgebra").BLAS.set_num_threads(count)
+    start().seval("import LinearAlgebra; LinearAlgebra.BLAS.set_num_threads")(count)
 
 
 def blas_threads() -> int:
@@ -146,7 +146,7 @@ def _probe() -> "dict[str, str] | Missing":
     """Resolve and load Julia in a child; return its executable and project, or what failed."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.julia"],
+            [sys.executable, "-c", "from pipeline import julia; julia._resolve()"],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

@@ -52,14 +52,17 @@ def decode(path: "str | PathLike[str]") -> "Image":
         if file.is_file() and file.stat().st_size == 0:
             raise PipelineError(f"image {file}", "an image, but it is empty", "make it again")
         with Image.open(file) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode.startswith("I;16"):  # Pillow clips these at 255
+                upright = upright.point(lambda level: level / 257).convert("L")
+            return upright.convert("RGB")
     except FileNotFoundError as error:
         raise PipelineError(f"image {file}", "a file that exists", "check the path") from error
     except UnidentifiedImageError as error:
         raise PipelineError(
             f"image {file}", "a format that Pillow reads, such as PNG or JPEG", "convert it"
         ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, RuntimeError, ValueError, Image.DecompressionBombError) as error:
         raise PipelineError(
             f"image {file}", f"a whole image file ({error})", "make or copy it again"
         ) from error

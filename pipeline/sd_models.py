@@ -1,5 +1,6 @@
 """Which Stable Diffusion: a hub id, a folder, or a published architecture with seeded weights."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,8 +56,12 @@ def resolve(name: str) -> Model:
             known = ", ".join(f"arch:{key}" for key in ARCHITECTURES)
             raise PipelineError(f"--sd-model {name}", f"one of {known}", "choose one of them")
         return Model(name, label, f"{label}, seeded random", ARCHITECTURES[label].size, 30)
-    folder = Path(name).expanduser()
-    if folder.exists():
+    try:
+        folder = Path(name).expanduser()
+        exists = folder.exists()
+    except (OSError, RuntimeError):  # a name that is too long, a home that nobody has
+        exists = False
+    if exists:
         if not (folder / "model_index.json").is_file():
             raise PipelineError(
                 f"--sd-model {name}",
@@ -85,7 +90,7 @@ def load(model: Model, device: str, dtype: str) -> Any:
     from transformers.utils import logging as transformers_logging
 
     for logging in (diffusers_logging, transformers_logging):
-        logging.set_verbosity_error()
+        logging.set_verbosity(logging.CRITICAL)
         logging.disable_progress_bar()
     resolved: torch.dtype = getattr(torch, dtype)
     if model.name.startswith("arch:"):
@@ -97,25 +102,51 @@ def load(model: Model, device: str, dtype: str) -> Any:
 
 
 def _from_pretrained(model: Model, dtype: Any) -> Any:
+    import torch
     from diffusers import DiffusionPipeline
+    from safetensors import SafetensorError
 
     if model.folder is None:
         absent = availability.weights(model.name)
         if absent is not None:
             raise UnavailableError(f"--sd-model {model.name}", absent)
     try:
+        if model.folder is not None:
+            _check_parts(model.folder)
         return DiffusionPipeline.from_pretrained(
             model.folder or model.name,
             dtype=dtype,
             use_safetensors=True,
             low_cpu_mem_usage=False,
         )
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise PipelineError(
             f"--sd-model {model.name}",
             f"a pipeline that diffusers can load ({error})",
             "check the folder or the id; weights must be safetensors",
         ) from error
+
+
+def _check_parts(folder: Path) -> None:
+    """Raise ValueError for a component of the index without a folder.
+
+    diffusers loads a pipeline without its tokenizer's files, which then fails on the first prompt.
+    """
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    for part, value in index.items():
+        wanted = isinstance(value, list) and value[0] is not None and not part.startswith("_")
+        if wanted and not (folder / part).is_dir():
+            raise ValueError(f"it has no folder {part}")
 
 
 def _from_architecture(architecture: Architecture, device: str, dtype: Any) -> Any:

@@ -1,0 +1,184 @@
+"""What is committed in fixtures/ is what its scripts make: images, a tiny pipeline, weights."""
+
+import json
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import fresh_python
+
+from pipeline import contracts, network, pregenerated, sd_models
+
+SEED = 2026  # of every script
+CIRCUMSTANCES = {"_diffusers_version", "transformers_version", "local_files_only"}
+
+
+# The pre-generated images.
+
+
+@cache
+def rendered(number: int) -> Any:
+    from fixtures import render_images
+
+    return render_images.render(number, SEED)
+
+
+def test_three_images_stand_in_for_the_generated_ones() -> None:
+    assert [path.name for path in pregenerated.paths()] == [
+        "generated_image_1.png",
+        "generated_image_2.png",
+        "generated_image_3.png",
+    ]
+    assert pregenerated.preprocessed_name(2) == "preprocessed_image_2.png"
+
+
+def test_the_notice_says_that_they_are_rendered_and_what_to_do() -> None:
+    assert pregenerated.NOTICE == (
+        "no CUDA and no --sd-model: these are the pre-generated images of fixtures/ (rendered, "
+        "not diffused); --sd-model tiny runs the real code at 64x64, --sd-model ID --device cpu "
+        "the real model"
+    )
+
+
+@pytest.mark.parametrize("path", pregenerated.paths(), ids=lambda path: path.stem)
+def test_a_pregenerated_image_holds_the_contract_and_says_how_it_was_made(path: Path) -> None:
+    from PIL import Image
+
+    from pipeline.diffusion import PROMPT
+
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert image.info == {
+            "Software": "fixtures/render_images.py",
+            "Comment": "Rendered procedurally, not diffused; a stand-in image.",
+            "Prompt": PROMPT,
+            "Seed": str(SEED),
+        }
+        assert contracts.check_images([image], 1, (512, 512)) == []
+
+
+def test_an_image_rendered_twice_has_the_same_bytes(tmp_path: Path) -> None:
+    from fixtures import render_images
+
+    first, second = tmp_path / "first.png", tmp_path / "second.png"
+    render_images.save(rendered(1), first, SEED)
+    render_images.save(render_images.render(1, SEED), second, SEED)
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [first, second]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_rendered_image_is_within_one_level_of_the_committed_one(number: int) -> None:
+    import numpy as np
+    from PIL import Image
+
+    with Image.open(pregenerated.paths()[number - 1]) as image:
+        committed = np.asarray(image, np.int16)
+    assert np.abs(np.asarray(rendered(number), np.int16) - committed).max() <= 1
+
+
+# The tiny pipeline.
+
+
+def test_the_tiny_pipeline_is_small_and_holds_no_pickle() -> None:
+    files = [path for path in sd_models.TINY.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 5_000_000
+    assert {path.suffix for path in files} == {".json", ".txt", ".safetensors"}
+
+
+def test_the_tiny_pipeline_is_made_of_what_a_published_one_is_made_of() -> None:
+    index = json.loads((sd_models.TINY / "model_index.json").read_text())
+    assert {name: value for name, value in index.items() if name not in CIRCUMSTANCES} == {
+        "_class_name": "StableDiffusionPipeline",
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+
+
+def test_the_tiny_tokenizer_knows_every_word_of_its_vocabulary() -> None:
+    from transformers import CLIPTokenizer
+
+    from fixtures.make_tiny_pipeline import VOCABULARY
+    from pipeline.diffusion import PROMPT
+
+    tokenizer = CLIPTokenizer.from_pretrained(sd_models.TINY / "tokenizer")
+    words = VOCABULARY.split()
+    assert set(PROMPT.split()) <= set(words)
+    assert {word: tokenizer.tokenize(word) for word in words} == {
+        word: [f"{word}</w>"] for word in words
+    }
+
+
+def test_the_tiny_tokenizer_reads_any_text() -> None:
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(sd_models.TINY / "tokenizer")
+    read = tokenizer("añoranza 夕焼け, 2026!").input_ids[1:-1]
+    assert tokenizer.unk_token_id not in read
+    assert "".join(tokenizer.decode(read).split()) == "añoranza夕焼け,2026!"
+
+
+def test_the_tiny_pipeline_made_again_is_the_committed_one(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    from fixtures import make_tiny_pipeline
+
+    made = tmp_path / "tiny-sd"
+    make_tiny_pipeline.write(made)
+    files = {path.relative_to(made) for path in made.rglob("*") if path.is_file()}
+    committed = {path.relative_to(sd_models.TINY) for path in sd_models.TINY.rglob("*.*")}
+    assert files == committed
+    for file in files:
+        if file.suffix == ".safetensors":
+            again, before = load_file(made / file), load_file(sd_models.TINY / file)
+            assert again.keys() == before.keys()
+            assert all(torch.allclose(again[name], before[name]) for name in again), file
+        elif file.suffix == ".json":
+            again, before = (
+                json.loads((folder / file).read_text(encoding="utf-8"))
+                for folder in (made, sd_models.TINY)
+            )
+            for config in (again, before):
+                for name in CIRCUMSTANCES:
+                    config.pop(name, None)
+            assert again == before, file
+        else:
+            assert (made / file).read_bytes() == (sd_models.TINY / file).read_bytes()
+
+
+def test_the_tiny_pipeline_generates_the_same_bytes_offline_and_in_another_process() -> None:
+    from pipeline import diffusion
+
+    code = (
+        "from hashlib import sha256; from pipeline import diffusion; "
+        "[image] = diffusion.generate(count=1); "
+        "print(image.size, image.mode, sha256(image.tobytes()).hexdigest())"
+    )
+    done = fresh_python("-c", code, HF_HUB_OFFLINE="1", HF_HUB_CACHE="nowhere")
+    [image] = diffusion.generate(count=1)
+    assert done.stdout == f"(64, 64) RGB {sha256(image.tobytes()).hexdigest()}\n", done.stderr
+
+
+# The weights of the network that scores images.
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_networks_weights_drawn_again_are_the_committed_ones(channels: int) -> None:
+    import numpy as np
+
+    from fixtures import make_flux_weights
+
+    drawn, committed = make_flux_weights.draw(channels), network.load_weights(channels)
+    assert drawn.keys() == committed.keys()
+    for name in drawn:
+        np.testing.assert_allclose(drawn[name], committed[name], rtol=1e-6)

@@ -1,0 +1,86 @@
+"""Importing is cheap, each library has one place, and what a module offers is what it says."""
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+from helpers import ROOT, fresh_python
+
+HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}
+MODULES = sorted((ROOT / "pipeline").glob("*.py"))
+SOURCES = [*MODULES, *sorted((ROOT / "bench").rglob("*.py")), ROOT / "conftest.py"]
+
+
+def imported(importtime: str) -> set[str]:
+    """The top-level packages that `python -X importtime` lists."""
+    lines = [line for line in importtime.splitlines() if line.startswith("import time:")]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+def test_collecting_the_benchmarks_imports_nothing_heavy() -> None:
+    # Without -s pytest captures what -X importtime writes during collection, and drops it.
+    done = fresh_python(
+        *("-X", "importtime", "-m", "pytest", str(ROOT / "bench")),
+        *("--collect-only", "-q", "-s", "-p", "no:cacheprovider", f"--rootdir={ROOT}"),
+    )
+    assert done.returncode == 0, done.stdout
+    assert "tests collected" in done.stdout
+    assert {"pytest", "pipeline", "bench"} <= imported(done.stderr)
+    assert imported(done.stderr) & HEAVY == set()
+
+
+def test_importing_the_pipeline_imports_nothing_heavy() -> None:
+    modules = ", ".join(f"pipeline.{path.stem}" for path in MODULES if path.stem[0] != "_")
+    code = f"import pipeline, pipeline.__main__, {modules}"
+    done = fresh_python("-X", "importtime", "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert imported(done.stderr) & (HEAVY | {"PIL", "rich", "bench"}) == set()
+
+
+def importers(library: str) -> set[str]:
+    """The files of pipeline/ and bench/ in which `library` is imported, at any depth."""
+    found = set()
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            else:
+                continue
+            if any(name.partition(".")[0] == library for name in names):
+                found.add(path.relative_to(ROOT).as_posix())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("library", "modules"),
+    [
+        ("diffusers", {"pipeline/diffusion.py", "pipeline/sd_models.py"}),
+        ("torchvision", {"pipeline/preprocessing.py"}),
+        ("juliacall", {"pipeline/julia.py"}),
+        ("juliapkg", {"pipeline/julia.py"}),
+    ],
+)
+def test_a_library_is_imported_in_its_own_module_alone(library: str, modules: set[str]) -> None:
+    assert importers(library)
+    assert importers(library) <= modules
+
+
+def test_the_pipeline_never_imports_what_measures_it() -> None:
+    assert not [path for path in importers("bench") if path.startswith("pipeline/")]
+    assert not [path for path in importers("pytest") if path.startswith("pipeline/")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_what_a_module_offers_is_sorted_and_exists(path: Path) -> None:
+    name = "pipeline" if path.stem == "__init__" else f"pipeline.{path.stem}"
+    module = importlib.import_module(name)
+    offered = module.__all__
+    # Constants, classes, functions: the order that ruff asks for.
+    assert offered == sorted(
+        set(offered), key=lambda word: (not word.isupper(), not word[0].isupper(), word)
+    )
+    assert [word for word in offered if not hasattr(module, word)] == []
+    assert module.__doc__

@@ -1,0 +1,511 @@
+"""python -m pipeline: what each command leaves and says, and how it refuses."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import NO_CUDA, fresh_python, hide_julia
+
+from pipeline import __main__ as command_line
+from pipeline import availability, julia, pregenerated
+from pipeline.availability import Missing
+from pipeline.diffusion import PROMPT
+
+GENERATED = [f"generated_image_{number}.png" for number in (1, 2, 3)]
+PREPROCESSED = [f"preprocessed_image_{number}.png" for number in (1, 2, 3)]
+PHOTO = str(pregenerated.paths()[0])
+
+Answer = tuple[int, list[str], list[str]]
+Command = Callable[..., Answer]
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Run a command in an empty folder, with no CUDA and no Julia; return its code and lines.
+
+    How long something took is cut from the lines.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(availability, "cuda", lambda: NO_CUDA)
+    monkeypatch.setattr(availability, "torch_cuda", lambda: NO_CUDA)
+    hide_julia(monkeypatch)
+
+    def run(*arguments: str) -> Answer:
+        capsys.readouterr()
+        try:
+            code = command_line.main(arguments)
+        except SystemExit as left:
+            code = int(str(left.code))
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), re.sub(r" in \d+\.\d s\n", "\n", err).splitlines()
+
+    return run
+
+
+def files(folder: str = ".") -> list[str]:
+    """Every file and folder below `folder`."""
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*"))
+
+
+def opened(path: Path) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+# generate
+
+
+def test_generate_without_a_model_copies_the_pregenerated_images_and_says_so(
+    command: Command,
+) -> None:
+    assert command("generate") == (
+        0,
+        [pregenerated.NOTICE, *(f"run/{name}" for name in GENERATED)],
+        [],
+    )
+    assert files("run") == GENERATED
+    for path in pregenerated.paths():
+        assert Path("run", path.name).read_bytes() == path.read_bytes()
+
+
+def test_generate_writes_what_the_model_makes(command: Command) -> None:
+    from pipeline import diffusion
+
+    question = ("--sd-model", "tiny", "--count", "2", "--steps", "2", "--seed", "7")
+    assert command("generate", *question, "--size", "64x72", "--out", "a/b") == (
+        0,
+        ["a/b/generated_image_1.png", "a/b/generated_image_2.png"],
+        ["generate: 4 steps"],
+    )
+    assert files("a/b") == GENERATED[:2]
+    expected = diffusion.generate(PROMPT, 2, 7, (64, 72), 2, "tiny", "cpu")
+    for name, image in zip(GENERATED, expected, strict=False):
+        assert opened(Path("a/b", name)).tobytes() == image.tobytes()
+
+
+def test_a_model_defaults_to_its_own_size_and_steps(command: Command) -> None:
+    code, _, said = command("generate", "--sd-model", "tiny", "--count", "1")
+    assert (code, said) == (0, ["generate: 4 steps"])
+    assert opened(Path("run", GENERATED[0])).size == (64, 64)
+
+
+def test_a_full_size_model_needs_cuda_or_a_word(command: Command) -> None:
+    assert command("generate", "--sd-model", "arch:sd15") == (
+        2,
+        [],
+        [
+            "--sd-model arch:sd15: expected a CUDA device; "
+            "add --device cpu to run it on the CPU, slowly"
+        ],
+    )
+    assert files() == []
+
+
+def test_a_device_that_is_missing_is_exit_code_1(command: Command) -> None:
+    assert command("generate", "--sd-model", "tiny", "--device", "cuda") == (
+        1,
+        [],
+        ["--device cuda: expected a CUDA device; no CUDA: this test hides it; run another test"],
+    )
+    assert files() == []
+
+
+def test_weights_that_are_missing_are_exit_code_1(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = Missing("weights", "weights", "no weights: this test hides them", "run another test")
+    monkeypatch.setattr(availability, "weights", lambda name: missing)
+    assert command("generate", "--sd-model", "owner/name", "--device", "cpu") == (
+        1,
+        [],
+        [
+            "--sd-model owner/name: expected weights; "
+            "no weights: this test hides them; run another test"
+        ],
+    )
+    assert files() == []
+
+
+# preprocess
+
+
+def test_preprocess_writes_one_image_for_each_in_order(command: Command) -> None:
+    from pipeline import preprocessing
+
+    sources = [str(path) for path in pregenerated.paths()]
+    assert command("preprocess", *sources) == (
+        0,
+        [f"run/{name}" for name in PREPROCESSED],
+        ["preprocess: 3 images"],
+    )
+    assert files("run") == PREPROCESSED
+    for name, source in zip(PREPROCESSED, sources, strict=True):
+        image = opened(Path("run", name))
+        assert (image.format, image.mode, image.size) == ("PNG", "RGB", (224, 224))
+        expected = preprocessing.to_image(preprocessing.preprocess([source])[0])
+        assert image.tobytes() == expected.tobytes()
+
+
+def test_preprocess_takes_a_size_and_gray(command: Command) -> None:
+    code, _, _ = command("preprocess", PHOTO, "--size", "100", "--grayscale", "--out", ".")
+    image = opened(Path(PREPROCESSED[0]))
+    assert (code, image.mode, image.size) == (0, "L", (100, 100))
+
+
+# forward
+
+
+def test_forward_without_julia_is_exit_code_1(command: Command) -> None:
+    assert command("forward", PHOTO) == (
+        1,
+        [],
+        ["Flux.jl: expected Julia; no Julia: this test hides it; run another test"],
+    )
+
+
+def test_forward_looks_at_the_images_before_it_starts_julia(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(julia, "_start", lambda: pytest.fail("Julia was started"))
+    assert command("forward", PHOTO, "nowhere.png") == (
+        2,
+        [],
+        ["image nowhere.png: expected a file that exists; check the path"],
+    )
+
+
+def test_scores_read_by_class_and_the_highest_first_when_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import numpy as np
+
+    scores = np.float32([[0.5, -1.25, 2], [0, 3, 1]])
+    command_line._print_scores(["a.png", "b.png"], scores, None)
+    command_line._print_scores(["a.png", "b.png"], scores, 2)
+    assert capsys.readouterr().out.splitlines() == [
+        "a.png: 0: +0.5000  1: -1.2500  2: +2.0000",
+        "b.png: 0: +0.0000  1: +3.0000  2: +1.0000",
+        "a.png: 2: +2.0000  0: +0.5000",
+        "b.png: 1: +3.0000  2: +1.0000",
+    ]
+
+
+# run
+
+
+def test_run_without_julia_leaves_six_images_and_says_why_there_are_no_scores(
+    command: Command,
+) -> None:
+    assert command("run", "--out", "here") == (
+        0,
+        [
+            pregenerated.NOTICE,
+            *(f"here/{name}" for name in GENERATED + PREPROCESSED),
+            "no scores: no Julia: this test hides it; run another test",
+        ],
+        ["preprocess: 3 images"],
+    )
+    assert files("here") == GENERATED + PREPROCESSED
+    assert {opened(Path("here", name)).size for name in PREPROCESSED} == {(224, 224)}
+
+
+def test_run_with_a_model_preprocesses_what_it_generated(command: Command) -> None:
+    from pipeline import preprocessing
+
+    code, _, said = command(
+        "run", "--sd-model", "tiny", "--count", "1", "--steps", "1", "--grayscale"
+    )
+    assert (code, said) == (0, ["generate: 1 steps", "preprocess: 1 images"])
+    batch = preprocessing.preprocess([Path("run", GENERATED[0])], grayscale=True)
+    image = opened(Path("run", PREPROCESSED[0]))
+    assert image.tobytes() == preprocessing.to_image(batch[0]).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("need", "line"),
+    [
+        ("cuda", "--require cuda: expected a CUDA device; no CUDA: this test hides it"),
+        ("julia", "--require julia: expected Julia; no Julia: this test hides it"),
+    ],
+)
+def test_what_is_required_and_missing_is_exit_code_1_before_any_work(
+    command: Command, monkeypatch: pytest.MonkeyPatch, need: str, line: str
+) -> None:
+    monkeypatch.setitem(availability.NEEDS, "cuda", lambda: NO_CUDA)
+    assert command("run", "--require", need) == (1, [], [f"{line}; run another test"])
+    assert files() == []
+
+
+# doctor
+
+
+def test_doctor_says_what_is_missing_and_what_to_do(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.metadata import version
+
+    monkeypatch.setattr(availability, "network", lambda: None)
+    monkeypatch.setenv("COLUMNS", "120")
+    code, lines, said = command("doctor")
+    assert (code, said) == (0, [])
+    assert [line.rstrip() for line in lines] == [
+        "CUDA               missing  no CUDA: this test hides it",
+        "                            → run another test",
+        "Julia and Flux.jl  missing  no Julia: this test hides it",
+        "                            → run another test",
+        "model hub          here",
+        *(
+            f"{name:<19}here     {version(name)}"
+            for name in ("torch", "torchvision", "diffusers", "transformers", "juliacall")
+        ),
+    ]
+
+
+# Questions that are wrong.
+
+UNKNOWN_MODEL = "tiny, arch:NAME, an existing folder, or a hub id such as owner/name"
+COUNT = "a whole number of at least 1"
+
+WRONG = [
+    (
+        ("generate", "--sd-model", "nonsense"),
+        f"--sd-model nonsense: expected {UNKNOWN_MODEL}; check the spelling",
+    ),
+    (
+        ("generate", "--sd-model", "arch:sd99"),
+        "--sd-model arch:sd99: expected one of arch:sd15; choose one of them",
+    ),
+    (
+        ("run", "--sd-model", "."),
+        "--sd-model .: expected a folder with a model_index.json; "
+        "name the folder that save_pretrained wrote",
+    ),
+    (
+        ("generate", "--sd-model", "tiny", "--size", "100"),
+        "--size 100: expected sides divisible by 8; try 96x96 or 104x104",
+    ),
+    (
+        ("generate", "--sd-model", "tiny", "--size", "wide"),
+        "--size wide: expected 512 or 768x512 (width × height); change --size",
+    ),
+    (
+        ("generate", "--sd-model", "tiny", "--steps", "0"),
+        f"--steps 0: expected {COUNT}; change --steps",
+    ),
+    (
+        ("run", "--sd-model", "tiny", "--steps", "-3"),
+        f"--steps -3: expected {COUNT}; change --steps",
+    ),
+    (("generate", "--count", "0"), f"--count 0: expected {COUNT}; change --count"),
+    (
+        ("generate", "--count", "4"),
+        "--count 4: expected at most 3 without a model; --sd-model tiny",
+    ),
+    (("preprocess", PHOTO, "--size", "0"), f"--size 0: expected {COUNT}; change --size"),
+    (("forward", PHOTO, "--top", "0"), f"--top 0: expected {COUNT}; change --top"),
+    (
+        ("forward", PHOTO, "--flux-model", "nowhere.jl"),
+        "--flux-model nowhere.jl: expected a file that exists; check the path",
+    ),
+    (("run", "--require", "gpu"), "--require gpu: expected cuda or julia; change --require"),
+    (
+        ("run", "--require", "cuda,"),
+        "list 'cuda,': expected values separated by commas; remove the empty one",
+    ),
+    # A wrong size or number of steps is wrong without a model too.
+    (
+        ("generate", "--size", "100"),
+        "--size 100: expected sides divisible by 8; try 96x96 or 104x104",
+    ),
+    (("run", "--steps", "0"), f"--steps 0: expected {COUNT}; change --steps"),
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    WRONG,
+    ids=[" ".join(question).replace(PHOTO, "IMAGE") for question, _ in WRONG],
+)
+def test_a_wrong_question_is_one_line_and_exit_code_2(
+    command: Command, question: tuple[str, ...], line: str
+) -> None:
+    code, _, said = command(*question)
+    assert (code, said) == (2, [line])
+    assert files() == []
+
+
+@pytest.mark.parametrize(
+    "question",
+    [("--steps", "1001"), ("--seed", "99999999999999999999")],
+    ids=" ".join,
+)
+def test_a_number_that_is_too_large_for_the_library_is_exit_code_2(
+    command: Command, question: tuple[str, str]
+) -> None:
+    code, out, said = command("generate", "--sd-model", "tiny", *question)
+    assert (code, out, len(said)) == (2, [], 1)
+    assert files() == []
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        ((), r"python -m pipeline: the following arguments are required: COMMAND"),
+        (("paint",), r"python -m pipeline: argument COMMAND: invalid choice: 'paint' .*"),
+        (("generate", "--sed", "1"), r"python -m pipeline: unrecognized arguments: --sed 1"),
+        (
+            ("generate", "--seed", "x"),
+            r"python -m pipeline generate: argument --seed: invalid int value: 'x'",
+        ),
+        (
+            ("run", "--device", "tpu"),
+            r"python -m pipeline run: argument --device: invalid choice: 'tpu' .*",
+        ),
+        (
+            ("preprocess",),
+            r"python -m pipeline preprocess: the following arguments are required: IMAGE",
+        ),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+)
+def test_a_wrong_option_is_one_line_and_exit_code_2(
+    command: Command, question: tuple[str, ...], line: str
+) -> None:
+    code, out, said = command(*question)
+    assert (code, out, len(said)) == (2, [], 1)
+    assert re.fullmatch(rf"{line}; see python -m pipeline\b.* --help", said[0])
+
+
+def content(kind: str) -> bytes | None:
+    whole = Path(PHOTO).read_bytes()
+    return {"missing": None, "empty": b"", "text": b"no image", "truncated": whole[:9999]}[kind]
+
+
+@pytest.mark.parametrize("before", [[], [PHOTO]], ids=["first", "second"])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("missing", r"a file that exists; check the path"),
+        ("empty", r"an image, but it is empty; make it again"),
+        ("text", r"a format that Pillow reads, such as PNG or JPEG; convert it"),
+        ("truncated", r"a whole image file \(.+\); make or copy it again"),
+    ],
+)
+def test_an_image_that_cannot_be_read_is_one_line_and_leaves_nothing_half_written(
+    command: Command, before: list[str], kind: str, expected: str
+) -> None:
+    bytes_ = content(kind)
+    if bytes_ is not None:
+        Path("in.png").write_bytes(bytes_)
+    code, _, said = command("preprocess", *before, "in.png", "--out", "out")
+    assert (code, len(said)) == (2, 1)
+    assert re.fullmatch(f"image in.png: expected {expected}", said[0])
+    left = set(files()) - {"in.png", "out"}
+    assert left <= {f"out/{name}" for name in PREPROCESSED[: len(before)]}
+    for name in left:
+        assert opened(Path(name)).size == (224, 224)
+
+
+# Places that cannot be written.
+
+
+@pytest.mark.parametrize("question", [("generate",), ("run",), ("preprocess", PHOTO)])
+@pytest.mark.parametrize("out", ["file", "file/run"])
+def test_an_output_folder_at_or_below_a_file_is_refused_before_any_work(
+    command: Command, question: tuple[str, ...], out: str
+) -> None:
+    Path("file").write_text("mine")
+    assert command(*question, "--out", out) == (
+        2,
+        [],
+        [f"--out {out}: expected a folder, but file is a file; change --out"],
+    )
+    assert files() == ["file"]
+    assert Path("file").read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_written_is_refused_and_leaves_no_other(command: Command) -> None:
+    Path("run", GENERATED[0]).mkdir(parents=True)
+    code, _, said = command("generate")
+    assert (code, said) == (
+        2,
+        [
+            f"output run/{GENERATED[0]}: expected a place that can be written (Is a directory); "
+            "choose another folder"
+        ],
+    )
+    assert files("run") == [GENERATED[0]]
+
+
+# Leaving early, and help.
+
+
+def test_an_interrupt_is_one_line_and_exit_code_130(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupt)
+    code, out, said = command("generate")
+    assert (code, out) == (130, [pregenerated.NOTICE])
+    assert said == ["interrupted: every file that was written is whole"]
+    assert files("run") == []
+
+
+@pytest.mark.parametrize("question", [("--help",), ("forward", "--help")])
+def test_help_says_which_flux_is_meant(command: Command, question: tuple[str, ...]) -> None:
+    code, out, _ = command(*question)
+    words = " ".join(" ".join(out).split())
+    assert code == 0
+    assert "Flux.jl, the Julia library (not the FLUX.1 image model)" in words
+
+
+# The same in processes of their own, with what this machine has; only CUDA is hidden.
+
+
+def test_a_run_leaves_six_images_and_scores_or_the_reason_why_not(tmp_path: Path) -> None:
+    from pipeline import preprocessing, reference
+
+    out = tmp_path / "run"
+    done = fresh_python("-m", "pipeline", "run", "--out", str(out), CUDA_VISIBLE_DEVICES="")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert lines[:7] == [
+        pregenerated.NOTICE,
+        *(str(out / name) for name in GENERATED + PREPROCESSED),
+    ]
+    assert files(str(out)) == GENERATED + PREPROCESSED
+    if len(lines) == 8:
+        assert re.fullmatch(r"no scores: no (Julia|Flux\.jl): .+; .+", lines[7])
+        return
+    batch = preprocessing.preprocess([out / name for name in GENERATED])
+    for line, name, row in zip(lines[7:], PREPROCESSED, reference.forward(batch), strict=True):
+        scores = [float(score) for score in re.findall(r"[+-]\d+\.\d{4}", line)]
+        assert line.startswith(f"{name}: 0: ")
+        assert scores == pytest.approx(row.tolist(), abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("question", "code", "line"),
+    [
+        (("run", "--require", "cuda"), 1, "--require cuda: expected a CUDA device; no CUDA: .+"),
+        (("generate", "--size", "8x", "--sd-model", "tiny"), 2, r"--size 8x: expected 512 or .+"),
+    ],
+)
+def test_a_process_ends_with_the_code_and_without_a_traceback(
+    tmp_path: Path, question: tuple[str, ...], code: int, line: str
+) -> None:
+    out = str(tmp_path / "run")
+    done = fresh_python("-m", "pipeline", *question, "--out", out, CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert re.fullmatch(f"{line}\n", done.stderr)
+    assert files(str(tmp_path)) == []

@@ -1,0 +1,41 @@
+"""Progress is a plain line where nobody watches, and a bar on a terminal."""
+
+import re
+import sys
+
+import pytest
+
+from pipeline.progress import progress
+
+
+def test_elsewhere_progress_is_one_plain_line_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress("generate", 8, "steps") as tell:
+        tell(4)
+        assert capsys.readouterr() == ("", "")
+        tell(8)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"generate: 8 steps in \d+\.\d s\n", err)
+
+
+def test_on_a_terminal_progress_is_a_bar_that_counts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress("generate", 8, "steps") as tell:
+        tell(5)
+    out, err = capsys.readouterr()
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
+    assert out == ""
+    assert re.search(r"generate ━.* 5/8 steps", plain)
+    assert re.search(r"generate: 8 steps in \d+\.\d s\n$", plain)
+
+
+def test_work_that_fails_is_not_said_to_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), progress("generate", 8, "steps"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == ""
