@@ -1,3 +1,6 @@
+# julia --project=julia -e 'using Pkg; Pkg.test()'
+
+using Documenter: DocMeta, doctest
 using FluxScores
 using Flux: Flux
 using PNGFiles: PNGFiles
@@ -152,3 +155,6 @@ message_of(action) =
         end
     end
 end
+
+DocMeta.setdocmeta!(FluxScores, :DocTestSetup, :(using FluxScores); recursive=true)
+doctest(FluxScores; manual=false)
