@@ -1,8 +1,10 @@
 """One point of a family's grid, and what became of it: a cell and its row, as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from bench.harness.reading import read
 
 __all__ = ["CHECKED", "FAILED", "MEASURED", "OUT_OF_MEMORY", "UNAVAILABLE", "Cell", "Row"]
 
@@ -14,6 +16,8 @@ OUT_OF_MEMORY = "out of memory"
 FAILED = "failed"
 CHECKED = "checked"
 """Its contract held, and nothing was timed (`--benchmark-disable`)."""
+
+STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
 
 _PATTERNS = {"steps": "{}steps", "batch": "batch{}"}
 
@@ -81,16 +85,15 @@ class Row:
         return asdict(self) | {"samples": list(self.samples)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Row":
+    def from_dict(cls, data: Any, place: str = "row") -> "Row":
         """Read what `as_dict` gave; keys that this version does not know are left out.
 
-        Raises KeyError or TypeError where one that it needs is missing.
+        Raises ValueError, such as "a list at row.samples, not null", for the first value that is
+        missing or of another type; `place` is what it calls `data`.
         """
-        cell = {key: data["cell"][key] for key in _names(Cell) if key in data["cell"]}
-        cell["needs"] = tuple(cell.get("needs", ()))
-        row = {key: data[key] for key in _names(cls) if key in data}
-        return cls(**(row | {"cell": Cell(**cell), "samples": tuple(data.get("samples", ()))}))
-
-
-def _names(kind: Any) -> list[str]:
-    return [each.name for each in fields(kind)]
+        row: Row = read(cls, data, place)
+        if row.status not in STATUSES:
+            raise ValueError(f"a status ({', '.join(STATUSES)}) at {place}, not {row.status!r:.40}")
+        if min(row.cell.images, row.iterations) < 1:
+            raise ValueError(f"at least one image and one call at {place}")
+        return row

@@ -1,15 +1,18 @@
 """The record: what a run leaves behind, in pytest-benchmark's JSON and in a journal."""
 
 import json
-import math
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bench.harness.cell import MEASURED, Row
+from bench.harness.machine import summary
+from bench.harness.reading import read
 from pipeline.errors import PipelineError
 from pipeline.files import writing
 
@@ -21,6 +24,11 @@ SCHEMA = 1
 KEY = "sd_flux_bench"
 JOURNAL = Path(".benchmarks") / "journal.jsonl"
 MAXIMUM_BYTES = 1_000_000_000
+
+ENDED = (0, 1)
+"""pytest's exit codes of a run that came to its end: all held, or a test failed."""
+
+AGAIN = "measure again"
 
 
 @dataclass(frozen=True)
@@ -65,10 +73,12 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> Run:
-    """Read a result file of pytest-benchmark that this harness has written.
+    """Read a result file of pytest-benchmark that this harness has written, or a journal (.jsonl).
 
     Raises `PipelineError` naming the first thing that is wrong with it.
     """
+    if path.suffix == JOURNAL.suffix:
+        return load_journal(path)
     document = _parse(path, _read(path))
     if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
         raise _wrong(path, "a result file of pytest-benchmark", "pass what --benchmark-json wrote")
@@ -78,21 +88,18 @@ def load(path: Path) -> Run:
             path, f"a result file of this harness (no {KEY!r} in it)", "measure with pytest bench/"
         )
     _check_schema(path, ours.get("schema"))
-    rows = []
-    for number, entry in enumerate(document["benchmarks"]):
-        cell = entry.get("extra_info", {}).get("cell")
-        if cell is not None:
-            samples = entry.get("stats", {}).get("data", [])
-            rows.append(_row(path, f"benchmarks[{number}]", cell | {"samples": samples}))
-    for number, other in enumerate(ours.get("rows", [])):
-        rows.append(_row(path, f"{KEY}.rows[{number}]", other))
-    _check_unique(path, rows)
-    return Run(
-        machine=ours.get("machine", {}),
-        rows=tuple(rows),
-        begun=document.get("datetime", ""),
-        commit=document.get("commit_info", {}),
-    )
+    with _first_wrong(path):
+        rows = list(_measured(document["benchmarks"]))
+        place = f"{KEY}.rows"
+        others = read(list, ours.get("rows"), place)
+        rows += [Row.from_dict(row, f"{place}[{number}]") for number, row in enumerate(others)]
+        _check_rows(rows)
+        return Run(
+            machine=_machine(ours.get("machine"), f"{KEY}.machine"),
+            rows=tuple(rows),
+            begun=read(str, document.get("datetime", ""), "datetime"),
+            commit=read(Mapping[str, Any], document.get("commit_info", {}), "commit_info"),
+        )
 
 
 class Journal:
@@ -125,36 +132,64 @@ def load_journal(path: Path) -> Run:
 
     Raises `PipelineError` naming the first thing that is wrong with it.
     """
-    lines = _read(path).split("\n")
-    whole, rest = lines[:-1], lines[-1]
-    if not whole:
+    *lines, rest = _read(path).split("\n")
+    if not lines:
         raise _wrong(path, "a journal, but it has no whole line", "run pytest bench/ again")
-    parsed = [_parse(path, line) for line in whole]
-    head = parsed[0]
+    parsed = [_parse(path, line, number) for number, line in enumerate(lines, 1)]
+    head, last = parsed[0], parsed[-1]
     if not isinstance(head, dict) or "machine" not in head:
         raise _wrong(path, "a journal that this harness has written", "run pytest bench/ again")
     _check_schema(path, head.get("schema"))
-    rows = [
-        _row(path, f"line {number}", line["row"])
-        for number, line in enumerate(parsed, 1)
-        if "row" in line
-    ]
-    _check_unique(path, rows)
-    ended = "ended" in parsed[-1] and parsed[-1]["ended"] in (0, 1) and not rest
-    return Run(head["machine"], tuple(rows), head.get("begun", ""), complete=ended)
+    with _first_wrong(path):
+        entries = [
+            read(Mapping[str, Any], entry, f"line {number}")
+            for number, entry in enumerate(parsed, 1)
+        ]
+        rows = [
+            Row.from_dict(entry["row"], f"line {number}, row")
+            for number, entry in enumerate(entries, 1)
+            if "row" in entry
+        ]
+        _check_rows(rows)
+        return Run(
+            machine=_machine(head["machine"], "line 1, machine"),
+            rows=tuple(rows),
+            begun=read(str, head.get("begun", ""), "line 1, begun"),
+            complete=last.get("ended") in ENDED and not rest,
+        )
 
 
-def _row(path: Path, place: str, data: Any) -> Row:
+def _measured(benchmarks: list[Any]) -> Iterator[Row]:
+    """Read the rows with a number; a benchmark that is not a cell of this harness is left out."""
+    for number, benchmark in enumerate(benchmarks):
+        place = f"benchmarks[{number}]"
+        entry = read(Mapping[str, Any], benchmark, place)
+        extra = read(Mapping[str, Any], entry.get("extra_info", {}), f"{place}.extra_info")
+        if "cell" not in extra:
+            continue
+        row = Row.from_dict(extra["cell"], f"{place}.extra_info.cell")
+        stats = read(Mapping[str, Any], entry.get("stats"), f"{place}.stats")
+        samples = read(tuple[float, ...], stats.get("data", []), f"{place}.stats.data")
+        yield replace(row, samples=samples)
+
+
+def _machine(data: Any, place: str) -> Mapping[str, Any]:
+    records: Mapping[str, Any] = read(Mapping[str, Mapping[str, Any]], data, place)
     try:
-        row = Row.from_dict(data)
-        finite = all(math.isfinite(sample) and sample >= 0 for sample in row.samples)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _wrong(path, f"a whole row at {place} ({error!r})", "measure again") from error
-    if not finite:
-        raise _wrong(path, f"finite samples at {place}", "measure again")
-    if row.status == MEASURED and not row.samples:
-        raise _wrong(path, f"samples at {place}", "measure again")
-    return replace(row, samples=tuple(float(sample) for sample in row.samples))
+        summary(records)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"records of a machine at {place}") from error
+    return records
+
+
+def _check_rows(rows: list[Row]) -> None:
+    seen = set()
+    for row in rows:
+        if row.name in seen:
+            raise ValueError(f"each cell once, but {row.name} is there twice")
+        if row.status == MEASURED and not row.samples:
+            raise ValueError(f"samples of {row.name}, as --benchmark-json keeps them")
+        seen.add(row.name)
 
 
 def _read(path: Path) -> str:
@@ -169,34 +204,45 @@ def _read(path: Path) -> str:
         raise _wrong(path, f"a file that can be read ({cause})", "check the path") from error
 
 
-def _parse(path: Path, text: str) -> Any:
+def _parse(path: Path, text: str, first_line: int = 1) -> Any:
     def refuse(constant: str) -> None:
-        raise _wrong(path, f"finite numbers, not {constant}", "measure again")
+        where = f"line {first_line + _line_of_constant(text)}"
+        raise _wrong(path, f"finite numbers, not {constant} ({where})", AGAIN)
 
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
+        where = f"line {first_line + error.lineno - 1}, column {error.colno}"
         raise _wrong(
             path, f"whole JSON ({error.msg} at {where})", "it may be cut off: measure again"
         ) from error
     except RecursionError as error:
-        raise _wrong(path, "JSON that is not nested this deep", "measure again") from error
+        raise _wrong(path, "JSON that is not nested this deep", AGAIN) from error
+    except ValueError as error:  # sys.get_int_max_str_digits
+        raise _wrong(path, "numbers of fewer than 4300 digits", AGAIN) from error
+
+
+def _line_of_constant(text: str) -> int:
+    """Count the lines before the first NaN or infinity that is not inside a string."""
+    tokens = re.finditer(r'"(?:[^"\\]|\\.)*"|NaN|Infinity', text)
+    first = next(token.start() for token in tokens if token[0][0] != '"')
+    return text.count("\n", 0, first)
+
+
+@contextmanager
+def _first_wrong(path: Path) -> Iterator[None]:
+    """Turn the first ValueError, which says what was expected and where, into one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise _wrong(path, str(error), AGAIN) from error
 
 
 def _check_schema(path: Path, schema: Any) -> None:
-    if not isinstance(schema, int) or schema < 1:
-        raise _wrong(path, f"a schema version, not {schema!r}", "measure again")
+    if type(schema) is not int or schema < 1:
+        raise _wrong(path, f"a schema version, not {schema!r:.40}", AGAIN)
     if schema > SCHEMA:
-        raise _wrong(path, f"schema {SCHEMA} or older, not {schema}", "update sd-flux-bench")
-
-
-def _check_unique(path: Path, rows: list[Row]) -> None:
-    seen = set()
-    for row in rows:
-        if row.name in seen:
-            raise _wrong(path, f"each cell once, but {row.name} is there twice", "measure again")
-        seen.add(row.name)
+        raise _wrong(path, f"schema {SCHEMA} or older, not {schema!s:.20}", "update sd-flux-bench")
 
 
 def _wrong(path: Path, expected: str, remedy: str) -> PipelineError:

@@ -1,23 +1,47 @@
 """The tables: rows in natural units, digits cut to the noise, each caveat one footnote."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from math import floor, log10
+from math import floor, inf, isfinite, log10
 from statistics import median
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from bench.harness import machine, stats
+from bench.harness import stats
 from bench.harness.cell import CHECKED, MEASURED, Row
+from bench.harness.machine import summary
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = ["render", "with_margin"]
 
-WIDE = 100
-"""Columns of text from which a table shows what else is known of a row."""
+NARROWEST = 40
+"""Columns below which lines are not made shorter."""
+
+ID_WIDTH = 34
+"""Columns that an id may take before other columns are left out; a longer one is folded."""
+
+ALWAYS = 3
+"""Columns that no table leaves out: time, interval and rounds."""
+
+GAP = 2
+
+NOTHING = "–"
 
 P95_ROUNDS = 20
 """Rounds below which a 95th percentile would be the slowest sample or a guess."""
+
+TINY = 1e-9
+"""Below this a number reads 0: no time is a millionth of a nanosecond."""
+
+HOW_TO_READ = (
+    "times: medians of the wall clock, the device synchronised, after warm-up",
+    "±\u00a095\u00a0%: half the median's 95\u00a0% interval, relative to the median",
+    f"p95: from {P95_ROUNDS}\u00a0rounds\u00a0on",
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +51,24 @@ class Layout:
     title: str
     per_image: bool
     rates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, and one text a row."""
+
+    heading: str
+    texts: Sequence[str]
+    justify: Literal["left", "right"] = "right"
+
+    @property
+    def width(self) -> int:
+        """Return the columns of text that it takes."""
+        return max(map(len, (self.heading, *self.texts)))
+
+    def justified(self, text: str) -> str:
+        """Fill `text` up to the width; rich would strip what aligns the decimal points."""
+        return text.ljust(self.width) if self.justify == "left" else text.rjust(self.width)
 
 
 LAYOUTS = {
@@ -47,42 +89,53 @@ RATES: dict[str, Callable[[Row, float], float]] = {
 def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: bool = False) -> str:
     """Return the run as text of at most `width` columns: a table a family, then what has no number.
 
-    `records` are the machine's; `color` adds terminal colours.
+    `records` are the machine's; `color` adds terminal colours. Below 40 columns it stays at 40.
     """
     from rich.console import Console
-    from rich.text import Text
 
+    width = max(width, NARROWEST)
     out = StringIO()
     console = Console(
-        file=out, width=width, force_terminal=color, no_color=not color, highlight=False
+        file=out,
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
     )
-    console.print(Text(machine.summary(dict(records)), style="bold"))
+    console.print(_wrapped(summary(records), width), style="bold")
+    measured = [row for row in rows if row.status == MEASURED]
     notes = Notes()
-    for family, layout in LAYOUTS.items():
-        measured = [row for row in rows if row.cell.family == family and row.status == MEASURED]
-        if measured:
-            console.print()
-            console.print(_table(layout, measured, notes, width))
-    if notes.lines():
+    for family in _families(measured):
+        layout = LAYOUTS.get(family, Layout(family, False, ()))
+        members = [row for row in measured if row.cell.family == family]
         console.print()
+        console.print(_wrapped(_plain(layout.title), width), style="bold")
+        console.print(_table(_columns(layout, members, notes), width))
+    if measured:
+        console.print()
+        console.print(_wrapped("; ".join(_how_to_read(measured)), width), style="dim")
     for line in notes.lines():
         console.print(_wrapped(line, width, 2), style="dim")
     for line in _without_number(rows):
-        console.print(_wrapped(line, width, 4), markup=False)
+        console.print(_wrapped(line, width, 4))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
 def with_margin(value: float, margin: float | None) -> str:
     """Return `value` with the digits that its relative margin leaves: one beyond the first unsure.
 
-    At most four significant digits; three without a margin.
+    At most four significant digits; three without a margin. Thousands are set apart by a space.
     """
-    if value == 0:
+    if abs(value) < TINY:
         return "0"
     magnitude = floor(log10(abs(value)))
-    last = magnitude - 2 if not margin else floor(log10(abs(value) * margin)) - 1
+    last = magnitude - 2
+    if margin is not None:
+        last = floor(log10(abs(value)) + log10(max(margin, TINY))) - 1
     last = min(max(last, magnitude - 3), magnitude)
-    return f"{round(value, -last):,.{max(0, -last)}f}".replace(",", " ")
+    return _spaced(round(value, -last), max(0, -last))
 
 
 class Notes:
@@ -103,47 +156,71 @@ class Notes:
         return [f"{_superscript(number)} {text}" for number, text in enumerate(self._texts, 1)]
 
 
-def _table(layout: Layout, rows: Sequence[Row], notes: Notes, width: int) -> Any:
+def _families(rows: Sequence[Row]) -> list[str]:
+    """Return the families of these rows, in the order of the pipeline."""
+    found = dict.fromkeys(row.cell.family for row in rows)
+    known = [family for family in LAYOUTS if family in found]
+    return [*known, *(family for family in found if family not in LAYOUTS)]
+
+
+def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
+    """Return all that is known of these rows, what matters most first."""
+    medians = [median(row.samples) for row in rows]
+    margins = [stats.margin(row.samples) for row in rows]
+    images = [row.cell.images if layout.per_image else 1 for row in rows]
+    unit, scale = _unit(max(each / count for each, count in zip(medians, images, strict=True)))
+
+    def time(seconds: float | None, index: int) -> str:
+        if seconds is None:
+            return NOTHING
+        return with_margin(seconds / images[index] * scale, margins[index])
+
+    def rate(name: str, index: int) -> str:
+        found = RATES[name](rows[index], medians[index]) if medians[index] else inf
+        return with_margin(found, margins[index]) if isfinite(found) else NOTHING
+
+    return [
+        Column("cell", [_id(row, notes) for row in rows]),
+        Column(
+            f"{unit}/{'image' if layout.per_image else 'call'}",
+            _aligned(time(each, index) for index, each in enumerate(medians)),
+        ),
+        Column("± 95 %", [_percent(each) for each in margins]),
+        Column("rounds", [_spaced(len(row.samples), 0) for row in rows]),
+        Column("p95", _aligned(time(_p95(row), index) for index, row in enumerate(rows))),
+        *(
+            Column(name, _aligned(rate(name, index) for index in range(len(rows))))
+            for name in layout.rates
+        ),
+        Column("first call", [_duration(row.first_call) for row in rows]),
+        Column("limited by", [_plain(row.limited_by) for row in rows], "left"),
+    ]
+
+
+def _table(columns: Sequence[Column], width: int) -> "Table":
+    """Lay out as many columns as fit, in their order; an id may be folded, a number never is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    times = [median(row.samples) / (row.cell.images if layout.per_image else 1) for row in rows]
-    unit, scale = _unit(max(times))
-    per = f"{unit}/{'image' if layout.per_image else 'call'}"
-    table = Table(
-        title=layout.title,
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        padding=(0, 1),
-    )
-    table.add_column("cell", no_wrap=True)
-    headings = [per, "± 95 %", "p95", *layout.rates, "rounds"]
-    if width >= WIDE:
-        headings += ["first call", "ended by"]
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row, seconds in zip(rows, times, strict=True):
-        margin = stats.margin(row.samples)
-        slow = "–"
-        if len(row.samples) >= P95_ROUNDS:
-            ratio = stats.quantile(row.samples, 0.95) / median(row.samples)
-            slow = with_margin(seconds * ratio * scale, margin)
-        values = [
-            row.cell.id + "".join(notes.mark(text) for text in _caveats(row)),
-            with_margin(seconds * scale, margin),
-            "–" if margin is None else f"{margin * 100:.2g} %",
-            slow,
-            *(with_margin(RATES[rate](row, median(row.samples)), margin) for rate in layout.rates),
-            str(len(row.samples)),
-        ]
-        if width >= WIDE:
-            first = "–" if row.first_call is None else _duration(row.first_call)
-            values += [first, row.limited_by]
-        table.add_row(*values)
+    ids, *others = columns
+    room = width - min(ids.width, ID_WIDTH)
+    while len(others) > ALWAYS and sum(GAP + each.width for each in others) > room:
+        others.pop()
+    room = max(1, width - sum(GAP + each.width for each in others))
+    folded = [_folded(each, room) for each in ids.texts]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
+    table.add_column(ids.heading, overflow="fold")
+    for column in others:
+        table.add_column(column.justified(column.heading), no_wrap=True)
+    for index, text in enumerate(folded):
+        table.add_row(text, *(column.justified(column.texts[index]) for column in others))
     return table
+
+
+def _how_to_read(rows: Sequence[Row]) -> list[str]:
+    """Return what the headings mean."""
+    steps = ["it/s: denoising steps a second of the whole call"]
+    return [*HOW_TO_READ, *(steps if "generate" in _families(rows) else [])]
 
 
 def _caveats(row: Row) -> list[str]:
@@ -155,7 +232,11 @@ def _caveats(row: Row) -> list[str]:
             "a longer --benchmark-max-time gives rounds"
         )
     elif row.limited_by == "budget" and len(row.samples) == stats.MIN_ROUNDS:
-        found.append("six rounds, the fewest with an interval: --benchmark-max-time gives more")
+        found.append(
+            "six rounds, the fewest with an interval: a longer --benchmark-max-time gives more"
+        )
+    elif len(row.samples) < stats.MIN_ROUNDS:
+        found.append("fewer than six rounds, so without an interval: measure it again")
     if stats.autocorrelated(row.samples):
         found.append(
             "neighbouring samples are alike, so the interval is too narrow: trust the spread of "
@@ -165,26 +246,69 @@ def _caveats(row: Row) -> list[str]:
 
 
 def _without_number(rows: Sequence[Row]) -> list[str]:
-    """Return one line for each reason that left cells without a number."""
+    """Return one paragraph for each reason that left cells without a number."""
     lines = []
     checked = sum(row.status == CHECKED for row in rows)
     if checked:
-        lines.append(f"{_count(checked)} held the contract; nothing was timed")
+        lines += ["", f"{_count(checked)} held the contract; nothing was timed"]
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row.status not in (MEASURED, CHECKED):
             groups.setdefault((row.status, row.reason, row.remedy), []).append(row)
     for (status, reason, remedy), members in groups.items():
-        families = ", ".join(dict.fromkeys(row.cell.family for row in members))
-        what = members[0].name if len(members) == 1 else f"{_count(len(members))} of {families}"
-        lines += ["", f"{status}: {what}", f"  {reason}"]
-        if remedy:
-            lines.append(f"  → {remedy}")
+        families = ", ".join(dict.fromkeys(_plain(row.cell.family) for row in members))
+        what = f"{_count(len(members))} of {families}"
+        lines += ["", f"{status}: {_plain(members[0].name) if len(members) == 1 else what}"]
+        lines += [f"  {_plain(reason)}"] if reason else []
+        lines += [f"  → {_plain(remedy)}"] if remedy else []
     return lines
 
 
-def _wrapped(line: str, width: int, indent: int) -> str:
+def _id(row: Row, notes: Notes) -> str:
+    return _plain(row.cell.id) + "".join(notes.mark(text) for text in _caveats(row))
+
+
+def _folded(text: str, width: int) -> str:
+    """Break `text` into lines, after a hyphen where there is one."""
+    return "\n".join(re.findall(rf".{{1,{width}}}(?:(?<=-)|$)|.{{1,{width}}}", text))
+
+
+def _p95(row: Row) -> float | None:
+    return stats.quantile(row.samples, 0.95) if len(row.samples) >= P95_ROUNDS else None
+
+
+def _percent(margin: float | None) -> str:
+    """Return two digits, no finer than a hundredth."""
+    if margin is None:
+        return NOTHING
+    percent = margin * 100
+    if percent < 0.01:
+        return "<0.01 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+
+
+def _spaced(value: float, decimals: int) -> str:
+    return f"{value:,.{decimals}f}".replace(",", " ")
+
+
+def _aligned(texts: Iterable[str]) -> list[str]:
+    """Fill up with spaces so that the decimal points stand under each other."""
+    parts = [text.partition(".") for text in texts]
+    longest = max(len(point + decimals) for _, point, decimals in parts)
+    return [
+        whole if whole == NOTHING else whole + (point + decimals).ljust(longest)
+        for whole, point, decimals in parts
+    ]
+
+
+def _wrapped(line: str, width: int, indent: int = 0) -> str:
     return fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+
+def _plain(text: str) -> str:
+    """Return `text` without what could move the cursor or cannot be encoded."""
+    line = " ".join(text.split())
+    return "".join(each if each.isprintable() else "�" for each in line)
 
 
 def _count(number: int) -> str:
@@ -197,7 +321,9 @@ def _unit(seconds: float) -> tuple[str, float]:
     return ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return NOTHING
     unit, scale = _unit(seconds)
     return f"{with_margin(seconds * scale, None)} {unit}"
 
