@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from shutil import get_terminal_size
 
@@ -18,6 +19,8 @@ HOLDS, WRONG_QUESTION = 0, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code: 0 done, 2 a wrong question, answered with one line."""
     given = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
     try:
         return int(given.command(given))
     except PipelineError as error:
@@ -27,10 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def show(given: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
-    run = record.load(Path(given.file)) if given.file else record.load_journal(record.JOURNAL)
+    run = record.load(Path(given.file) if given.file else record.nearest_journal())
     print(tables.render(run.rows, run.machine, get_terminal_size().columns, sys.stdout.isatty()))
     if not run.complete:
-        print(f"\nthe run was cut short: {len(run.rows)} cells had ended")
+        print(f"\nthe run was cut short; cells that had ended: {len(run.rows)}")
     return HOLDS
 
 

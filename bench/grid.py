@@ -67,9 +67,7 @@ def preprocess(options: Options) -> list[Cell]:
 
 def forward(options: Options) -> list[Cell]:
     """Return the cells of the network that scores images: engine × device × batch."""
-    batches = [
-        parse_count(text, "--flux-batch") for text in parse_list(options.flux_batch or "1,8,32")
-    ]
+    batches = _counts(options.flux_batch or "1,8,32", "--flux-batch")
     return [
         Cell(
             "forward",
@@ -138,10 +136,7 @@ def _generate(name: str, options: Options) -> list[Cell]:
     model = sd_models.resolve(name)
     tiny = name == "tiny"
     sizes = _sizes(options.sd_size or ("64,128" if tiny else "512,768"))
-    steps = [
-        parse_count(text, "--sd-steps")
-        for text in parse_list(options.sd_steps or ("2,4,8" if tiny else "10,20,30,50"))
-    ]
+    steps = _counts(options.sd_steps or ("2,4,8" if tiny else "10,20,30,50"), "--sd-steps")
     default_device = diffusion.default_device(name)
     devices = _choices(options.sd_device or default_device, "--sd-device", _DEVICES)
     cells = []
@@ -176,7 +171,11 @@ _DTYPES = ("float16", "bfloat16", "float32")
 
 
 def _sizes(text: str) -> list[Size]:
-    return [parse_size(part, "--sd-size") for part in parse_list(text)]
+    return list(dict.fromkeys(parse_size(part, "--sd-size") for part in parse_list(text)))
+
+
+def _counts(text: str, name: str) -> list[int]:
+    return list(dict.fromkeys(parse_count(part, name) for part in parse_list(text)))
 
 
 def _engines(options: Options) -> tuple[list[str], list[str]]:

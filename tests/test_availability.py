@@ -13,8 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers import HIDDEN, NO_CUDA, fresh_python, hide_julia
 
+from helpers import HIDDEN, NO_CUDA, fresh_python, hide_julia
 from pipeline import availability
 from pipeline.availability import Missing
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from results import rows
 
 from bench.harness.cell import STATUSES, Cell, Row
+from results import rows
 
 text = st.text(max_size=12)
 seconds = st.floats(min_value=0, max_value=1e6)

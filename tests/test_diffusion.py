@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from helpers import NO_CUDA
 
+from helpers import NO_CUDA
 from pipeline import availability, contracts, diffusion
 from pipeline.errors import PipelineError, UnavailableError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fresh_python
 
+from helpers import fresh_python
 from pipeline import contracts, network, pregenerated, sd_models
 
 SEED = 2026  # of every script

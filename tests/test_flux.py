@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from helpers import hide_julia, with_julia
 
+from helpers import hide_julia, with_julia
 from pipeline import flux
 from pipeline.errors import PipelineError, UnavailableError
 

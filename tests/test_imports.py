@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+
 from helpers import ROOT, fresh_python
 
 HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from helpers import HIDDEN, fresh_python, hide_julia, with_julia
 
+from helpers import HIDDEN, fresh_python, hide_julia, with_julia
 from pipeline import julia
 from pipeline.availability import Missing
 from pipeline.errors import UnavailableError

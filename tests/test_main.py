@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import NO_CUDA, fresh_python, hide_julia
 
+from helpers import NO_CUDA, fresh_python, hide_julia
 from pipeline import __main__ as command_line
 from pipeline import availability, julia, pregenerated
 from pipeline.availability import Missing

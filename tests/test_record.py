@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import fresh_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from results import BAD_FILES, MACHINE, TINY, document, numbered, rows, small, write_journal
 
 from bench.harness import record, tables
 from bench.harness.cell import MEASURED, Row
+from helpers import fresh_python
 from pipeline.errors import PipelineError
+from results import BAD_FILES, MACHINE, TINY, document, numbered, rows, small, write_journal
 
 OTHERS: list[Any] = [None, True, 7, -1, 1e300, "text", [], [None], {"text": None}]
 

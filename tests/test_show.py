@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from helpers import fresh_python
-from results import BAD_FILES, MACHINE, document, rows, small, write_journal
 
 from bench.__main__ import main
 from bench.harness import record, tables
+from helpers import fresh_python
+from results import BAD_FILES, MACHINE, document, rows, small, write_journal
 
 
 @pytest.fixture(autouse=True)
@@ -58,13 +58,13 @@ def test_a_run_that_was_cut_short_says_so(folder: Path, capsys: pytest.CaptureFi
     assert main(["show"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(tables.render(small(), MACHINE, 100))
-    assert shown.endswith("\n\nthe run was cut short: 2 cells had ended\n")
+    assert shown.endswith("\n\nthe run was cut short; cells that had ended: 2\n")
 
 
 def test_an_interrupted_run_was_cut_short(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_journal(record.JOURNAL, [], ended=2)
     assert main(["show"]) == 0
-    assert capsys.readouterr().out.endswith("the run was cut short: 0 cells had ended\n")
+    assert capsys.readouterr().out.endswith("the run was cut short; cells that had ended: 0\n")
 
 
 def test_a_journal_can_be_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

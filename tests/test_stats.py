@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coverage_simulation import FLOOR, Distribution, coverage, lognormal, spiky
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from bench.harness.stats import (
     quantile,
     rounds_needed,
 )
+from coverage_simulation import FLOOR, Distribution, coverage, lognormal, spiky
 
 ROOT = Path(__file__).resolve().parents[1]
 PILOT = [1.00, 1.02, 1.01, 0.99, 1.03, 0.98]

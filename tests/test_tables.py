@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from results import MACHINE, document, drifting, generate, named, rows, samples
 
 from bench.harness import record, stats, tables
 from bench.harness.cell import FAILED, MEASURED, UNAVAILABLE, Row
 from bench.harness.tables import render, with_margin
+from results import MACHINE, document, drifting, generate, named, rows, samples
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 WIDTHS = (80, 120)

@@ -89,6 +89,12 @@ class Measure:
         else:
             self._run_rounds(call)
 
+    def withdraw(self) -> None:
+        """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
+        self._benchmark.has_error = True  # its JSON asks this, its table whether there are samples
+        if self._benchmark.stats is not None:
+            self._benchmark.stats.stats.data.clear()
+
     def _publish_first_call(self, seconds: float) -> None:
         self._timer.replay(seconds)
         self._benchmark.pedantic(_nothing, rounds=1)
@@ -108,12 +114,14 @@ class Measure:
             done += 1
             self._tell(self.cell.id, done, rounds, max(0.0, deadline - monotonic()))
 
-        self._benchmark.has_error = True  # a cell that is interrupted publishes nothing
-        if iterations > 1:  # the plugin forbids a setup between grouped calls; these are quick
-            self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
-        else:
-            self._benchmark.pedantic(call, setup=tick, rounds=rounds)
-        self._benchmark.has_error = False
+        try:
+            if iterations > 1:  # the plugin forbids a setup between grouped calls; these are quick
+                self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
+            else:
+                self._benchmark.pedantic(call, setup=tick, rounds=rounds)
+        except BaseException:  # Ctrl-C too
+            self.withdraw()
+            raise
         limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
         self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
 

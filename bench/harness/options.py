@@ -1,12 +1,13 @@
 """pytest's options: the axes of the grids, and what must hold before anything is measured."""
 
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.grid import Options
-from pipeline.arguments import parse_folder, parse_list
+from pipeline.arguments import parse_list
 from pipeline.availability import NEEDS
 from pipeline.errors import PipelineError
 
@@ -91,7 +92,7 @@ def required(config: pytest.Config) -> list[str]:
                     f"--require {name}", " or ".join(REQUIREMENTS), "change --require"
                 )
         _check_json(config.option.benchmark_json)
-        _check_positive("--benchmark-max-time", config.option.benchmark_max_time)
+        _check_seconds("--benchmark-max-time", config.option.benchmark_max_time)
     except PipelineError as error:
         raise pytest.UsageError(str(error)) from error
     return names
@@ -101,15 +102,16 @@ def _check_json(path: Any) -> None:
     if path is None:
         return
     target = Path(path)
-    parse_folder(str(target.parent), "--benchmark-json in")
+    given = f"--benchmark-json {target}"
+    for folder in target.parents:
+        if folder.exists() and not folder.is_dir():
+            raise PipelineError(given, f"a folder, but {folder} is a file", "choose another folder")
     if not target.parent.is_dir():
-        raise PipelineError(
-            f"--benchmark-json {target}", "a folder that exists", f"mkdir -p {target.parent}"
-        )
+        raise PipelineError(given, "a folder that exists", f"mkdir -p {target.parent}")
     if target.is_dir():
-        raise PipelineError(f"--benchmark-json {target}", "a file, not a folder", "add a name")
+        raise PipelineError(given, "a file, not a folder", "add a name")
 
 
-def _check_positive(name: str, text: str) -> None:
-    if not float(text) > 0:
-        raise PipelineError(f"{name} {text}", "more than 0 seconds", f"change {name}")
+def _check_seconds(name: str, text: str) -> None:
+    if not 0 < float(text) < inf:
+        raise PipelineError(f"{name} {text}", "a number of seconds above 0", f"change {name}")

@@ -16,7 +16,17 @@ from bench.harness.reading import read
 from pipeline.errors import PipelineError
 from pipeline.files import writing
 
-__all__ = ["JOURNAL", "SCHEMA", "Journal", "Run", "load", "load_journal", "update", "write"]
+__all__ = [
+    "JOURNAL",
+    "SCHEMA",
+    "Journal",
+    "Run",
+    "load",
+    "load_journal",
+    "nearest_journal",
+    "update",
+    "write",
+]
 
 SCHEMA = 1
 """Version of everything that is written here; a file of a newer one is refused."""
@@ -125,6 +135,13 @@ class Journal:
         self._file.write(json.dumps(data, allow_nan=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def nearest_journal() -> Path:
+    """Return the journal of the working folder, or of the nearest folder above it that has one."""
+    here = Path.cwd()
+    found = (folder / JOURNAL for folder in (here, *here.parents) if (folder / JOURNAL).is_file())
+    return next(found, JOURNAL)
 
 
 def load_journal(path: Path) -> Run:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Generator
+from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -58,7 +59,7 @@ class Session:
         if self._at_work and (option.benchmark_enable or not option.benchmark_disable):
             seconds = sum(self.budget(cell) for cell in running)
             self._say(
-                f"{len(running)} of {len(cells)} cells can run here: up to {seconds:.0f} s of "
+                f"{len(running)} of {len(cells)} cells can run here: up to {ceil(seconds)} s of "
                 "timed rounds, loading apart; six rounds are the least"
             )
             self._journal = record.Journal(
@@ -122,6 +123,8 @@ class Session:
         if row is None and (report.failed or call.when == "call"):
             measure = getattr(item, "funcargs", {}).get("measure")
             row = measure.row if measure else Row(item.nodeid, cell, FAILED)
+            if measure and report.failed:
+                measure.withdraw()
             if report.failed and not (row.status == FAILED and row.reason):
                 row = Row(
                     item.nodeid, cell, FAILED, reason=_gist(call), remedy="read its traceback"

@@ -112,6 +112,8 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
         members = [row for row in measured if row.cell.family == family]
         console.print()
         console.print(_wrapped(_plain(layout.title), width), style="bold")
+        if ran_on := _ran_on(members):
+            console.print(_wrapped(_plain(ran_on), width), style="dim")
         console.print(_table(_columns(layout, members, notes), width))
     if measured:
         console.print()
@@ -215,6 +217,15 @@ def _table(columns: Sequence[Column], width: int) -> "Table":
     for index, text in enumerate(folded):
         table.add_row(text, *(column.justified(column.texts[index]) for column in others))
     return table
+
+
+def _ran_on(rows: Sequence[Row]) -> str:
+    """Return what the rows' numbers depend on besides the machine: weights, threads."""
+    weights = dict.fromkeys(row.weights for row in rows if row.weights)
+    threads = dict.fromkeys(str(row.threads) for row in rows if row.threads is not None)
+    parts = [f"weights: {'; '.join(weights)}"] if weights else []
+    parts += [f"threads of torch and BLAS: {', '.join(threads)}"] if threads else []
+    return " · ".join(parts)
 
 
 def _how_to_read(rows: Sequence[Row]) -> list[str]:

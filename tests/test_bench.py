@@ -1,0 +1,137 @@
+"""The benchmarks themselves: every cell's contract, and one real run from measuring to reading."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import grid
+from bench.grid import Options
+from bench.harness import record
+from bench.harness.cell import CHECKED, MEASURED, UNAVAILABLE
+from runs import ROOT, Run, compare, lines_after, pytest_in, python_in
+
+HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}
+
+MEASURED_IDS = {"tiny-cpu-float32-64x64-2steps", "transform-rgb"}
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Every cell of the repository once, from another folder, where no CUDA device is seen."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    json = f"--benchmark-json={folder / 'out.json'}"
+    return pytest_in(folder, str(ROOT / "bench"), "--benchmark-disable", json, "-pno:cacheprovider")
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Two cells, measured in a copy: the repository keeps the journal of its own last run."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "bench", folder / "bench")
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    return pytest_in(
+        folder,
+        "bench/",
+        "--benchmark-only",
+        "--benchmark-max-time=0.3",
+        "--benchmark-json=out.json",
+        "-k",
+        "64x64-2steps or transform-rgb",
+    )
+
+
+def test_every_cell_that_can_run_anywhere_holds_its_contract(checked: Run) -> None:
+    assert checked.code == 0, checked.out
+    rows = record.load(checked.folder / "out.json").rows
+    assert len(rows) == 35
+    free = {row.name: row.status for row in rows if not row.cell.needs}
+    assert len(free) == 15
+    assert set(free.values()) == {CHECKED}
+
+
+def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
+    rows = record.load(checked.folder / "out.json").rows
+    absent = [row for row in rows if "cuda" in row.cell.needs]
+    assert {(row.status, row.cell.device) for row in absent} == {(UNAVAILABLE, "cuda")}
+    assert len({(row.reason, row.remedy) for row in absent}) == 1
+    assert absent[0].reason.startswith("no CUDA: ")
+    expected = f"unavailable: {len(absent)} cells of end_to_end, forward, generate"
+    assert checked.out.splitlines().count(expected) == 1
+    assert len(absent) == 16
+
+
+def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
+    names = {row.name: row.cell for row in record.load(checked.folder / "out.json").rows}
+    for family in (grid.generate, grid.preprocess, grid.forward, grid.end_to_end):
+        for cell in family(Options()):
+            name = f"bench/test_{cell.family}.py::test_{cell.family}[{cell.id}]"
+            assert names.pop(name).axes == cell.axes
+    assert names == {}
+
+
+def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:
+    assert measured.code == 0, measured.out
+    assert "2 passed, 33 deselected" in measured.out
+    assert "2 of 2 cells can run here: up to 1 s of timed rounds" in measured.out
+    printed = lines_after(measured.out, "= sd-flux-bench =")
+    assert max(map(len, printed)) <= 80
+    assert "generate · prompt → images, by diffusers" in printed
+    assert "preprocess · images → batch, by torchvision" in printed
+    for name in MEASURED_IDS:
+        assert sum(bool(re.match(rf"{name}[¹²³⁴]* +[\d.]", line)) for line in printed) == 1
+
+
+def test_a_result_file_has_every_number_and_what_it_ran_on(measured: Run) -> None:
+    run = record.load(measured.folder / "out.json")
+    rows = {row.cell.id: row for row in run.rows}
+    assert set(rows) == MEASURED_IDS
+    for row in rows.values():
+        assert row.status == MEASURED
+        assert len(row.samples) >= 6 or row.limited_by == "first call"  # on a busy machine
+        assert row.threads == 1
+        assert re.fullmatch("[0-9a-f]{384}", row.fingerprint)
+    assert rows["tiny-cpu-float32-64x64-2steps"].weights == "tiny, seeded random"
+    assert set(run.machine) == {"hardware", "software", "state"}
+
+
+def test_importing_torchvision_is_not_preprocessing(measured: Run) -> None:
+    """The first call once held the import, 3 s, and was published as the cell's only sample."""
+    alone = pytest_in(
+        measured.folder,
+        "bench/test_preprocess.py",
+        "--benchmark-max-time=0.3",
+        "--benchmark-json=alone.json",
+        "-kfile-gray",
+    )
+    assert alone.code == 0, alone.out
+    (row,) = record.load(measured.folder / "alone.json").rows
+    assert row.limited_by != "first call"
+
+
+def test_the_plugin_compares_a_result_file(measured: Run) -> None:
+    printed = compare(ROOT, measured.folder / "out.json")
+    assert printed.code == 0, printed.err
+    for name in MEASURED_IDS:
+        assert f"[{name}]" in printed.out
+
+
+def test_show_prints_the_tables_of_the_run(measured: Run, tmp_path: Path) -> None:
+    shown = python_in(tmp_path, "-m", "bench", "show", str(measured.folder / "out.json"))
+    assert shown.code == 0, shown.err
+    for name in MEASURED_IDS:
+        (line,) = [line for line in measured.out.splitlines() if line.startswith(name)]
+        assert line in shown.out.splitlines()
+
+
+def test_collecting_imports_nothing_heavy(measured: Run) -> None:
+    listed = python_in(
+        measured.folder, "-Ximporttime", "-m", "pytest", "bench/", "--collect-only", "-qs"
+    )  # -s: else pytest captures what is listed
+    assert listed.code == 0, listed.out
+    assert "35 tests collected" in listed.out
+    imported = {line.rpartition("|")[2].strip() for line in listed.err.splitlines()}
+    assert "bench.grid" in imported
+    assert imported & HEAVY == set()

@@ -1,0 +1,321 @@
+"""The grids: their cells by name, what selects and overrides them, and what is refused."""
+
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench import grid
+from bench.grid import Options
+from bench.harness.cell import Cell
+from pipeline import availability
+from pipeline.errors import PipelineError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A name is what results are matched by: who changes one here breaks with every older result file.
+IDS = {
+    "generate": """
+        tiny-cpu-float32-64x64-2steps
+        tiny-cpu-float32-64x64-4steps
+        tiny-cpu-float32-64x64-8steps
+        tiny-cpu-float32-128x128-2steps
+        tiny-cpu-float32-128x128-4steps
+        tiny-cpu-float32-128x128-8steps
+        sd15-cuda-float16-512x512-10steps
+        sd15-cuda-float16-512x512-20steps
+        sd15-cuda-float16-512x512-30steps
+        sd15-cuda-float16-512x512-50steps
+        sd15-cuda-float16-768x768-10steps
+        sd15-cuda-float16-768x768-20steps
+        sd15-cuda-float16-768x768-30steps
+        sd15-cuda-float16-768x768-50steps
+    """,
+    "preprocess": """
+        decode-rgb
+        transform-rgb
+        transform-gray
+        file-rgb
+        file-gray
+    """,
+    "forward": """
+        flux-cpu-batch1
+        flux-cpu-batch8
+        flux-cpu-batch32
+        flux-cuda-batch1
+        flux-cuda-batch8
+        flux-cuda-batch32
+        reference-cpu-batch1
+        reference-cpu-batch8
+        reference-cpu-batch32
+        reference-cuda-batch1
+        reference-cuda-batch8
+        reference-cuda-batch32
+    """,
+    "end_to_end": """
+        flux-cpu
+        flux-cuda
+        reference-cpu
+        reference-cuda
+    """,
+}
+
+FAMILIES = {
+    "generate": grid.generate,
+    "preprocess": grid.preprocess,
+    "forward": grid.forward,
+    "end_to_end": grid.end_to_end,
+}
+
+NO_CUDA = availability.Missing("cuda", "a CUDA device", "no CUDA: hidden", "none")
+
+
+@pytest.fixture(params=[NO_CUDA, None], ids=["without-cuda", "with-cuda"])
+def _machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "cuda", lambda: request.param)
+
+
+@pytest.fixture
+def _no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "cuda", lambda: NO_CUDA)
+
+
+def cells(options: Options | None = None) -> list[Cell]:
+    return [cell for family in FAMILIES.values() for cell in family(options or Options())]
+
+
+def ids(family: str, **given: str) -> list[str]:
+    return [cell.id for cell in FAMILIES[family](Options(**given))]
+
+
+@pytest.mark.usefixtures("_machine")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_default_cells_have_these_names_with_and_without_cuda(family: str) -> None:
+    assert ids(family) == IDS[family].split()
+
+
+@pytest.mark.usefixtures("_machine")
+def test_a_cell_knows_its_family_and_what_must_be_here() -> None:
+    for family, make in FAMILIES.items():
+        for cell in make(Options()):
+            assert cell.family == family
+            assert ("cuda" in cell.needs) == ("-cuda" in cell.id) == (cell.device == "cuda")
+            assert ("julia" in cell.needs) == cell.id.startswith("flux-")
+
+
+def test_cuda_is_asked_for_before_julia_since_asking_for_julia_starts_it() -> None:
+    both = [cell.needs for cell in cells() if len(cell.needs) > 1]
+    assert both == [("cuda", "julia")] * 4
+
+
+@pytest.mark.parametrize(
+    ("family", "part", "count"),
+    [
+        ("generate", "512x512-30steps", 1),
+        ("generate", "768x768", 4),
+        ("generate", "tiny", 6),
+        ("forward", "flux-cpu", 3),
+        ("forward", "batch32", 4),
+        ("preprocess", "gray", 2),
+    ],
+)
+def test_a_part_of_an_id_selects(family: str, part: str, count: int) -> None:
+    assert sum(part in name for name in ids(family)) == count
+
+
+def test_an_id_can_be_given_to_pytest_k() -> None:
+    for cell in cells():
+        assert set("=[] ()") & set(cell.id) == set(), cell.id
+
+
+def test_ids_are_unique_in_their_family() -> None:
+    for family in FAMILIES:
+        assert len(set(ids(family))) == len(ids(family))
+
+
+@pytest.mark.usefixtures("_no_cuda")
+def test_the_default_run_without_cuda_takes_at_most_a_minute() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    addopts = shlex.split(settings["tool"]["pytest"]["ini_options"]["addopts"])
+    (seconds,) = [float(text[21:]) for text in addopts if text.startswith("--benchmark-max-time=")]
+    budgets = [cell.weight * seconds for cell in cells() if "cuda" not in cell.needs]
+    assert len(budgets) == 19
+    assert sum(budgets) < 60
+
+
+def test_a_full_size_cell_has_more_time_than_a_tiny_one() -> None:
+    weights = {cell.axes["model"]: cell.weight for cell in grid.generate(Options())}
+    assert weights == {"tiny": 1.0, "sd15": grid.FULL_SIZE_WEIGHT}
+
+
+@pytest.mark.parametrize(
+    ("family", "given", "expected"),
+    [
+        (
+            "generate",
+            {"sd_model": "arch:sd15", "sd_size": "768x512", "sd_steps": "5"},
+            ["sd15-cuda-float16-768x512-5steps"],
+        ),
+        (
+            "generate",
+            {"sd_model": "tiny", "sd_size": "64", "sd_steps": "1", "sd_device": "cpu,cuda"},
+            ["tiny-cpu-float32-64x64-1steps", "tiny-cuda-float16-64x64-1steps"],
+        ),
+        (
+            "generate",
+            {"sd_model": "tiny", "sd_size": "64", "sd_steps": "1", "sd_dtype": "float32,bfloat16"},
+            ["tiny-cpu-float32-64x64-1steps", "tiny-cpu-bfloat16-64x64-1steps"],
+        ),
+        (
+            "generate",
+            {"sd_model": "owner/name", "sd_size": "512", "sd_steps": "30", "sd_device": "cpu"},
+            ["owner/name-cpu-float32-512x512-30steps"],
+        ),
+        ("preprocess", {"preprocess_regime": "file"}, ["file-rgb", "file-gray"]),
+        (
+            "preprocess",
+            {"preprocess_color": "gray"},
+            ["decode-gray", "transform-gray", "file-gray"],
+        ),
+        (
+            "forward",
+            {"flux_engine": "reference", "flux_device": "cpu", "flux_batch": "64,2"},
+            ["reference-cpu-batch64", "reference-cpu-batch2"],
+        ),
+        ("end_to_end", {"flux_engine": "flux"}, ["flux-cpu", "flux-cuda"]),
+        ("end_to_end", {"flux_device": "cpu"}, ["flux-cpu", "reference-cpu"]),
+    ],
+)
+def test_every_axis_can_be_overridden(
+    family: str, given: dict[str, str], expected: list[str]
+) -> None:
+    assert ids(family, **given) == expected
+
+
+@pytest.mark.parametrize(
+    ("family", "given", "count"),
+    [
+        ("generate", {"sd_model": "tiny,tiny"}, 6),
+        ("generate", {"sd_model": "tiny", "sd_size": "64,64x64", "sd_steps": "4"}, 1),
+        ("generate", {"sd_model": "tiny", "sd_size": "64", "sd_steps": "4,04,4"}, 1),
+        ("generate", {"sd_model": "tiny", "sd_device": "cpu, cpu", "sd_dtype": "float32"}, 6),
+        ("preprocess", {"preprocess_regime": "file,file"}, 2),
+        ("forward", {"flux_engine": "flux", "flux_device": "cpu", "flux_batch": "8,08"}, 1),
+    ],
+)
+def test_what_is_given_twice_counts_once(family: str, given: dict[str, str], count: int) -> None:
+    assert len(ids(family, **given)) == count
+
+
+COUNT = "expected a whole number of at least 1"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"sd_model": "nonsense"},
+            "--sd-model nonsense: expected tiny, arch:NAME, an existing folder, or a hub id such "
+            "as owner/name; check the spelling",
+        ),
+        (
+            {"sd_model": "arch:sd99"},
+            "--sd-model arch:sd99: expected one of arch:sd15; choose one of them",
+        ),
+        (
+            {"sd_model": "tiny,"},
+            "list 'tiny,': expected values separated by commas; remove the empty one",
+        ),
+        (
+            {"sd_size": "lots"},
+            "--sd-size lots: expected 512 or 768x512 (width × height); change --sd-size",
+        ),
+        ({"sd_size": "0"}, "--sd-size 0: expected at least 1 pixel a side; change --sd-size"),
+        (
+            {"sd_size": "500"},
+            "--sd-size 500: expected sides divisible by 8; try 496x496 or 504x504",
+        ),
+        ({"sd_steps": "0"}, f"--sd-steps 0: {COUNT}; change --sd-steps"),
+        ({"sd_steps": "10,-5"}, f"--sd-steps -5: {COUNT}; change --sd-steps"),
+        ({"sd_steps": "2.5"}, f"--sd-steps 2.5: {COUNT}; change --sd-steps"),
+        ({"sd_device": "tpu"}, "--sd-device tpu: expected cpu or cuda; change --sd-device"),
+        (
+            {"sd_dtype": "int8"},
+            "--sd-dtype int8: expected float16 or bfloat16 or float32; change --sd-dtype",
+        ),
+        (
+            {"preprocess_regime": "resize"},
+            "--preprocess-regime resize: expected decode or transform or file; "
+            "change --preprocess-regime",
+        ),
+        (
+            {"preprocess_color": "cmyk"},
+            "--preprocess-color cmyk: expected rgb or gray; change --preprocess-color",
+        ),
+        (
+            {"flux_engine": "jax"},
+            "--flux-engine jax: expected flux or reference; change --flux-engine",
+        ),
+        ({"flux_device": "gpu"}, "--flux-device gpu: expected cpu or cuda; change --flux-device"),
+        ({"flux_batch": "x"}, f"--flux-batch x: {COUNT}; change --flux-batch"),
+        ({"flux_batch": "0"}, f"--flux-batch 0: {COUNT}; change --flux-batch"),
+    ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_a_wrong_value_is_answered_with_one_line(given: dict[str, str], message: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        Options(**given).check()
+    assert str(caught.value) == message
+
+
+def test_a_folder_without_a_pipeline_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PipelineError) as caught:
+        Options(sd_model=str(tmp_path)).check()
+    assert str(caught.value) == (
+        f"--sd-model {tmp_path}: expected a folder with a model_index.json; "
+        "name the folder that save_pretrained wrote"
+    )
+
+
+def test_two_folders_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    folders = [tmp_path / above / "mine" for above in ("a", "b")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "model_index.json").write_text("{}")
+    assert ids("generate", sd_model=str(folders[0]), sd_size="64", sd_steps="1") == [
+        "mine-cuda-float16-64x64-1steps"
+    ]
+    with pytest.raises(PipelineError) as caught:
+        Options(sd_model=",".join(map(str, folders))).check()
+    assert str(caught.value) == (
+        f"--sd-model {folders[1]}: expected one model called mine; rename one of the two folders"
+    )
+
+
+def test_a_cell_leads_back_to_what_sd_model_named(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "model_index.json").write_text("{}")
+    options = Options(sd_model=f"arch:sd15,{folder}", sd_size="512", sd_steps="1")
+    named = [grid.model_of(cell, options) for cell in grid.generate(options)]
+    assert named == ["arch:sd15", str(folder)]
+
+
+@pytest.mark.usefixtures("_no_cuda")
+@pytest.mark.parametrize(
+    ("model", "source", "weight"),
+    [("", "pregenerated", 1.0), ("tiny", "tiny", 1.0), ("arch:sd15,tiny", "arch:sd15", 15.0)],
+)
+def test_end_to_end_says_where_its_images_come_from(model: str, source: str, weight: float) -> None:
+    for cell in grid.end_to_end(Options(sd_model=model)):
+        assert cell.regime == {"images": source}
+        assert cell.weight == weight
+        assert cell.images == 3
+
+
+def test_end_to_end_generates_its_images_where_there_is_cuda(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(availability, "cuda", lambda: None)
+    assert grid.source_of_images(Options()) == "arch:sd15"

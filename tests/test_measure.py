@@ -1,0 +1,303 @@
+"""The `measure` fixture over the real plugin: how often it calls, what it publishes and withdraws.
+
+Each suite runs once, in a pytest of its own, on work that sleeps or spins.
+"""
+
+import re
+
+import pytest
+
+from bench.harness import record
+from bench.harness.cell import FAILED, MEASURED, Row
+from bench.harness.measure import MAXIMUM_ROUNDS, PILOT_CALLS
+from bench.harness.stats import MIN_ROUNDS
+from runs import Run, folder_of, pytest_in
+
+COUNTING = """
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bench.harness.cell import Cell
+
+CALLS = Counter()
+
+
+def counted(name, work):
+    def call():
+        CALLS[name] += 1
+        return work()
+
+    return call
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _calls():
+    yield
+    Path("calls.json").write_text(json.dumps(CALLS))
+"""
+
+SPEEDS = f"""{COUNTING}
+
+def spin():
+    end = time.perf_counter() + 150e-6
+    while time.perf_counter() < end:
+        pass
+
+
+WORK = {{
+    "steady": lambda: time.sleep(0.0005),
+    "slow": lambda: time.sleep(0.04),
+    "outlasting": lambda: time.sleep(0.3),
+    "capped": spin,
+    "quick": lambda: None,
+    "device": lambda: None,
+}}
+CELLS = [
+    Cell(
+        "preprocess",
+        {{"work": name}},
+        device="cuda" if name == "device" else "cpu",
+        weight=10.0 if name == "capped" else 1.0,
+    )
+    for name in WORK
+]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
+def test_work(measure, cell, monkeypatch):
+    order = []
+    if cell.device == "cuda":
+        cuda = SimpleNamespace(synchronize=lambda: order.append("wait"))
+        torch = SimpleNamespace(cuda=cuda, get_num_threads=lambda: 1)
+        monkeypatch.setitem(sys.modules, "torch", torch)
+    work = counted(cell.id, WORK[cell.id])
+
+    def call():
+        order.append("call")
+        work()
+
+    measure(call if cell.device == "cuda" else work, check=lambda output: [], weights="none")
+    if cell.device == "cuda":
+        assert order == ["call", "wait"] * CALLS[cell.id]
+"""
+
+FAULTS = f"""{COUNTING}
+import torch
+from PIL import Image
+
+from pipeline import contracts
+
+COUNTS = torch.linspace(0, 1, 192).reshape(1, 3, 8, 8)
+WORK = {{
+    "shape": lambda: torch.zeros(1, 3, 8, 9),
+    "nan": lambda: COUNTS.clone().index_fill_(3, torch.tensor(0), float("nan")),
+    "above": lambda: COUNTS * 1.01,
+    "flat": lambda: Image.new("RGB", (8, 8)),
+    "late": lambda: COUNTS,
+    "pulled": lambda: COUNTS,
+    "good": lambda: COUNTS,
+}}
+
+
+@pytest.mark.parametrize(
+    "cell", [Cell("preprocess", {{"work": name}}) for name in WORK], ids=lambda cell: cell.id
+)
+def test_work(measure, cell):
+    name = cell.id
+
+    def work():
+        if name == "pulled" and CALLS[name] > PILOT:
+            raise ValueError("the cable was pulled")
+        time.sleep(0.0005)
+        return WORK[name]()
+
+    def check(output):
+        if name == "flat":
+            return contracts.check_images([output], 1, (8, 8))
+        return contracts.check_batch(output, (1, 3, 8, 8))
+
+    measure(counted(name, work), check, fingerprint=lambda output: "ab")
+    assert name != "late", "it failed after it had been timed"
+
+
+PILOT = {PILOT_CALLS} + 3
+"""
+
+BATCH = "check what was fed to this stage"
+RANGE = "divide 8-bit levels by 255"
+BROKEN = {
+    "shape": ("batch: shape (1, 3, 8, 9)", "shape (1, 3, 8, 8)", BATCH),
+    "nan": ("batch: values from nan to nan", "finite values in [0, 1]", RANGE),
+    "above": ("batch: values from 0 to 1.01", "finite values in [0, 1]", RANGE),
+    "flat": (
+        "image 1: one flat colour (standard deviation 0.00 of 255)",
+        "a picture",
+        "try float32, another seed, or no safety checker",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def speeds(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Cells of different speeds, 0.2 s each, at a precision that none of them reaches."""
+    folder = folder_of(tmp_path_factory.mktemp("speeds"), SPEEDS)
+    run = pytest_in(
+        folder,
+        "--benchmark-max-time=0.2",
+        "--benchmark-precision=0.000001",
+        "--benchmark-json=out.json",
+        "test_cells.py",
+    )
+    assert run.code == 0, run.out
+    return run
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Cells that break their contract, fail after it or in a round, and one good cell."""
+    folder = folder_of(tmp_path_factory.mktemp("faults"), FAULTS)
+    return pytest_in(
+        folder,
+        "--benchmark-max-time=0.1",
+        "--benchmark-precision=0.9",
+        "--benchmark-json=out.json",
+        "--stock-table",
+        "test_cells.py",
+    )
+
+
+@pytest.fixture(scope="module")
+def rows(speeds: Run) -> dict[str, Row]:
+    """The rows of `speeds` by cell."""
+    return {row.cell.id: row for row in record.load(speeds.folder / "out.json").rows}
+
+
+def test_a_call_is_made_once_for_its_contract_six_times_as_pilot_and_once_a_round(
+    speeds: Run, rows: dict[str, Row]
+) -> None:
+    assert speeds.calls["steady"] == 1 + PILOT_CALLS + len(rows["steady"].samples)
+    assert rows["steady"].limited_by == "budget"
+    assert rows["steady"].iterations == 1
+    assert all(sample >= 0.0005 for sample in rows["steady"].samples)
+
+
+def test_a_slow_call_has_six_rounds_and_a_pilot_within_a_third_of_the_budget(
+    speeds: Run, rows: dict[str, Row]
+) -> None:
+    assert len(rows["slow"].samples) == MIN_ROUNDS == 6
+    assert rows["slow"].limited_by == "budget"
+    pilot = speeds.calls["slow"] - 1 - MIN_ROUNDS
+    assert pilot in (1, 2)  # two of 0.04 s are more than 0.2 s / 3
+
+
+def test_a_first_call_that_outlasts_the_budget_is_the_one_sample(
+    speeds: Run, rows: dict[str, Row]
+) -> None:
+    row = rows["outlasting"]
+    assert speeds.calls["outlasting"] == 1
+    assert row.samples == (row.first_call,)
+    assert row.samples[0] >= 0.3
+    assert row.limited_by == "first call"
+    assert re.search("^outlasting[¹²³⁴]+ ", speeds.out, re.MULTILINE)
+    assert "one sample, its first call" in speeds.out
+
+
+def test_no_cell_has_more_than_a_thousand_samples(speeds: Run, rows: dict[str, Row]) -> None:
+    assert len(rows["capped"].samples) == MAXIMUM_ROUNDS == 1000
+    assert rows["capped"].limited_by == "cap"
+    assert speeds.calls["capped"] == 1 + PILOT_CALLS + MAXIMUM_ROUNDS
+    assert all(len(row.samples) <= MAXIMUM_ROUNDS for row in rows.values())
+
+
+def test_quick_calls_on_the_cpu_are_grouped(speeds: Run, rows: dict[str, Row]) -> None:
+    row = rows["quick"]
+    assert row.iterations > 1
+    assert speeds.measured["quick"]["stats"]["iterations"] == row.iterations
+    # one for the contract, one that says how many make a group, and the plugin's own last one
+    groups = PILOT_CALLS + len(row.samples)
+    assert speeds.calls["quick"] == 1 + 1 + row.iterations * groups + 1
+
+
+def test_quick_calls_on_a_device_are_not_grouped_and_each_waits_for_it(
+    speeds: Run, rows: dict[str, Row]
+) -> None:
+    row = rows["device"]  # the suite asserts the order: call, wait, call, wait …
+    assert row.iterations == 1
+    assert speeds.calls["device"] == 1 + PILOT_CALLS + len(row.samples)
+
+
+def test_a_row_has_the_samples_of_the_result_file_and_of_the_journal(speeds: Run) -> None:
+    journal = record.load_journal(speeds.folder / record.JOURNAL)
+    assert journal.complete
+    kept = {row.cell.id: row.samples for row in journal.rows}
+    data = {name: tuple(entry["stats"]["data"]) for name, entry in speeds.measured.items()}
+    assert kept == data
+    assert len(kept) == 6
+
+
+def test_a_row_says_what_it_ran_on_and_the_file_carries_its_samples_once(
+    speeds: Run, rows: dict[str, Row]
+) -> None:
+    for name, entry in speeds.measured.items():
+        assert rows[name].status == MEASURED
+        assert rows[name].weights == "none"
+        assert rows[name].first_call is not None
+        assert entry["extra_info"]["cell"]["samples"] == []
+        assert entry["params"] == {"work": name}
+        assert entry["options"]["timer"] == "wall clock, device synchronised"
+
+
+def test_only_the_good_cell_has_a_number(faults: Run) -> None:
+    assert faults.code == pytest.ExitCode.TESTS_FAILED
+    assert set(faults.measured) == {"good"}
+    assert set(faults.others) == {*BROKEN, "late", "pulled"}
+    ours, _, stock = faults.out.partition("= sd-flux-bench =")[2].partition(
+        "benchmark 'preprocess': 1 tests"
+    )
+    for name in faults.others:
+        assert f"failed: test_cells.py::test_work[{name}]\n" in ours
+        assert f"\n{name}" not in ours
+        assert f"test_work[{name}]" not in stock.partition("short test summary")[0]
+    assert "\ngood " in ours
+    assert "test_work[good]" in stock
+
+
+def test_each_failure_is_reported_once(faults: Run) -> None:
+    assert "6 failed, 1 passed" in faults.out
+    assert "error" not in faults.out.splitlines()[-1]
+    assert "warning" not in faults.out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_contract_is_said_and_never_timed(faults: Run, name: str) -> None:
+    given, expected, remedy = BROKEN[name]
+    row = Row.from_dict(faults.others[name])
+    assert row.status == FAILED
+    assert row.reason == f"{given}, expected {expected}"
+    assert row.remedy == remedy
+    assert row.samples == ()
+    assert f"ContractError: {given}: expected {expected}; {remedy}" in faults.out
+    assert faults.calls[name] == 1
+
+
+def test_a_test_that_fails_after_it_was_timed_loses_its_number(faults: Run) -> None:
+    assert faults.calls["late"] > 1 + MIN_ROUNDS
+    row = Row.from_dict(faults.others["late"])
+    assert row.status == FAILED
+    assert row.reason.startswith("AssertionError: it failed after it had been timed")
+    assert row.remedy == "read its traceback"
+    assert row.samples == ()
+
+
+def test_an_exception_in_a_round_is_a_failed_row(faults: Run) -> None:
+    row = Row.from_dict(faults.others["pulled"])
+    assert row.status == FAILED
+    assert row.reason == "ValueError: the cable was pulled"
+    assert row.remedy == "read its traceback"
+    assert row.samples == ()
