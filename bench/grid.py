@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 from bench.harness.cell import Cell
-from pipeline import availability, diffusion, sd_models
+from pipeline import availability, diffusion, flux, sd_models
 from pipeline.arguments import Size, parse_count, parse_list, parse_size, size_label
 from pipeline.errors import PipelineError
 
@@ -13,6 +14,9 @@ __all__ = ["Options", "end_to_end", "forward", "generate", "model_of", "preproce
 
 FULL_SIZE_WEIGHT = 15.0
 """A full-size Stable Diffusion cell's share of time: one image takes seconds, not milliseconds."""
+
+BRIDGE_WEIGHT = 0.5
+"""A call without a model takes microseconds: its rounds fit in less."""
 
 PREGENERATED = "pregenerated"
 
@@ -31,6 +35,7 @@ class Options:
     flux_engine: str = ""
     flux_device: str = ""
     flux_batch: str = ""
+    flux_model: str = ""
 
     def check(self) -> None:
         """Raise `PipelineError` for the first value that is wrong."""
@@ -66,18 +71,28 @@ def preprocess(options: Options) -> list[Cell]:
 
 
 def forward(options: Options) -> list[Cell]:
-    """Return the cells of the network that scores images: engine × device × batch."""
+    """Return the cells of the network that scores images: engine × device × batch.
+
+    Engines: `flux` as Python sees it, `flux-inside` its forward alone by Julia's clock,
+    `flux-bridge` the same call without a model, `reference` the network in PyTorch, `compiled` that
+    through torch.compile. With `--flux-model` the three of Flux alone: PyTorch has no such network.
+    """
     batches = _counts(options.flux_batch or "1,8,32", "--flux-batch")
+    model = _flux_model(options)
     return [
         Cell(
             "forward",
-            {"engine": engine, "device": device, "batch": batch},
+            model | {"engine": engine, "device": device, "batch": batch},
             needs=_needs(engine, device),
             images=batch,
             device=device,
-            regime={"input": "tensor on the CPU", "output": "array on the CPU"},
+            weight=BRIDGE_WEIGHT if engine == "flux-bridge" else 1.0,
+            regime=_FORWARD_REGIMES.get(engine, _FORWARD_REGIMES["reference"]),
         )
-        for engine, device, batch in product(*_engines(options), batches)
+        for engine, device, batch in product(
+            _flux_engines(options), _flux_devices(options), batches
+        )
+        if not (model and engine in ("reference", "compiled"))
     ]
 
 
@@ -97,7 +112,8 @@ def end_to_end(options: Options) -> list[Cell]:
             weight=1.0 if source in (PREGENERATED, "tiny") else FULL_SIZE_WEIGHT,
             regime={"images": source},
         )
-        for engine, device in product(*_engines(options))
+        for engine, device in product(_flux_engines(options), _flux_devices(options))
+        if engine in ("flux", "reference")
     ]
 
 
@@ -166,6 +182,13 @@ def _generate(name: str, options: Options) -> list[Cell]:
     return cells
 
 
+_FORWARD_REGIMES: dict[str, dict[str, str | int]] = {
+    "flux-inside": {"includes": "forward", "clock": "julia"},
+    "flux-bridge": {"includes": "batch into Julia, scores out", "model": "none"},
+    "reference": {"includes": "batch from the CPU, forward, scores to the CPU"},
+}
+
+_ENGINES = ("flux", "flux-inside", "flux-bridge", "reference", "compiled")
 _DEVICES = ("cpu", "cuda")
 _DTYPES = ("float16", "bfloat16", "float32")
 
@@ -178,16 +201,27 @@ def _counts(text: str, name: str) -> list[int]:
     return list(dict.fromkeys(parse_count(part, name) for part in parse_list(text)))
 
 
-def _engines(options: Options) -> tuple[list[str], list[str]]:
-    return (
-        _choices(options.flux_engine, "--flux-engine", ("flux", "reference")),
-        _choices(options.flux_device, "--flux-device", _DEVICES),
-    )
+def _flux_engines(options: Options) -> list[str]:
+    return _choices(options.flux_engine, "--flux-engine", _ENGINES)
+
+
+def _flux_devices(options: Options) -> list[str]:
+    return _choices(options.flux_device, "--flux-device", _DEVICES)
+
+
+def _flux_model(options: Options) -> dict[str, str | int]:
+    """Return what an id says of a user's Flux model; nothing without one."""
+    if not options.flux_model:
+        return {}
+    file, name = flux.split_name(options.flux_model)
+    return {"model": f"{Path(file).stem}.{name}"}
 
 
 def _needs(engine: str, device: str) -> tuple[str, ...]:
     """CUDA first: asking for it costs nothing, asking for Julia starts it."""
-    return (("cuda",) if device == "cuda" else ()) + (("julia",) if engine == "flux" else ())
+    cuda = ("cuda",) if device == "cuda" else ()
+    compiler = ("compiler",) if engine == "compiled" else ()
+    return cuda + compiler + (("julia",) if engine.startswith("flux") else ())
 
 
 def _choices(text: str, name: str, known: Iterable[str]) -> list[str]:

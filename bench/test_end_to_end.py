@@ -7,7 +7,7 @@ from bench.harness import options
 from bench.harness.cell import Cell
 from bench.harness.measure import Measure
 from bench.images import ImageSource
-from pipeline import contracts, network, preprocessing
+from pipeline import contracts, preprocessing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -18,17 +18,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_end_to_end(measure: Measure, cell: Cell, images: ImageSource) -> None:
     """Time images → batch → scores; the contract of every boundary holds before."""
-    count = cell.images
-    forward = engines.ready(str(cell.axes["engine"]), str(cell.axes["device"]))
-
+    name, device = str(cell.axes["engine"]), str(cell.axes["device"])
     made = images()
-    contracts.require(contracts.check_images(made, count, images.size))
-    side = preprocessing.SIZE
+    contracts.require(contracts.check_images(made, cell.images, images.size))
     batch = preprocessing.preprocess(made)
-    contracts.require(contracts.check_batch(batch, (count, 3, side, side)))
-
-    measure(
-        lambda: forward(preprocessing.preprocess(images())),
-        check=lambda scores: contracts.check_scores(scores, (count, network.CLASSES)),
-        weights=images.weights,
-    )
+    side = preprocessing.SIZE
+    contracts.require(contracts.check_batch(batch, (cell.images, 3, side, side)))
+    engine = engines.ready(name, device, batch)
+    try:
+        measure(
+            lambda: engine.call(preprocessing.preprocess(images())),
+            check=lambda scores: contracts.check_scores(scores, (cell.images, engine.classes)),
+            weights=images.weights,
+        )
+    finally:
+        engines.release(name, device)

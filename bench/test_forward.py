@@ -6,7 +6,7 @@ from bench import engines, grid
 from bench.harness import options
 from bench.harness.cell import Cell
 from bench.harness.measure import Measure
-from pipeline import contracts, network, pregenerated, preprocessing
+from pipeline import pregenerated, preprocessing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -15,14 +15,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
 
 
-def test_forward(measure: Measure, cell: Cell) -> None:
-    """Time a batch of fixture images to scores, as Python sees it."""
-    count = cell.images
-    forward = engines.ready(str(cell.axes["engine"]), str(cell.axes["device"]))
+def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
+    """Time a batch of fixture images to scores."""
     paths = pregenerated.paths()
-    batch = preprocessing.preprocess([paths[index % len(paths)] for index in range(count)])
-    measure(
-        lambda: forward(batch),
-        check=lambda scores: contracts.check_scores(scores, (count, network.CLASSES)),
-        weights="fixture, seeded random",
-    )
+    batch = preprocessing.preprocess([paths[number % len(paths)] for number in range(cell.images)])
+    name, device = str(cell.axes["engine"]), str(cell.axes["device"])
+    engine = engines.ready(name, device, batch, axes.flux_model)
+    try:
+        measure(
+            lambda: engine.call(batch),
+            check=lambda output: engine.check(output, batch),
+            weights=engine.weights,
+            inside=engine.inside,
+            extra=lambda: engine.extra(batch),
+        )
+    finally:
+        engines.release(name, device)

@@ -2,12 +2,13 @@
 
 import ctypes
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-__all__ = ["NEEDS", "Missing", "cuda", "flux", "network", "torch_cuda", "weights"]
+__all__ = ["NEEDS", "Missing", "compiler", "cuda", "flux", "network", "torch_cuda", "weights"]
 
 NETWORK_TIMEOUT_S = 4.0
 
@@ -130,7 +131,21 @@ def network() -> Missing | None:
     return None
 
 
-NEEDS: dict[str, Callable[[], Missing | None]] = {"cuda": cuda, "julia": flux}
+@cache
+def compiler() -> Missing | None:
+    """Ask for the C++ compiler that torch.compile calls for code on the CPU."""
+    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    if any(shutil.which(name) for name in names):
+        return None
+    reason = f"no C++ compiler: {' or '.join(names)} is not on PATH"
+    return Missing("compiler", "a C++ compiler", reason, "install g++ or clang")
+
+
+NEEDS: dict[str, Callable[[], Missing | None]] = {
+    "cuda": cuda,
+    "compiler": compiler,
+    "julia": flux,
+}
 """What a cell can need, by the word that `--require` takes; `weights` depend on a model."""
 
 

@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MINIMUM_CONTRAST",
+    "TOLERANCE",
     "Violation",
+    "check_array",
     "check_batch",
+    "check_close",
     "check_images",
     "check_input",
     "check_scores",
@@ -23,6 +26,10 @@ __all__ = [
 
 MINIMUM_CONTRAST = 1.0
 """Standard deviation, in levels of 255, that a picture must exceed: a black one has 0."""
+
+
+TOLERANCE = 1e-4
+"""How far scores of one network may lie apart between runtimes; they are of the order of 1."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def check_images(images: "Sequence[Image]", count: int, size: Size | None) -> li
 
 def check_batch(batch: "torch.Tensor", shape: Sequence[int]) -> list[Violation]:
     """Check a preprocessed batch: `shape` (N, C, H, W), float32, contiguous, finite, in [0, 1]."""
-    found = _check_array("batch", batch, shape, "torch.float32")
+    found = check_array("batch", batch, shape, "torch.float32")
     if found:
         return found
     if not batch.is_contiguous():
@@ -118,7 +125,7 @@ def check_scores(scores: Any, shape: Sequence[int]) -> list[Violation]:
     """Check scores, a numpy array: `shape` (N, classes), float32, finite, not all the same."""
     import numpy as np
 
-    found = _check_array("scores", scores, shape, "float32")
+    found = check_array("scores", scores, shape, "float32")
     if found:
         return found
     if not np.isfinite(scores).all():
@@ -130,7 +137,23 @@ def check_scores(scores: Any, shape: Sequence[int]) -> list[Violation]:
     return found
 
 
-def _check_array(boundary: str, array: Any, shape: Sequence[int], dtype: str) -> list[Violation]:
+def check_close(scores: Any, reference: Any, tolerance: float = TOLERANCE) -> list[Violation]:
+    """Check that scores agree with the reference's, numpy arrays of one shape, within `tolerance`.
+
+    NaN agrees with nothing.
+    """
+    found = check_array("scores", scores, reference.shape, "float32")
+    if found:
+        return found
+    furthest = float(abs(scores - reference).max())
+    if furthest <= tolerance:
+        return []
+    given, expected = f"{furthest:.3g} off the reference", f"at most {tolerance:g}"
+    return [Violation("scores", given, expected, "compare the weights and their order")]
+
+
+def check_array(boundary: str, array: Any, shape: Sequence[int], dtype: str) -> list[Violation]:
+    """Check an array's shape and dtype, as numpy or torch spells it."""
     found = []
     if tuple(array.shape) != tuple(shape):
         given, expected = f"shape {tuple(array.shape)}", f"shape {tuple(shape)}"

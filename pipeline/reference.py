@@ -9,16 +9,29 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["forward", "load"]
+__all__ = ["forward", "load", "load_compiled"]
 
 
-def forward(batch: "torch.Tensor", device: str = "cpu") -> "np.ndarray":
-    """Return the scores (N, 10), float32, of a batch (N, C, H, W), float32 in [0, 1]."""
+def forward(batch: "torch.Tensor", device: str = "cpu", compiled: bool = False) -> "np.ndarray":
+    """Return the scores (N, 10), float32, of a batch (N, C, H, W), float32 in [0, 1].
+
+    `compiled` runs it through torch.compile, which needs a C++ compiler on the CPU and compiles
+    on the first batch of a shape, for seconds.
+    """
     import torch
 
+    network_of = load_compiled if compiled else load
     with torch.inference_mode():
-        scores: np.ndarray = load(batch.shape[1], device)(batch.to(device)).cpu().numpy()
+        scores: np.ndarray = network_of(batch.shape[1], device)(batch.to(device)).cpu().numpy()
     return scores
+
+
+@cache
+def load_compiled(channels: int, device: str = "cpu") -> Any:
+    """Return what `load` does, compiled for each shape that it meets."""
+    import torch
+
+    return torch.compile(load(channels, device), dynamic=False)
 
 
 @cache

@@ -138,7 +138,25 @@ def test_flux_is_missing_for_the_reason_that_julia_gives(monkeypatch: pytest.Mon
 
 
 def test_what_can_be_required_has_one_word_each() -> None:
-    assert {"cuda": availability.cuda, "julia": availability.flux} == availability.NEEDS
+    assert {
+        "cuda": availability.cuda,
+        "compiler": availability.compiler,
+        "julia": availability.flux,
+    } == availability.NEEDS
+
+
+def test_a_machine_without_a_cpp_compiler_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    ask = availability.compiler.__wrapped__
+    assert str(ask()) == (
+        "no C++ compiler: c++ or g++ or clang++ is not on PATH; install g++ or clang"
+    )
+    compiler = tmp_path / "g++"
+    compiler.touch(mode=0o755)
+    assert ask() is None
 
 
 # The model hub: a server on this machine takes its place.

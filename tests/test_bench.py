@@ -46,7 +46,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_every_cell_that_can_run_anywhere_holds_its_contract(checked: Run) -> None:
     assert checked.code == 0, checked.out
     rows = record.load(checked.folder / "out.json").rows
-    assert len(rows) == 35
+    assert len(rows) == 53
     free = {row.name: row.status for row in rows if not row.cell.needs}
     assert len(free) == 15
     assert set(free.values()) == {CHECKED}
@@ -60,7 +60,7 @@ def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
     assert absent[0].reason.startswith("no CUDA: ")
     expected = f"unavailable: {len(absent)} cells of end_to_end, forward, generate"
     assert checked.out.splitlines().count(expected) == 1
-    assert len(absent) == 16
+    assert len(absent) == 25
 
 
 def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
@@ -74,7 +74,7 @@ def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
 
 def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:
     assert measured.code == 0, measured.out
-    assert "2 passed, 33 deselected" in measured.out
+    assert "2 passed, 51 deselected" in measured.out
     assert "2 of 2 cells can run here: up to 1 s of timed rounds" in measured.out
     printed = lines_after(measured.out, "= sd-flux-bench =")
     assert max(map(len, printed)) <= 80
@@ -131,7 +131,7 @@ def test_collecting_imports_nothing_heavy(measured: Run) -> None:
         measured.folder, "-Ximporttime", "-m", "pytest", "bench/", "--collect-only", "-qs"
     )  # -s: else pytest captures what is listed
     assert listed.code == 0, listed.out
-    assert "35 tests collected" in listed.out
+    assert "53 tests collected" in listed.out
     imported = {line.rpartition("|")[2].strip() for line in listed.err.splitlines()}
     assert "bench.grid" in imported
     assert imported & HEAVY == set()

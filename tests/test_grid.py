@@ -46,12 +46,30 @@ IDS = {
         flux-cuda-batch1
         flux-cuda-batch8
         flux-cuda-batch32
+        flux-inside-cpu-batch1
+        flux-inside-cpu-batch8
+        flux-inside-cpu-batch32
+        flux-inside-cuda-batch1
+        flux-inside-cuda-batch8
+        flux-inside-cuda-batch32
+        flux-bridge-cpu-batch1
+        flux-bridge-cpu-batch8
+        flux-bridge-cpu-batch32
+        flux-bridge-cuda-batch1
+        flux-bridge-cuda-batch8
+        flux-bridge-cuda-batch32
         reference-cpu-batch1
         reference-cpu-batch8
         reference-cpu-batch32
         reference-cuda-batch1
         reference-cuda-batch8
         reference-cuda-batch32
+        compiled-cpu-batch1
+        compiled-cpu-batch8
+        compiled-cpu-batch32
+        compiled-cuda-batch1
+        compiled-cuda-batch8
+        compiled-cuda-batch32
     """,
     "end_to_end": """
         flux-cpu
@@ -105,8 +123,23 @@ def test_a_cell_knows_its_family_and_what_must_be_here() -> None:
 
 
 def test_cuda_is_asked_for_before_julia_since_asking_for_julia_starts_it() -> None:
-    both = [cell.needs for cell in cells() if len(cell.needs) > 1]
-    assert both == [("cuda", "julia")] * 4
+    both = [cell.needs for cell in cells() if "julia" in cell.needs and len(cell.needs) > 1]
+    assert both == [("cuda", "julia")] * 10
+
+
+def test_what_compiles_needs_a_compiler() -> None:
+    for cell in cells():
+        assert ("compiler" in cell.needs) == (cell.axes.get("engine") == "compiled")
+
+
+def test_a_model_of_ones_own_runs_in_flux_alone_and_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jl"
+    file.touch()
+    assert ids("forward", flux_model=f"{file}:wide", flux_device="cpu", flux_batch="8") == [
+        "mine.wide-flux-cpu-batch8",
+        "mine.wide-flux-inside-cpu-batch8",
+        "mine.wide-flux-bridge-cpu-batch8",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +149,7 @@ def test_cuda_is_asked_for_before_julia_since_asking_for_julia_starts_it() -> No
         ("generate", "768x768", 4),
         ("generate", "tiny", 6),
         ("forward", "flux-cpu", 3),
-        ("forward", "batch32", 4),
+        ("forward", "batch32", 10),
         ("preprocess", "gray", 2),
     ],
 )
@@ -140,7 +173,7 @@ def test_the_default_run_without_cuda_takes_at_most_a_minute() -> None:
     addopts = shlex.split(settings["tool"]["pytest"]["ini_options"]["addopts"])
     (seconds,) = [float(text[21:]) for text in addopts if text.startswith("--benchmark-max-time=")]
     budgets = [cell.weight * seconds for cell in cells() if "cuda" not in cell.needs]
-    assert len(budgets) == 19
+    assert len(budgets) == 28
     assert sum(budgets) < 60
 
 
@@ -255,7 +288,8 @@ COUNT = "expected a whole number of at least 1"
         ),
         (
             {"flux_engine": "jax"},
-            "--flux-engine jax: expected flux or reference; change --flux-engine",
+            "--flux-engine jax: expected flux or flux-inside or flux-bridge or reference or "
+            "compiled; change --flux-engine",
         ),
         ({"flux_device": "gpu"}, "--flux-device gpu: expected cpu or cuda; change --flux-device"),
         ({"flux_batch": "x"}, f"--flux-batch x: {COUNT}; change --flux-batch"),

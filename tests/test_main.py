@@ -315,7 +315,10 @@ WRONG = [
         ("forward", PHOTO, "--flux-model", "nowhere.jl"),
         "--flux-model nowhere.jl: expected a file that exists; check the path",
     ),
-    (("run", "--require", "gpu"), "--require gpu: expected cuda or julia; change --require"),
+    (
+        ("run", "--require", "gpu"),
+        "--require gpu: expected cuda or compiler or julia; change --require",
+    ),
     (
         ("run", "--require", "cuda,"),
         "list 'cuda,': expected values separated by commas; remove the empty one",

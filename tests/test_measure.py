@@ -282,7 +282,7 @@ def test_a_broken_contract_is_said_and_never_timed(faults: Run, name: str) -> No
     assert row.reason == f"{given}, expected {expected}"
     assert row.remedy == remedy
     assert row.samples == ()
-    assert f"ContractError: {given}: expected {expected}; {remedy}" in faults.out
+    assert f"\n{given}: expected {expected}; {remedy}\n" in faults.out
     assert faults.calls[name] == 1
 
 

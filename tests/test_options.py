@@ -44,7 +44,7 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
         ("--flux-batch x", f"--flux-batch x: {COUNT}; change --flux-batch"),
         (
             "--require bogus",
-            "--require bogus: expected cuda or julia or weights; change --require",
+            "--require bogus: expected cuda or compiler or julia or weights; change --require",
         ),
         (
             "--benchmark-max-time -1",
@@ -103,7 +103,7 @@ def test_the_help_of_every_flux_option_says_which_flux(
     assert result.ret == 0
     options = re.split(r"^  (?=-)", result.stdout.str(), flags=re.MULTILINE)
     flux = {text.split("=")[0]: text for text in options if text.startswith("--flux-")}
-    assert set(flux) == {"--flux-engine", "--flux-device", "--flux-batch"}
+    assert set(flux) == {"--flux-engine", "--flux-device", "--flux-batch", "--flux-model"}
     for text in flux.values():
         assert "Flux.jl, the Julia library (not the FLUX.1 image model): " in text
 

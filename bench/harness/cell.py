@@ -6,7 +6,17 @@ from typing import Any
 
 from bench.harness.reading import read
 
-__all__ = ["CHECKED", "FAILED", "MEASURED", "OUT_OF_MEMORY", "UNAVAILABLE", "Cell", "Row"]
+__all__ = [
+    "CHECKED",
+    "FAILED",
+    "JULIA",
+    "MEASURED",
+    "OUT_OF_MEMORY",
+    "UNAVAILABLE",
+    "WALL",
+    "Cell",
+    "Row",
+]
 
 Axis = str | int
 
@@ -16,6 +26,8 @@ OUT_OF_MEMORY = "out of memory"
 FAILED = "failed"
 CHECKED = "checked"
 """Its contract held, and nothing was timed (`--benchmark-disable`)."""
+
+WALL, JULIA = "wall", "julia"
 
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
 
@@ -66,7 +78,7 @@ class Row:
     remedy: str = ""
     """What would give one."""
     samples: tuple[float, ...] = ()
-    """Seconds a call, in the order of measuring; wall clock, the device synchronised."""
+    """Seconds a call by `clock`, in the order of measuring, the device synchronised."""
     first_call: float | None = None
     """Seconds of the first call, which the contract checked."""
     iterations: int = 1
@@ -77,6 +89,10 @@ class Row:
     """What its numbers ran on; rows on different weights are never compared."""
     threads: int | None = None
     """Threads of torch and BLAS."""
+    clock: str = WALL
+    """Whose seconds the samples are: the wall clock as Python reads it, or Julia's own."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """What else was measured, apart from the timed rounds, by names that end in their unit."""
     fingerprint: str = ""
     """An output box-averaged to 8×8×3 bytes, in hex."""
 

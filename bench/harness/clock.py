@@ -4,7 +4,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TypeVar
 
-__all__ = ["GROUPED_BELOW_S", "Clock", "grouping", "synchronised", "timed"]
+__all__ = ["GROUPED_BELOW_S", "Clock", "grouping", "synchronised"]
 
 T = TypeVar("T")
 
@@ -22,10 +22,13 @@ class Clock:
     def __init__(self) -> None:
         """Start as the wall clock."""
         self._script: list[float] = []
+        self._counted: float | None = None
 
     def __call__(self) -> float:
         """Return seconds from an arbitrary start."""
-        return self._script.pop(0) if self._script else perf_counter()
+        if self._script:
+            return self._script.pop(0)
+        return perf_counter() if self._counted is None else self._counted
 
     def __repr__(self) -> str:
         """Return the name that result files carry."""
@@ -35,12 +38,15 @@ class Clock:
         """Answer the next two readings so that they are `seconds` apart."""
         self._script = [0.0, seconds]
 
+    def count(self, seconds: float) -> None:
+        """From now on read what another clock has measured: `seconds` more than before."""
+        self._counted = (self._counted or 0.0) + seconds
 
-def timed(call: Callable[[], T]) -> tuple[float, T]:
-    """Return the seconds that one call took, and what it returned."""
-    start = perf_counter()
-    result = call()
-    return perf_counter() - start, result
+    def timed(self, call: Callable[[], T]) -> tuple[float, T]:
+        """Return the seconds that one call took, and what it returned."""
+        start = self()
+        result = call()
+        return self() - start, result
 
 
 def synchronised(call: Callable[[], T], device: str) -> Callable[[], T]:

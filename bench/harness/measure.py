@@ -1,7 +1,7 @@
 """The `measure` fixture: contract → first call → pilot → rounds → row."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import floor
 from statistics import median
@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from bench.harness import clock, stats
-from bench.harness.cell import CHECKED, FAILED, MEASURED, Cell, Row
+from bench.harness.cell import CHECKED, FAILED, JULIA, MEASURED, Cell, Row
 from pipeline import contracts
 from pipeline.contracts import Violation
 
@@ -63,13 +63,20 @@ class Measure:
         check: Callable[[T], Sequence[Violation]],
         weights: str = "",
         fingerprint: Callable[[T], str] | None = None,
+        inside: Callable[[T], float] | None = None,
+        extra: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         """Check what the first call returns, then time `call`; `row` says what became of it.
 
+        `inside` reads from a call's output the seconds that Julia's own clock gave it, which are
+        then what is published. `extra` measures what else is said of the row, after the rounds.
         Raises `ContractError` for an output that breaks its contract: it is never timed.
         """
-        call = clock.synchronised(call, self.cell.device)
-        first, output = clock.timed(call)
+        if inside is None:
+            call = clock.synchronised(call, self.cell.device)
+        else:
+            call = self._by_julia(call, inside)
+        first, output = self._timer.timed(call)
         self.row = replace(self.row, first_call=first, weights=weights, threads=_threads())
         violations = check(output)
         if violations:
@@ -87,7 +94,7 @@ class Measure:
         elif first > self._budget:
             self._publish_first_call(first)
         else:
-            self._run_rounds(call)
+            self._run_rounds(call, extra)
 
     def withdraw(self) -> None:
         """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
@@ -95,13 +102,26 @@ class Measure:
         if self._benchmark.stats is not None:
             self._benchmark.stats.stats.data.clear()
 
+    def _by_julia(self, call: Callable[[], T], inside: Callable[[T], float]) -> Callable[[], T]:
+        self.row = replace(self.row, clock=JULIA)
+        self._timer.count(0.0)
+
+        def counted() -> T:
+            output = call()
+            self._timer.count(inside(output))
+            return output
+
+        return counted
+
     def _publish_first_call(self, seconds: float) -> None:
         self._timer.replay(seconds)
         self._benchmark.pedantic(_nothing, rounds=1)
         self._keep(limited_by="first call", iterations=1)
 
-    def _run_rounds(self, call: Callable[[], Any]) -> None:
-        iterations, pilot = _pilot(call, self.cell.device, self._budget * PILOT_SHARE)
+    def _run_rounds(
+        self, call: Callable[[], Any], extra: Callable[[], Mapping[str, float]] | None
+    ) -> None:
+        iterations, pilot = self._pilot(call)
         left = self._budget - sum(pilot) * iterations
         affordable = floor(left / (median(pilot) * iterations))
         maximum = min(max(affordable, stats.MIN_ROUNDS), MAXIMUM_ROUNDS)
@@ -122,8 +142,27 @@ class Measure:
         except BaseException:  # Ctrl-C too
             self.withdraw()
             raise
+        if extra is not None:
+            self.row = replace(self.row, extra=extra())
         limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
         self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
+
+    def _pilot(self, call: Callable[[], Any]) -> tuple[int, list[float]]:
+        """Warm up with one to six samples in a third of the budget; return grouping and samples."""
+        seconds, _ = self._timer.timed(call)
+        iterations = clock.grouping(seconds, self.cell.device)
+        spent = seconds
+        pilot = [seconds] if iterations == 1 else []
+
+        def group() -> None:
+            for _ in range(iterations):
+                call()
+
+        while not pilot or (len(pilot) < PILOT_CALLS and spent < self._budget * PILOT_SHARE):
+            seconds, _ = self._timer.timed(group)
+            spent += seconds
+            pilot.append(seconds / iterations)
+        return iterations, pilot
 
     def _keep(self, limited_by: str, iterations: int) -> None:
         self.row = replace(
@@ -134,24 +173,6 @@ class Measure:
             iterations=iterations,
         )
         self._benchmark.extra_info["cell"] = self.row.as_dict() | {"samples": []}
-
-
-def _pilot(call: Callable[[], Any], device: str, budget: float) -> tuple[int, list[float]]:
-    """Warm up with one to six samples within `budget` seconds; return the grouping and samples."""
-    seconds, _ = clock.timed(call)
-    iterations = clock.grouping(seconds, device)
-    spent = seconds
-    pilot = [seconds] if iterations == 1 else []
-
-    def group() -> None:
-        for _ in range(iterations):
-            call()
-
-    while not pilot or (len(pilot) < PILOT_CALLS and spent < budget):
-        seconds, _ = clock.timed(group)
-        spent += seconds
-        pilot.append(seconds / iterations)
-    return iterations, pilot
 
 
 def _threads() -> int | None:

@@ -38,9 +38,12 @@ AXES = {
     "flux": (
         FLUX_JL,
         {
-            "engine": "flux, reference: the same network in PyTorch (default: both)",
+            "engine": "flux, flux-inside (its forward by Julia's clock), flux-bridge (the call "
+            "without a model), reference (the same network in PyTorch), compiled (that through "
+            "torch.compile) (default: all)",
             "device": "cpu, cuda (default: both)",
             "batch": "images a call (default: 1,8,32)",
+            "model": "your own: FILE.jl:NAME, a function that returns a Flux model (name: model)",
         },
     ),
 }

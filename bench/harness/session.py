@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Generator
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -19,6 +20,9 @@ from pipeline.availability import Missing
 from pipeline.errors import PipelineError, UnavailableError
 
 __all__ = ["Session"]
+
+LONGEST = 300
+"""Characters of a reason; a Julia error can be screens long."""
 
 _ROW = pytest.StashKey[Row]()
 _ATTRIBUTE = "sd_flux_bench_row"
@@ -83,7 +87,10 @@ class Session:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-        """Skip a cell that finds out only while loading that something is missing."""
+        """Skip a cell that finds out while loading that something is missing; tell in one line.
+
+        With `-v` an error of the pipeline keeps its traceback, and Julia's.
+        """
         try:
             return (yield)
         except UnavailableError as error:
@@ -91,6 +98,10 @@ class Session:
             if cell is None or error.missing is None:
                 raise
             self._leave_out(pyfuncitem, cell, error.missing)
+        except PipelineError as error:
+            if self._config.option.verbose > 0:
+                raise
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def measure(self, item: pytest.Item, benchmark: Any) -> Measure:
         """Return what the `measure` fixture gives to the test of a cell."""
@@ -126,9 +137,7 @@ class Session:
             if measure and report.failed:
                 measure.withdraw()
             if report.failed and not (row.status == FAILED and row.reason):
-                row = Row(
-                    item.nodeid, cell, FAILED, reason=_gist(call), remedy="read its traceback"
-                )
+                row = _fault(item, cell, call)
         if row is not None:
             setattr(report, _ATTRIBUTE, row.as_dict())
         return report
@@ -227,11 +236,13 @@ def _skipped(item: pytest.Item) -> bool:
     return item.get_closest_marker("skip") is not None
 
 
-def _gist(call: pytest.CallInfo[None]) -> str:
-    """Return an exception as one line."""
+def _fault(item: pytest.Item, cell: Cell, call: pytest.CallInfo[None]) -> Row:
+    """Return the row of a cell that raised: an error of the pipeline holds its own remedy."""
+    row = Row(item.nodeid, cell, FAILED, reason="it failed", remedy="read its traceback")
     if call.excinfo is None:
-        return "it failed"
+        return row
     error = call.excinfo.value
-    told = str(error) if isinstance(error, PipelineError) else call.excinfo.exconly()
-    text = " ".join(told.split())
-    return text if len(text) <= 300 else f"{text[:299]}…"
+    told = isinstance(error, PipelineError | pytest.fail.Exception)
+    text = " ".join((str(error) if told else call.excinfo.exconly()).split())
+    reason = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return replace(row, reason=reason, remedy="" if told else row.remedy)

@@ -10,7 +10,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.harness import stats
-from bench.harness.cell import CHECKED, MEASURED, Row
+from bench.harness.cell import CHECKED, JULIA, MEASURED, Row
 from bench.harness.machine import summary
 
 if TYPE_CHECKING:
@@ -194,9 +194,19 @@ def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
             Column(name, _aligned(rate(name, index) for index in range(len(rows))))
             for name in layout.rates
         ),
+        *_allocations(rows),
         Column("first call", [_duration(row.first_call) for row in rows]),
         Column("limited by", [_plain(row.limited_by) for row in rows], "left"),
     ]
+
+
+def _allocations(rows: Sequence[Row]) -> list[Column]:
+    """Return what Julia allocates for a call, in MB, where a row has counted it."""
+    counted = [row.extra.get("julia_allocated_bytes") for row in rows]
+    if not any(counted):
+        return []
+    texts = [NOTHING if each is None else f"{each / 1e6:.1f}" for each in counted]
+    return [Column("Julia MB/call", texts)]
 
 
 def _table(columns: Sequence[Column], width: int) -> "Table":
@@ -237,6 +247,10 @@ def _how_to_read(rows: Sequence[Row]) -> list[str]:
 def _caveats(row: Row) -> list[str]:
     """Return what a reader must know of this row's number, each with its remedy."""
     found = []
+    if row.clock == JULIA:
+        found.append("the forward alone, by Julia's own clock")
+    if row.cell.regime.get("model") == "none":
+        found.append("the same call without a model: the batch into Julia, zeros back")
     if row.limited_by == "first call":
         found.append(
             "one sample, its first call, which alone outlasted the budget: "
