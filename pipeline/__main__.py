@@ -113,6 +113,7 @@ def doctor(given: argparse.Namespace) -> int:
     answers = {
         "CUDA": availability.torch_cuda(),
         "Julia and Flux.jl": flux,
+        "C++ compiler": availability.compiler(),
         "model hub": availability.network(),
     }
     table = Table(box=None, pad_edge=False, show_header=False)

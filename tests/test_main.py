@@ -253,6 +253,7 @@ def test_doctor_says_what_is_missing_and_what_to_do(
     from importlib.metadata import version
 
     monkeypatch.setattr(availability, "network", lambda: None)
+    monkeypatch.setattr(availability, "compiler", lambda: None)
     monkeypatch.setenv("COLUMNS", "120")
     code, lines, said = command("doctor")
     assert (code, said) == (0, [])
@@ -261,6 +262,7 @@ def test_doctor_says_what_is_missing_and_what_to_do(
         "                            → run another test",
         "Julia and Flux.jl  missing  no Julia: this test hides it",
         "                            → run another test",
+        "C++ compiler       here",
         "model hub          here",
         *(
             f"{name:<19}here     {version(name)}"
