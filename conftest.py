@@ -24,8 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
     required = options.required(config)
     if not config.option.stock_table:
         config.option.benchmark_quiet = True
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    threads = os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, threads)
     config.pluginmanager.register(Session(config, required), NAME)
 
 
@@ -46,4 +47,4 @@ def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
 @pytest.fixture(scope="session")
 def images(axes: grid.Options) -> ImageSource:
     """The images of the end-to-end benchmark: generated where that can be, else pre-generated."""
-    return ImageSource(grid.source_of_images(axes))
+    return ImageSource(axes)

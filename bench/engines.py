@@ -21,6 +21,8 @@ class Engine:
     """The contract of what `call` returns for a batch."""
     classes: int
     weights: str
+    on_torch: bool = False
+    """Whether torch runs it, so that torch's synchronisation ends a call."""
     inside: Callable[[Any], float] | None = None
     """Reads Julia's own seconds from what `call` returns, where these are what is published."""
     extra: Callable[[Any], dict[str, float]] = lambda batch: {}
@@ -81,7 +83,7 @@ def _reference(device: str, channels: int, model: str) -> Engine:
         return contracts.check_scores(scores, (len(batch), network.CLASSES))
 
     call = partial(reference.forward, device=device)
-    return Engine(call, holds, network.CLASSES, _weights(model))
+    return Engine(call, holds, network.CLASSES, _weights(model), on_torch=True)
 
 
 def _compiled(device: str, channels: int, model: str) -> Engine:
@@ -89,7 +91,7 @@ def _compiled(device: str, channels: int, model: str) -> Engine:
         return contracts.check_close(scores, reference.forward(batch, device))
 
     call = partial(reference.forward, device=device, compiled=True)
-    return Engine(call, holds, network.CLASSES, _weights(model))
+    return Engine(call, holds, network.CLASSES, _weights(model), on_torch=True)
 
 
 FLUX_ENGINES = {"flux": _flux, "flux-inside": _flux_inside, "flux-bridge": _flux_bridge}

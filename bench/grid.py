@@ -10,15 +10,13 @@ from pipeline import availability, diffusion, flux, sd_models
 from pipeline.arguments import Size, parse_count, parse_list, parse_size, size_label
 from pipeline.errors import PipelineError
 
-__all__ = ["Options", "end_to_end", "forward", "generate", "model_of", "preprocess"]
+__all__ = ["Options", "end_to_end", "forward", "generate", "image_cell", "model_of", "preprocess"]
 
 FULL_SIZE_WEIGHT = 15.0
 """A full-size Stable Diffusion cell's share of time: one image takes seconds, not milliseconds."""
 
 BRIDGE_WEIGHT = 0.5
 """A call without a model takes microseconds: its rounds fit in less."""
-
-PREGENERATED = "pregenerated"
 
 
 @dataclass(frozen=True)
@@ -93,38 +91,41 @@ def forward(options: Options) -> list[Cell]:
             _flux_engines(options), _flux_devices(options), batches
         )
         if not (model and engine in ("reference", "compiled"))
+        and not (engine == "flux-bridge" and device == "cuda")  # it never reaches a device
     ]
 
 
 def end_to_end(options: Options) -> list[Cell]:
     """Return the cells of the whole chain: engine × device, on three images.
 
-    Images are generated where `source_of_images` says so, else read from `fixtures/`.
+    Images are those of `image_cell`, or the pre-generated ones.
     """
-    source = source_of_images(options)
+    source = image_cell(options)
+    needs = source.needs if source else ()
     return [
         Cell(
             "end_to_end",
             {"engine": engine, "device": device},
-            needs=_needs(engine, device),
+            needs=tuple(dict.fromkeys(needs + _needs(engine, device))),
             images=3,
             device=device,
-            weight=1.0 if source in (PREGENERATED, "tiny") else FULL_SIZE_WEIGHT,
-            regime={"images": source},
+            weight=source.weight if source else 1.0,
+            regime={"images": source.id if source else "pregenerated"},
         )
         for engine, device in product(_flux_engines(options), _flux_devices(options))
         if engine in ("flux", "reference")
     ]
 
 
-def source_of_images(options: Options) -> str:
-    """Return the model that generates images here, or `pregenerated` where nothing can.
+def image_cell(options: Options) -> Cell | None:
+    """Return the cell of `generate` whose images the end-to-end benchmark takes.
 
-    The first `--sd-model`; without one `arch:sd15` where the driver has a CUDA device.
+    It is the first of the first `--sd-model`; without one, of `arch:sd15` where the driver has a
+    CUDA device, and elsewhere None: the pre-generated images stand in.
     """
     if options.sd_model:
-        return parse_list(options.sd_model)[0]
-    return PREGENERATED if availability.cuda() else "arch:sd15"
+        return generate(options)[0]
+    return None if availability.cuda() else _generate("arch:sd15", options)[0]
 
 
 _REGIMES: dict[str, dict[str, str | int]] = {

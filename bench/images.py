@@ -3,9 +3,9 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bench.grid import PREGENERATED
+from bench import grid
 from pipeline import diffusion, pregenerated, preprocessing, sd_models
-from pipeline.arguments import Size
+from pipeline.arguments import Size, parse_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -16,34 +16,34 @@ __all__ = ["ImageSource"]
 class ImageSource:
     """Make three images on every call: generate them, or decode the pre-generated ones."""
 
-    def __init__(self, name: str) -> None:
-        """Take the name of a model, or `pregenerated`."""
-        self.name = name
+    def __init__(self, options: grid.Options) -> None:
+        """Take the axes as they were given: `grid.image_cell` says what they ask for."""
+        self._cell = grid.image_cell(options)
+        self._name = grid.model_of(self._cell, options) if self._cell else ""
 
     @property
     def weights(self) -> str:
         """What the images depend on."""
-        return self.name if self.name == PREGENERATED else sd_models.resolve(self.name).weights
+        return sd_models.resolve(self._name).weights if self._cell else "pregenerated"
 
     @property
-    def size(self) -> Size | None:
-        """Width and height of the images in pixels; None where the model decides."""
-        return (512, 512) if self.name == PREGENERATED else sd_models.resolve(self.name).size
+    def size(self) -> Size:
+        """Width and height of the images in pixels."""
+        return parse_size(str(self._cell.axes["size"])) if self._cell else pregenerated.SIZE
 
     def __call__(self) -> "list[Image]":
         """Return the three images."""
-        if self.name == PREGENERATED:
+        if self._cell is None:
             return [preprocessing.decode(path) for path in pregenerated.paths()]
-        model = sd_models.resolve(self.name)
-        seeds = range(pregenerated.COUNT)
         return [
             image
-            for seed in seeds
+            for seed in range(pregenerated.COUNT)
             for image in diffusion.sample(
-                self._pipe, diffusion.PROMPT, [seed], model.size, model.steps
+                self._pipe, diffusion.PROMPT, [seed], self.size, self._cell.steps
             )
         ]
 
     @cached_property
     def _pipe(self) -> Any:
-        return diffusion.load(self.name, diffusion.default_device(self.name))
+        assert self._cell is not None
+        return diffusion.load(self._name, self._cell.device, str(self._cell.axes["dtype"]))

@@ -30,6 +30,7 @@ def test_end_to_end(measure: Measure, cell: Cell, images: ImageSource) -> None:
             lambda: engine.call(preprocessing.preprocess(images())),
             check=lambda scores: contracts.check_scores(scores, (cell.images, engine.classes)),
             weights=images.weights,
+            synchronise=engine.on_torch,
         )
     finally:
         engines.release(name, device)

@@ -26,6 +26,7 @@ def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
             lambda: engine.call(batch),
             check=lambda output: engine.check(output, batch),
             weights=engine.weights,
+            synchronise=engine.on_torch,
             inside=engine.inside,
             extra=lambda: engine.extra(batch),
         )

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -135,6 +136,7 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
     asked_steps = parse_count(given.steps, "--steps") if given.steps else None
     model = _model(given)
     if model is None:
+        _refuse_without_model(given)
         print(pregenerated.NOTICE)
         if count > pregenerated.COUNT:
             raise PipelineError(
@@ -149,12 +151,10 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
     size = asked_size or model.size
     steps = asked_steps or model.steps
     device = given.device or diffusion.default_device(model.name)
-    if device == "cuda" and not given.device and availability.cuda() is not None:
-        raise PipelineError(
-            f"--sd-model {model.name}",
-            "a CUDA device",
-            "add --device cpu to run it on the CPU, slowly",
-        )
+    absent = availability.cuda() if device == "cuda" else None
+    if absent is not None and not given.device:
+        slowly = replace(absent, remedy="add --device cpu to run it on the CPU, slowly")
+        raise UnavailableError(f"--sd-model {model.name}", slowly)
     if model.name.startswith("arch:"):
         print(f"{model.name} has random weights: texture, not a picture; --sd-model ID for one")
     if model.name == "tiny":
@@ -173,6 +173,20 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
     for number, image in enumerate(images, 1):
         _save(image, out / pregenerated.image_name(number))
     return images
+
+
+def _refuse_without_model(given: argparse.Namespace) -> None:
+    """Pre-generated images are as they are: an option that they cannot honour is not ignored."""
+    absent = availability.cuda()
+    if given.device == "cuda" and absent is not None:
+        raise UnavailableError("--device cuda", absent)
+    for name in ("size", "steps"):
+        if value := getattr(given, name):
+            raise PipelineError(
+                f"--{name} {value}",
+                "a model to use it, and there is no CUDA",
+                "add --sd-model tiny",
+            )
 
 
 def _use_one_thread() -> None:
@@ -243,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     sd.add_argument("--sd-model", default="", help="tiny, arch:sd15, a hub id or a folder")
     device = Parser(add_help=False)
     device.add_argument(
-        "--device", choices=("cpu", "cuda"), default="", help="default: the model's"
+        "--device", choices=("cpu", "cuda"), default="", help="default: the model's, for Flux cpu"
     )
     out = Parser(add_help=False)
     out.add_argument("--out", default="run", help="folder (default: run)")
@@ -276,7 +290,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     each.add_argument("--verbose", action="store_true", help="print Julia's stack trace too")
     each = add("run", run, "generate, preprocess, forward", sd, device, gray, out)
-    each.add_argument("--require", default="", help="fail without these: cuda, julia")
+    each.add_argument(
+        "--require", default="", help=f"fail without these: {', '.join(availability.NEEDS)}"
+    )
     add("doctor", doctor, "what is here, what is missing, what to do")
     return parser
 

@@ -4,9 +4,11 @@ import ctypes
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 __all__ = ["NEEDS", "Missing", "compiler", "cuda", "flux", "network", "torch_cuda", "weights"]
 
@@ -18,7 +20,7 @@ class Missing:
     """Why something cannot be used here, and what changes that."""
 
     need: str
-    """What `--require` calls it: cuda, julia, weights or network."""
+    """What `--require` calls it: cuda, compiler, julia, weights or network."""
     what: str
     """What was expected, such as "a CUDA device"."""
     reason: str
@@ -133,12 +135,16 @@ def network() -> Missing | None:
 
 @cache
 def compiler() -> Missing | None:
-    """Ask for the C++ compiler that torch.compile calls for code on the CPU."""
+    """Ask for what torch.compile calls for: a C++ compiler, and Python's headers."""
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    if any(shutil.which(name) for name in names):
-        return None
-    reason = f"no C++ compiler: {' or '.join(names)} is not on PATH"
-    return Missing("compiler", "a C++ compiler", reason, "install g++ or clang")
+    if not any(shutil.which(name) for name in names):
+        reason = f"no C++ compiler: {' or '.join(names)} is not on PATH"
+        return Missing("compiler", "a C++ compiler", reason, "install g++ or clang")
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        reason = "no Python.h, which torch.compile includes"
+        remedy = "install Python's headers, such as the package python3-dev"
+        return Missing("compiler", "Python's headers", reason, remedy)
+    return None
 
 
 NEEDS: dict[str, Callable[[], Missing | None]] = {

@@ -55,12 +55,12 @@ def load(channels: int, device: str = "cpu", model: str = "", weights: str = "")
             made = scorer.load_model(file, name)
         expected = f"a model that takes ({SIZE}, {SIZE}, {channels}, N), WHCN, to (classes, N)"
         with julia.gist(f"--flux-model {model}", expected):
-            classes = int(scorer.output_size(made, channels, 1)[0])
+            classes = int(scorer.output_size(made, channels, 2)[0])
     else:
         path = weights or str(network.weights_path(channels))
         with julia.gist(f"--flux-weights {path}", f"weights for {channels} channels"):
             made = scorer.build(scorer.load_weights(path))
-            classes = int(scorer.output_size(made, channels, 1)[0])
+            classes = int(scorer.output_size(made, channels, 2)[0])
     return Model(scorer.move(made, device), channels, classes, device)
 
 
@@ -84,7 +84,8 @@ class Model:
     """A Flux model on a device, for batches (N, `channels`, 224, 224), float32, in C order.
 
     A batch's memory is read in place: NCHW in C order is WHCN in Julia's column-major order.
-    PyTorch's tensors on a GPU are read there. What is not contiguous is copied first.
+    PyTorch's tensors on a GPU are read there. What is not contiguous or not aligned, or lies
+    elsewhere, is copied first.
     """
 
     julia_model: Any
@@ -93,46 +94,57 @@ class Model:
     device: str
 
     def __call__(self, batch: "torch.Tensor | np.ndarray") -> "np.ndarray":
-        """Return the scores (N, classes), float32, on the CPU."""
-        place = self._place(batch)
-        scores = julia.start().FluxScores.scores_at(self.julia_model, *place.crossing, self.device)
-        return _as_numpy(scores)
+        """Return the scores (N, classes), float32, on the CPU.
+
+        Raises `ContractError` for a batch, or scores, of another type or shape, and `PipelineError`
+        with the gist of what the model throws.
+        """
+        return self._scores(batch, self._run("scores_at", batch, self.device, self.julia_model))
 
     def timed(self, batch: "torch.Tensor | np.ndarray") -> "tuple[np.ndarray, float]":
         """Return the scores, and the seconds of the model alone by Julia's own clock."""
-        place = self._place(batch)
-        scores, seconds = julia.start().FluxScores.timed_at(
-            self.julia_model, *place.crossing, self.device
-        )
-        return _as_numpy(scores), float(seconds)
+        scores, seconds = self._run("timed_at", batch, self.device, self.julia_model)
+        return self._scores(batch, scores), float(seconds)
 
     def bridge(self, batch: "torch.Tensor | np.ndarray") -> "np.ndarray":
         """Take the batch into Julia and zeros (N, classes) back, without a model."""
-        place = self._place(batch)
-        return _as_numpy(julia.start().FluxScores.bridge_at(*place.crossing, self.classes))
+        return self._scores(batch, self._run("bridge_at", batch, self.classes))
 
     def allocated(self, batch: "torch.Tensor | np.ndarray") -> int:
         """Return the bytes that Julia allocates for one forward."""
+        return int(self._run("allocated_at", batch, self.device, self.julia_model))
+
+    def _run(self, function: str, batch: "torch.Tensor | np.ndarray", *arguments: Any) -> Any:
+        """Call a function of `FluxScores` on a batch where it lies."""
         place = self._place(batch)
-        return int(
-            julia.start().FluxScores.allocated_at(self.julia_model, *place.crossing, self.device)
-        )
+        with julia.gist("the Flux model", f"scores of a batch {tuple(batch.shape)}"):
+            return getattr(julia.start().FluxScores, function)(*place.crossing, *arguments)
+
+    def _scores(self, batch: "torch.Tensor | np.ndarray", scores: Any) -> "np.ndarray":
+        """See Julia's (classes, N) as (N, classes), the same memory, held to its contract."""
+        import numpy as np
+
+        seen: np.ndarray = np.asarray(scores).T
+        shape = (len(batch), self.classes)
+        contracts.require(contracts.check_array("scores", seen, shape, "float32"))
+        return seen
 
     def _place(self, batch: "torch.Tensor | np.ndarray") -> "_Place":
         side = SIZE
         contracts.require(contracts.check_input(batch, ("N", self.channels, side, side), "float32"))
         if hasattr(batch, "data_ptr"):
             tensor: Any = batch
-            tensor = tensor.contiguous()
-            memory = "cuda" if tensor.is_cuda else "cpu"
-            if memory == "cuda":
-                import torch
+            if not (tensor.is_cuda and self.device == "cuda"):
+                tensor = tensor.contiguous().cpu()
+                return _Place(tensor, tensor.data_ptr(), "cpu")
+            import torch
 
-                torch.cuda.current_stream().synchronize()  # Julia's streams do not see torch's
-            return _Place(tensor, tensor.data_ptr(), memory)
+            tensor = tensor.contiguous()
+            torch.cuda.current_stream(tensor.device).synchronize()  # Julia's do not see torch's
+            return _Place(tensor, tensor.data_ptr(), "cuda")
         import numpy as np
 
-        array = np.ascontiguousarray(batch)
+        array = np.require(batch, requirements=("C", "ALIGNED"))  # Julia refuses the rest
         return _Place(array, array.ctypes.data, "cpu")
 
 
@@ -148,11 +160,3 @@ class _Place:
     def crossing(self) -> tuple[int, tuple[int, ...], str]:
         """What Julia is told: the address, the dimensions in its order, the memory."""
         return self.address, tuple(reversed(self.owner.shape)), self.memory
-
-
-def _as_numpy(scores: Any) -> "np.ndarray":
-    """See Julia's (classes, N) as (N, classes): the same memory again."""
-    import numpy as np
-
-    seen: np.ndarray = np.asarray(scores).T
-    return seen

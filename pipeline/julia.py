@@ -7,6 +7,7 @@ crash.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
     "missing",
     "reclaim",
     "set_blas_threads",
+    "software",
     "start",
     "version",
 ]
@@ -83,6 +85,17 @@ def cuda_missing() -> Missing | None:
 def version() -> str:
     """Return the version of the Julia that runs, such as `1.10.11`."""
     return str(start().seval("string(VERSION)"))
+
+
+def software() -> dict[str, Any]:
+    """Return what explains a number from Julia: versions, and threads of Julia and its BLAS."""
+    flux = start().seval("string(pkgversion(FluxScores.Flux))")
+    return {
+        "blas_threads": blas_threads(),
+        "flux": str(flux),
+        "julia": version(),
+        "threads": int(start().seval("Threads.nthreads()")),
+    }
 
 
 @contextmanager
@@ -150,13 +163,13 @@ def _probe() -> "dict[str, str] | Missing":
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
+            start_new_session=True,
             cwd=Path(__file__).resolve().parent.parent,
         )
         try:
             ended = _wait(child, out)
         finally:
-            child.kill()
-            child.wait()
+            _end(child)
         out.seek(0)
         err.seek(0)
         answer = out.read().decode(errors="replace").strip()
@@ -169,6 +182,16 @@ def _probe() -> "dict[str, str] | Missing":
         found: dict[str, str] = json.loads(answer.splitlines()[-1])
         return found
     return _diagnose(child.returncode, complaint)
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """End the child and the Julia that it started, which would outlive it."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    else:
+        child.kill()
+    child.wait()
 
 
 def _wait(child: "subprocess.Popen[bytes]", out: Any) -> bool:
@@ -202,6 +225,9 @@ def _diagnose(code: int, complaint: str) -> Missing:
     if "URLError" in complaint:
         reason = "no Julia: none that fits is on PATH, and its download server cannot be reached"
         return Missing("julia", "Julia", reason, _INSTALL)
+    if "entries are not unique" in complaint:
+        reason = "no Julia: this Python environment knows two checkouts of this project"
+        return Missing("julia", "Julia", reason, "use one environment for each checkout")
     if "CalledProcessError" in complaint or "Pkg" in complaint:
         reason = "no Flux.jl: Julia is here, its packages are not, and they could not be added"
         return Missing(
@@ -223,9 +249,10 @@ def _first_line(message: str) -> str:
 
 
 def _gist(complaint: str) -> str:
-    """Return the last line of a stack trace that is not empty, cut to one readable line."""
-    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
-    return lines[-1][:160] if lines else "it failed without a word"
+    """Return what the last exception of a stack trace says, as one line, or its last line."""
+    lines = [line for line in complaint.splitlines() if line.strip()]
+    told = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (told or lines or ["it failed without a word"])[-1].strip()[:160]
 
 
 def _resolve() -> None:

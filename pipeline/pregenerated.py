@@ -4,9 +4,12 @@ from pathlib import Path
 
 from pipeline.files import FIXTURES
 
-__all__ = ["COUNT", "NOTICE", "image_name", "paths", "preprocessed_name"]
+__all__ = ["COUNT", "NOTICE", "SIZE", "image_name", "paths", "preprocessed_name"]
 
 COUNT = 3
+
+SIZE = (512, 512)
+"""Width and height of each in pixels."""
 
 NOTICE = (
     "no CUDA and no --sd-model: these are the pre-generated images of fixtures/ (rendered, not "

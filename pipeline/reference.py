@@ -3,7 +3,8 @@
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline import network
+from pipeline import availability, network
+from pipeline.errors import UnavailableError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,15 +29,25 @@ def forward(batch: "torch.Tensor", device: str = "cpu", compiled: bool = False) 
 
 @cache
 def load_compiled(channels: int, device: str = "cpu") -> Any:
-    """Return what `load` does, compiled for each shape that it meets."""
+    """Return what `load` does, compiled for each shape that it meets.
+
+    A whole graph or an error: beyond its limit of shapes torch would go on without compiling.
+    """
     import torch
 
-    return torch.compile(load(channels, device), dynamic=False)
+    return torch.compile(load(channels, device), dynamic=False, fullgraph=True)
 
 
 @cache
 def load(channels: int, device: str = "cpu") -> Any:
-    """Return the network for images of `channels` as a `torch.nn.Module` on `device`."""
+    """Return the network for images of `channels` as a `torch.nn.Module` on `device`.
+
+    Raises `UnavailableError` where PyTorch cannot use the device.
+    """
+    if device == "cuda":
+        absent = availability.torch_cuda()
+        if absent is not None:
+            raise UnavailableError("--device cuda", absent)
     import torch
     from torch import nn
 

@@ -156,7 +156,8 @@ def _from_architecture(architecture: Architecture, device: str, dtype: Any) -> A
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with torch.random.fork_rng(), torch.device(device):
+        seeded = [torch.cuda.current_device()] if device == "cuda" else []
+        with torch.random.fork_rng(devices=seeded), torch.device(device):
             torch.manual_seed(SEED)
             components = architecture.build()
     finally:
@@ -168,9 +169,19 @@ def _from_architecture(architecture: Architecture, device: str, dtype: Any) -> A
 
 def _sd15() -> dict[str, Any]:
     """Build Stable Diffusion 1.5: the published configurations, the fixture's small tokenizer."""
+    import torch
     from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+    with torch.device("cpu"):  # where a loaded pipeline has its schedule too
+        scheduler = PNDMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            skip_prk_steps=True,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        )
     return {
         "unet": UNet2DConditionModel(sample_size=64, cross_attention_dim=768),
         "vae": AutoencoderKL(
@@ -190,14 +201,7 @@ def _sd15() -> dict[str, Any]:
             )
         ),
         "tokenizer": CLIPTokenizer.from_pretrained(TINY / "tokenizer"),
-        "scheduler": PNDMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            skip_prk_steps=True,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        ),
+        "scheduler": scheduler,
     }
 
 

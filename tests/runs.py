@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -52,6 +53,14 @@ def folder_of(path: Path, suite: str) -> Path:
     return path
 
 
+def copy_of_bench(path: Path) -> Path:
+    """Lay out a folder with the benchmarks themselves: the repository keeps its own journal."""
+    shutil.copytree(ROOT / "bench", path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, path)
+    return path
+
+
 def pytest_in(folder: Path, *arguments: str, **environment: str) -> Run:
     """Run pytest in a folder."""
     return python_in(folder, "-m", "pytest", *arguments, **environment)
@@ -64,16 +73,22 @@ def compare(folder: Path, file: Path) -> Run:
 
 def python_in(folder: Path, *arguments: str, **environment: str) -> Run:
     """Run Python in a folder, 80 columns wide, where no CUDA device and no outer pytest is seen."""
-    done = subprocess.run(
+    child = start_python_in(folder, *arguments, **environment)
+    out, err = child.communicate()
+    return Run(folder, child.returncode, out, err)
+
+
+def start_python_in(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start what `python_in` runs, and do not wait for it."""
+    return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
         env=_environment() | environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    return Run(folder, done.returncode, done.stdout, done.stderr)
 
 
 def lines_after(text: str, title: str) -> Sequence[str]:

@@ -1,7 +1,6 @@
 """The benchmarks themselves: every cell's contract, and one real run from measuring to reading."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from bench import grid
 from bench.grid import Options
 from bench.harness import record
 from bench.harness.cell import CHECKED, MEASURED, UNAVAILABLE
-from runs import ROOT, Run, compare, lines_after, pytest_in, python_in
+from runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in
 
 HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}
 
@@ -28,12 +27,8 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Two cells, measured in a copy: the repository keeps the journal of its own last run."""
-    folder = tmp_path_factory.mktemp("copy")
-    shutil.copytree(ROOT / "bench", folder / "bench")
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
     return pytest_in(
-        folder,
+        copy_of_bench(tmp_path_factory.mktemp("copy")),
         "bench/",
         "--benchmark-only",
         "--benchmark-max-time=0.3",
@@ -46,7 +41,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_every_cell_that_can_run_anywhere_holds_its_contract(checked: Run) -> None:
     assert checked.code == 0, checked.out
     rows = record.load(checked.folder / "out.json").rows
-    assert len(rows) == 53
+    assert len(rows) == 50
     free = {row.name: row.status for row in rows if not row.cell.needs}
     assert len(free) == 15
     assert set(free.values()) == {CHECKED}
@@ -60,7 +55,7 @@ def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
     assert absent[0].reason.startswith("no CUDA: ")
     expected = f"unavailable: {len(absent)} cells of end_to_end, forward, generate"
     assert checked.out.splitlines().count(expected) == 1
-    assert len(absent) == 25
+    assert len(absent) == 22
 
 
 def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
@@ -74,8 +69,8 @@ def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
 
 def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:
     assert measured.code == 0, measured.out
-    assert "2 passed, 51 deselected" in measured.out
-    assert "2 of 2 cells can run here: up to 1 s of timed rounds" in measured.out
+    assert "2 passed, 48 deselected" in measured.out
+    assert "2 of 2 cells can run here: about 1 s, at most 5 s where calls are slow" in measured.out
     printed = lines_after(measured.out, "= sd-flux-bench =")
     assert max(map(len, printed)) <= 80
     assert "generate · prompt → images, by diffusers" in printed
@@ -131,7 +126,7 @@ def test_collecting_imports_nothing_heavy(measured: Run) -> None:
         measured.folder, "-Ximporttime", "-m", "pytest", "bench/", "--collect-only", "-qs"
     )  # -s: else pytest captures what is listed
     assert listed.code == 0, listed.out
-    assert "53 tests collected" in listed.out
+    assert "50 tests collected" in listed.out
     imported = {line.rpartition("|")[2].strip() for line in listed.err.splitlines()}
     assert "bench.grid" in imported
     assert imported & HEAVY == set()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.harness.cell import STATUSES, Cell, Row
+from bench.harness.cell import JULIA, STATUSES, WALL, Cell, Row
 from results import rows
 
 text = st.text(max_size=12)
@@ -39,6 +39,8 @@ any_row = st.builds(
     limited_by=text,
     weights=text,
     threads=st.none() | st.integers(1, 64),
+    clock=st.sampled_from([WALL, JULIA]),
+    extra=st.dictionaries(text, seconds, max_size=2),
     fingerprint=text,
 )
 

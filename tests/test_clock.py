@@ -97,3 +97,4 @@ def test_counting_publishes_what_another_clock_has_read() -> None:
 
     assert counting.timed(call) == (0.25, "scores")
     assert counting.timed(call) == (0.25, "scores")
+    assert str(counting) == "Julia's own clock"

@@ -55,9 +55,6 @@ IDS = {
         flux-bridge-cpu-batch1
         flux-bridge-cpu-batch8
         flux-bridge-cpu-batch32
-        flux-bridge-cuda-batch1
-        flux-bridge-cuda-batch8
-        flux-bridge-cuda-batch32
         reference-cpu-batch1
         reference-cpu-batch8
         reference-cpu-batch32
@@ -118,13 +115,15 @@ def test_a_cell_knows_its_family_and_what_must_be_here() -> None:
     for family, make in FAMILIES.items():
         for cell in make(Options()):
             assert cell.family == family
-            assert ("cuda" in cell.needs) == ("-cuda" in cell.id) == (cell.device == "cuda")
+            assert ("-cuda" in cell.id) == (cell.device == "cuda")
+            generated = "cuda" in str(cell.regime.get("images"))  # end to end, with CUDA
+            assert ("cuda" in cell.needs) == (cell.device == "cuda" or generated)
             assert ("julia" in cell.needs) == cell.id.startswith("flux-")
 
 
 def test_cuda_is_asked_for_before_julia_since_asking_for_julia_starts_it() -> None:
     both = [cell.needs for cell in cells() if "julia" in cell.needs and len(cell.needs) > 1]
-    assert both == [("cuda", "julia")] * 10
+    assert both == [("cuda", "julia")] * 7
 
 
 def test_what_compiles_needs_a_compiler() -> None:
@@ -149,7 +148,7 @@ def test_a_model_of_ones_own_runs_in_flux_alone_and_is_named(tmp_path: Path) -> 
         ("generate", "768x768", 4),
         ("generate", "tiny", 6),
         ("forward", "flux-cpu", 3),
-        ("forward", "batch32", 10),
+        ("forward", "batch32", 9),
         ("preprocess", "gray", 2),
     ],
 )
@@ -338,18 +337,42 @@ def test_a_cell_leads_back_to_what_sd_model_named(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_no_cuda")
 @pytest.mark.parametrize(
-    ("model", "source", "weight"),
-    [("", "pregenerated", 1.0), ("tiny", "tiny", 1.0), ("arch:sd15,tiny", "arch:sd15", 15.0)],
+    ("given", "source", "weight"),
+    [
+        ({}, "pregenerated", 1.0),
+        ({"sd_model": "tiny"}, "tiny-cpu-float32-64x64-2steps", 1.0),
+        (
+            {"sd_model": "tiny", "sd_steps": "3", "sd_size": "72"},
+            "tiny-cpu-float32-72x72-3steps",
+            1.0,
+        ),
+        ({"sd_model": "arch:sd15,tiny"}, "sd15-cuda-float16-512x512-10steps", 15.0),
+        (
+            {"sd_model": "arch:sd15", "sd_device": "cpu"},
+            "sd15-cpu-float32-512x512-10steps",
+            15.0,
+        ),
+    ],
 )
-def test_end_to_end_says_where_its_images_come_from(model: str, source: str, weight: float) -> None:
-    for cell in grid.end_to_end(Options(sd_model=model)):
+def test_end_to_end_says_where_its_images_come_from(
+    given: dict[str, str], source: str, weight: float
+) -> None:
+    for cell in grid.end_to_end(Options(**given)):
         assert cell.regime == {"images": source}
         assert cell.weight == weight
         assert cell.images == 3
+
+
+@pytest.mark.usefixtures("_no_cuda")
+def test_images_that_need_cuda_make_the_chain_need_it() -> None:
+    for cell in grid.end_to_end(Options(sd_model="arch:sd15", flux_device="cpu")):
+        assert cell.needs[0] == "cuda"
 
 
 def test_end_to_end_generates_its_images_where_there_is_cuda(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(availability, "cuda", lambda: None)
-    assert grid.source_of_images(Options()) == "arch:sd15"
+    made = grid.image_cell(Options())
+    assert made is not None
+    assert made.id == "sd15-cuda-float16-512x512-10steps"

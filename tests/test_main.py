@@ -99,11 +99,26 @@ def test_a_model_defaults_to_its_own_size_and_steps(command: Command) -> None:
 
 def test_a_full_size_model_needs_cuda_or_a_word(command: Command) -> None:
     assert command("generate", "--sd-model", "arch:sd15") == (
+        1,
+        [],
+        [
+            "--sd-model arch:sd15: expected a CUDA device; no CUDA: this test hides it; "
+            "add --device cpu to run it on the CPU, slowly"
+        ],
+    )
+    assert files() == []
+
+
+@pytest.mark.parametrize(("option", "value"), [("size", "768"), ("steps", "7")])
+def test_what_pre_generated_images_cannot_honour_is_refused(
+    command: Command, option: str, value: str
+) -> None:
+    assert command("generate", f"--{option}", value) == (
         2,
         [],
         [
-            "--sd-model arch:sd15: expected a CUDA device; "
-            "add --device cpu to run it on the CPU, slowly"
+            f"--{option} {value}: expected a model to use it, and there is no CUDA; "
+            "add --sd-model tiny"
         ],
     )
     assert files() == []

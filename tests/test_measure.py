@@ -3,12 +3,13 @@
 Each suite runs once, in a pytest of its own, on work that sleeps or spins.
 """
 
+import json
 import re
 
 import pytest
 
 from bench.harness import record
-from bench.harness.cell import FAILED, MEASURED, Row
+from bench.harness.cell import FAILED, JULIA, MEASURED, WALL, Row
 from bench.harness.measure import MAXIMUM_ROUNDS, PILOT_CALLS
 from bench.harness.stats import MIN_ROUNDS
 from runs import Run, folder_of, pytest_in
@@ -129,6 +130,50 @@ def test_work(measure, cell):
 PILOT = {PILOT_CALLS} + 3
 """
 
+INSIDE = f"""{COUNTING}
+
+PERIODS = {{
+    "varying": lambda: 2**-10 * (1 + CALLS["varying"] % 7 / 64),
+    "quick": lambda: 2**-16,
+    "outlasting": lambda: 0.25,
+    "wall": None,
+}}
+SECONDS = {{name: [] for name in PERIODS}}
+EXTRA = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _seconds():
+    yield
+    Path("seconds.json").write_text(json.dumps(SECONDS | {{"extra": EXTRA}}))
+
+
+@pytest.mark.parametrize(
+    "cell", [Cell("forward", {{"work": name}}) for name in PERIODS], ids=lambda cell: cell.id
+)
+def test_work(measure, cell):
+    period = PERIODS[cell.id]
+
+    def work():
+        CALLS[cell.id] += 1
+        if period is None:
+            time.sleep(0.0005)
+            return "scores", None
+        SECONDS[cell.id].append(period())
+        return "scores", SECONDS[cell.id][-1]
+
+    def extra():
+        EXTRA.append([cell.id, CALLS[cell.id]])
+        return {{"julia_allocated_bytes": 1234.0}}
+
+    measure(
+        work,
+        check=lambda output: [] if output[0] == "scores" else 1 / 0,
+        inside=(lambda output: output[1]) if period else None,
+        extra=extra,
+    )
+"""
+
 BATCH = "check what was fed to this stage"
 RANGE = "divide 8-bit levels by 255"
 BROKEN = {
@@ -170,6 +215,27 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "--stock-table",
         "test_cells.py",
     )
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Cells whose calls return the seconds that another clock has read, and one by the wall."""
+    folder = folder_of(tmp_path_factory.mktemp("inside"), INSIDE)
+    run = pytest_in(
+        folder,
+        "--benchmark-max-time=0.1",
+        "--benchmark-precision=0.000001",
+        "--benchmark-json=out.json",
+        "test_cells.py",
+    )
+    assert run.code == 0, run.out
+    return run
+
+
+@pytest.fixture(scope="module")
+def inside_rows(inside: Run) -> dict[str, Row]:
+    """The rows of `inside` by cell."""
+    return {row.cell.id: row for row in record.load(inside.folder / "out.json").rows}
 
 
 @pytest.fixture(scope="module")
@@ -301,3 +367,72 @@ def test_an_exception_in_a_round_is_a_failed_row(faults: Run) -> None:
     assert row.reason == "ValueError: the cable was pulled"
     assert row.remedy == "read its traceback"
     assert row.samples == ()
+
+
+def seconds_of(inside: Run, name: str) -> list[float]:
+    """What each call of a cell's work returned, in order; powers of two add up exactly."""
+    seconds: list[float] = json.loads((inside.folder / "seconds.json").read_text())[name]
+    return seconds
+
+
+def test_what_is_published_are_the_seconds_that_the_calls_returned(
+    inside: Run, inside_rows: dict[str, Row]
+) -> None:
+    row, seconds = inside_rows["varying"], seconds_of(inside, "varying")
+    assert len(set(row.samples)) == 7
+    assert row.first_call == seconds[0]
+    assert list(row.samples) == seconds[1 + PILOT_CALLS :]
+    assert inside.measured["varying"]["stats"]["data"] == list(row.samples)
+
+
+def test_quick_seconds_are_grouped_and_each_call_counts(
+    inside: Run, inside_rows: dict[str, Row]
+) -> None:
+    row = inside_rows["quick"]
+    assert row.iterations > 1
+    assert set(row.samples) == {2**-16}
+    assert row.first_call == 2**-16
+
+
+def test_a_first_call_that_outlasts_the_budget_by_the_other_clock_is_the_one_sample(
+    inside: Run, inside_rows: dict[str, Row]
+) -> None:
+    row = inside_rows["outlasting"]
+    assert seconds_of(inside, "outlasting") == [0.25]
+    assert row.samples == (0.25,)
+    assert row.limited_by == "first call"
+
+
+def test_a_row_says_whose_seconds_it_has(inside: Run, inside_rows: dict[str, Row]) -> None:
+    clocks = {name: row.clock for name, row in inside_rows.items()}
+    assert clocks == {"varying": JULIA, "quick": JULIA, "outlasting": JULIA, "wall": WALL}
+    assert (JULIA, WALL) == ("julia", "wall")
+    for name, entry in inside.measured.items():
+        assert entry["extra_info"]["cell"]["clock"] == clocks[name]
+
+
+def test_a_result_file_names_the_clock_of_each_number(inside: Run) -> None:
+    """Julia's seconds were once filed under the wall clock."""
+    timers = {name: entry["options"]["timer"] for name, entry in inside.measured.items()}
+    wall = "wall clock, device synchronised"
+    julia = "Julia's own clock"
+    assert timers == {"varying": julia, "quick": julia, "outlasting": julia, "wall": wall}
+
+
+def test_the_table_notes_the_other_clock(inside: Run) -> None:
+    assert re.search(r"^varying¹", inside.out, re.MULTILINE)
+    assert "\n¹ the forward alone, by Julia's own clock\n" in inside.out
+
+
+def test_what_else_is_measured_is_in_the_row_and_in_the_result_file(
+    inside: Run, inside_rows: dict[str, Row]
+) -> None:
+    for name in ("varying", "quick", "wall"):
+        assert inside_rows[name].extra == {"julia_allocated_bytes": 1234.0}
+        cell = inside.measured[name]["extra_info"]["cell"]
+        assert cell["extra"] == {"julia_allocated_bytes": 1234.0}
+
+
+def test_what_else_is_measured_is_measured_once_after_the_rounds(inside: Run) -> None:
+    asked: list[list[object]] = json.loads((inside.folder / "seconds.json").read_text())["extra"]
+    assert asked == [[name, inside.calls[name]] for name in ("varying", "quick", "wall")]

@@ -125,7 +125,7 @@ def test_what_is_missing_is_skipped_and_the_run_goes_on(whole: Run) -> None:
     assert whole.code == 0, whole.out
     assert "4 passed, 3 skipped" in whole.out
     assert list(whole.measured) == ["first", "second", "third", "fourth"]
-    assert "5 of 6 cells can run here: up to 1 s of timed rounds" in whole.out
+    assert "5 of 6 cells can run here: about 1 s, at most 5 s where calls are slow" in whole.out
 
 
 def test_what_is_missing_is_a_row_with_its_reason_and_remedy(whole: Run) -> None:

@@ -32,7 +32,7 @@ class Clock:
 
     def __repr__(self) -> str:
         """Return the name that result files carry."""
-        return "wall clock, device synchronised"
+        return "wall clock, device synchronised" if self._counted is None else "Julia's own clock"
 
     def replay(self, seconds: float) -> None:
         """Answer the next two readings so that they are `seconds` apart."""

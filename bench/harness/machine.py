@@ -65,10 +65,12 @@ def hardware() -> dict[str, Any]:
 def software() -> dict[str, Any]:
     """What explains a step in a history: versions and settings.
 
-    `driver`: of NVIDIA, by NVML; `kernel`: `major.minor` alone; `packages`: what is installed;
-    `thread_variables`: numbers, None where unset; `torch`, if this process has imported it:
-    `attention` (enabled backends), `conv_fp32` and `matmul_fp32` (`tf32`, `ieee`, or `none` where
-    nobody set it), `cuda` and `cudnn` versions (None in a CPU build), `cudnn_benchmark`, `threads`.
+    `driver`: of NVIDIA, by NVML; `julia`, if this process has started it: versions of Julia and
+    Flux, threads of Julia and its BLAS; `kernel`: `major.minor` alone; `packages`: what is
+    installed; `thread_variables`: numbers, None where unset; `torch`, if this process has imported
+    it: `attention` (enabled backends), `conv_fp32` and `matmul_fp32` (`tf32`, `ieee`, or `none`
+    where nobody set it), `cuda` and `cudnn` versions (None in a CPU build), `cudnn_benchmark`,
+    `threads`.
     """
     unread: dict[str, str] = {}
     packages = {name: partial(version, name) for name in _PACKAGES.split()}
@@ -77,6 +79,7 @@ def software() -> dict[str, Any]:
         unread,
         driver=partial(_nvml, lambda nvml: nvml.nvmlSystemGetDriverVersion()),
         implementation=platform.python_implementation,
+        julia=_julia,
         kernel=lambda: _some(re.match(r"\d+(\.\d+)?", platform.release()), "number")[0],
         libc=lambda: _some(" ".join(platform.libc_ver()).strip(), "glibc"),
         machine=platform.machine,
@@ -276,6 +279,11 @@ def _torch(unread: dict[str, str]) -> dict[str, Any]:
         matmul_fp32=lambda: cuda.matmul.fp32_precision,
         threads=lambda: torch.get_num_threads(),
     )
+
+
+def _julia() -> dict[str, Any]:
+    _some(sys.modules.get("juliacall"), "Julia started")
+    return importlib.import_module("pipeline.julia").software()  # type: ignore[no-any-return]
 
 
 def _nvml(read: Callable[..., Any], *gpu: Any) -> Any:

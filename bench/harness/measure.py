@@ -65,17 +65,20 @@ class Measure:
         fingerprint: Callable[[T], str] | None = None,
         inside: Callable[[T], float] | None = None,
         extra: Callable[[], Mapping[str, float]] | None = None,
+        synchronise: bool = True,
     ) -> None:
         """Check what the first call returns, then time `call`; `row` says what became of it.
 
         `inside` reads from a call's output the seconds that Julia's own clock gave it, which are
-        then what is published. `extra` measures what else is said of the row, after the rounds.
+        then what is published. `synchronise` False is for calls that wait for their device
+        themselves, as Julia does on streams that torch does not see. `extra` measures what else is
+        said of the row, after the rounds.
         Raises `ContractError` for an output that breaks its contract: it is never timed.
         """
-        if inside is None:
-            call = clock.synchronised(call, self.cell.device)
-        else:
+        if inside is not None:
             call = self._by_julia(call, inside)
+        elif synchronise:
+            call = clock.synchronised(call, self.cell.device)
         first, output = self._timer.timed(call)
         self.row = replace(self.row, first_call=first, weights=weights, threads=_threads())
         violations = check(output)

@@ -126,9 +126,13 @@ class Journal:
         """Append one row and flush it to the disk."""
         self._line({"row": row.as_dict()})
 
-    def end(self, exit_status: int) -> None:
-        """Note that the run came to its end, and close the file."""
-        self._line({"ended": exit_status})
+    def end(self, exit_status: int, machine: Mapping[str, Any] | None = None) -> None:
+        """Note that the run came to its end, and close the file.
+
+        `machine` is what is known of it by then: at the beginning torch had not been imported.
+        """
+        known = {} if machine is None else {"machine": machine}
+        self._line({"ended": exit_status} | known)
         self._file.close()
 
     def _line(self, data: Mapping[str, Any]) -> None:
@@ -169,11 +173,17 @@ def load_journal(path: Path) -> Run:
         ]
         _check_rows(rows)
         return Run(
-            machine=_machine(head["machine"], "line 1, machine"),
+            machine=_machine(*_latest_machine(entries)),
             rows=tuple(rows),
             begun=read(str, head.get("begun", ""), "line 1, begun"),
             complete=last.get("ended") in ENDED and not rest,
         )
+
+
+def _latest_machine(entries: list[Mapping[str, Any]]) -> tuple[Any, str]:
+    """Return the last record of the machine, and its place."""
+    number = max(number for number, entry in enumerate(entries, 1) if "machine" in entry)
+    return entries[number - 1]["machine"], f"line {number}, machine"
 
 
 def _measured(benchmarks: list[Any]) -> Iterator[Row]:

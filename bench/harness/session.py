@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.harness import machine, record, tables
-from bench.harness.cell import FAILED, UNAVAILABLE, Cell, Row
+from bench.harness import machine, memory, record, stats, tables
+from bench.harness.cell import FAILED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.harness.clock import Clock
 from bench.harness.live import Live
 from bench.harness.measure import DEFAULT_PRECISION, Measure
@@ -23,6 +23,13 @@ __all__ = ["Session"]
 
 LONGEST = 300
 """Characters of a reason; a Julia error can be screens long."""
+
+UNUSED = "ignore:Benchmark fixture was not used:pytest_benchmark.logger.PytestBenchmarkWarning"
+"""A library's warning must not fail a measurement: it is shown. This one is said by the row."""
+
+WORST = 1 + 1 / 3 + 1 + stats.MIN_ROUNDS
+"""Budgets that a cell can take: a first call and a call of its pilot just under the budget, the
+pilot's own third, and the six rounds that are the least."""
 
 _ROW = pytest.StashKey[Row]()
 _ATTRIBUTE = "sd_flux_bench_row"
@@ -50,6 +57,7 @@ class Session:
             cell = _cell(item)
             if cell is not None:
                 item.add_marker(pytest.mark.benchmark(group=cell.family, timer=Clock()))
+                item.add_marker(pytest.mark.filterwarnings("default", UNUSED))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Say the upper bound of the time, and start Julia where a cell that will run needs it."""
@@ -63,8 +71,8 @@ class Session:
         if self._at_work and (option.benchmark_enable or not option.benchmark_disable):
             seconds = sum(self.budget(cell) for cell in running)
             self._say(
-                f"{len(running)} of {len(cells)} cells can run here: up to {ceil(seconds)} s of "
-                "timed rounds, loading apart; six rounds are the least"
+                f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
+                f"at most {ceil(WORST * seconds)} s where calls are slow; loading apart"
             )
             self._journal = record.Journal(
                 self._config.rootpath / record.JOURNAL, machine.records()
@@ -91,17 +99,27 @@ class Session:
 
         With `-v` an error of the pipeline keeps its traceback, and Julia's.
         """
+        cell = _cell(pyfuncitem)
+        if cell is None:
+            return (yield)
         try:
             return (yield)
         except UnavailableError as error:
-            cell = _cell(pyfuncitem)
-            if cell is None or error.missing is None:
-                raise
-            self._leave_out(pyfuncitem, cell, error.missing)
+            absent = error.missing
         except PipelineError as error:
             if self._config.option.verbose > 0:
                 raise
             raise pytest.fail.Exception(str(error), pytrace=False) from None
+        except RuntimeError as error:
+            if not memory.ran_out(error):
+                raise
+            row = Row(pyfuncitem.nodeid, cell, OUT_OF_MEMORY, memory.gist(error), memory.REMEDY)
+            pyfuncitem.stash[_ROW] = row
+            absent = None
+        if absent is not None:
+            self._leave_out(pyfuncitem, cell, absent)
+        memory.give_back()
+        pytest.skip(f"out of memory: {row.reason}")
 
     def measure(self, item: pytest.Item, benchmark: Any) -> Measure:
         """Return what the `measure` fixture gives to the test of a cell."""
@@ -171,7 +189,7 @@ class Session:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         """Close the journal; write the JSON where the plugin has nothing to write."""
         if self._journal is not None:
-            self._journal.end(int(exitstatus))
+            self._journal.end(int(exitstatus), machine.records())
         path = self._config.option.benchmark_json
         if path is not None and self._rows and not self._saved:
             record.write(Path(path), self._document())

@@ -13,21 +13,21 @@ wrap(address, dims, memory::AbstractString="cpu") = wrap(address, dims, Val(Symb
 wrap(address, dims, ::Val{:cpu}) = unsafe_wrap(Array, Ptr{Float32}(UInt(address)), dims)
 
 """
-    scores_at(model, address, dims, memory, device) -> Matrix{Float32}
+    scores_at(address, dims, memory, device, model) -> Matrix{Float32}
 
 Return the scores of a batch in Python's memory, as an array on the CPU.
 """
-function scores_at(model, address, dims, memory, device)
+function scores_at(address, dims, memory, device, model)
     return scores(model, wrap(address, dims, memory), device)
 end
 
 """
-    timed_at(model, address, dims, memory, device) -> (scores, seconds)
+    timed_at(address, dims, memory, device, model) -> (scores, seconds)
 
 Time the model alone, as Julia sees it: the batch is on `device` before, and `device` has
 finished after.
 """
-function timed_at(model, address, dims, memory, device)
+function timed_at(address, dims, memory, device, model)
     batch = move(wrap(address, dims, memory), device)
     synchronize(device)
     seconds = @elapsed begin
@@ -47,11 +47,11 @@ function bridge_at(address, dims, memory, classes)
 end
 
 """
-    allocated_at(model, address, dims, memory, device) -> Int
+    allocated_at(address, dims, memory, device, model) -> Int
 
 Bytes that Julia allocates for one forward on a batch in Python's memory.
 """
-function allocated_at(model, address, dims, memory, device)
-    scores_at(model, address, dims, memory, device)  # compiled before it is counted
-    return @allocated scores_at(model, address, dims, memory, device)
+function allocated_at(address, dims, memory, device, model)
+    scores_at(address, dims, memory, device, model)  # compiled before it is counted
+    return @allocated scores_at(address, dims, memory, device, model)
 end

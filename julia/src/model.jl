@@ -36,11 +36,15 @@ throws passes through.
 function load_model(path, name)
     isfile(path) || throw(ArgumentError("$path: there is no such file"))
     sandbox = Module(:UserModel)
+    # what `module … end` would give it: a model may be written over several files
+    Core.eval(sandbox, :(include(file) = Base.include($sandbox, file)))
+    Core.eval(sandbox, :(eval(expression) = Core.eval($sandbox, expression)))
     Base.include(sandbox, abspath(path))
     if !isdefined(sandbox, Symbol(name))
         throw(ArgumentError("$path: it defines no function called $name"))
     end
-    return Base.invokelatest(getfield(sandbox, Symbol(name)))
+    make = Base.invokelatest(getfield, sandbox, Symbol(name))  # newer than this call: Julia 1.12
+    return Base.invokelatest(make)
 end
 
 """

@@ -72,13 +72,13 @@ message_of(action) =
             GC.@preserve batch begin
                 seen = FluxScores.wrap(address, dims)
                 @test pointer(seen) == pointer(batch)
-                @test FluxScores.scores_at(model, address, dims, "cpu", "cpu") ==
+                @test FluxScores.scores_at(address, dims, "cpu", "cpu", model) ==
                     scores(model, batch)
-                result, seconds = FluxScores.timed_at(model, address, dims, "cpu", "cpu")
+                result, seconds = FluxScores.timed_at(address, dims, "cpu", "cpu", model)
                 @test result == scores(model, batch)
                 @test seconds > 0
                 @test size(FluxScores.bridge_at(address, dims, "cpu", 10)) == (10, 2)
-                ours = FluxScores.allocated_at(model, address, dims, "cpu", "cpu")
+                ours = FluxScores.allocated_at(address, dims, "cpu", "cpu", model)
                 scores(model, batch)
                 theirs = @allocated scores(model, batch)
                 @test ours <= theirs + 1024  # the array's header, not its pixels
@@ -113,11 +113,13 @@ message_of(action) =
     @testset "a user's model is loaded and its shape is checked" begin
         mktempdir() do folder
             path = joinpath(folder, "mine.jl")
+            write(joinpath(folder, "part.jl"), "const CLASSES = 5")
             write(
                 path,
                 """
                 using Flux
-                model() = Chain(GlobalMeanPool(), Flux.flatten, Dense(3 => 5))
+                include("part.jl")
+                model() = Chain(GlobalMeanPool(), Flux.flatten, Dense(3 => CLASSES))
                 wide() = Chain(GlobalMeanPool())
                 """,
             )
