@@ -290,7 +290,7 @@ def _without_number(rows: Sequence[Row]) -> list[str]:
 
 
 def _id(row: Row, notes: Notes) -> str:
-    return _plain(row.cell.id) + "".join(notes.mark(text) for text in _caveats(row))
+    return _plain(row.cell.id) + ",".join(notes.mark(text) for text in _caveats(row))
 
 
 def _folded(text: str, width: int) -> str:
