@@ -1,6 +1,12 @@
 """What every test gets."""
 
-from hypothesis import settings
 
-settings.register_profile("no deadline", deadline=None)  # a busy machine is no fault of the code
-settings.load_profile("no deadline")
+def pytest_collection() -> None:
+    """Give properties no deadline: a busy machine is no fault of the code.
+
+    Not at import: `pytest-benchmark compare` loads this file too, where hypothesis may be absent.
+    """
+    from hypothesis import settings
+
+    settings.register_profile("no deadline", deadline=None)
+    settings.load_profile("no deadline")
