@@ -1,0 +1,85 @@
+"""Memory that runs out is a row, and the run goes on; a library's warning fails nothing."""
+
+import sys
+
+import pytest
+
+from bench.harness import memory
+from bench.harness.cell import MEASURED, OUT_OF_MEMORY
+from runs import Run, folder_of, pytest_in
+
+SUITE = """
+import time
+import warnings
+
+import pytest
+
+from bench.harness.cell import Cell
+
+TORCH_SAYS = (
+    "CUDA out of memory. Tried to allocate 96.00 GiB. GPU 0 has a total capacity of 80.00 GiB of "
+    "which 41.00 GiB is free. See documentation for Memory Management and so on."
+)
+CELLS = [Cell("preprocess", {"work": name}) for name in ("large", "rounds", "warned")]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
+def test_work(measure, cell):
+    import torch
+
+    calls = 0
+
+    def work():
+        nonlocal calls
+        calls += 1
+        time.sleep(0.001)
+        if cell.id == "large" or (cell.id == "rounds" and calls == 9):
+            raise torch.OutOfMemoryError(TORCH_SAYS)
+        if cell.id == "warned":
+            warnings.warn("a library says that it will change", FutureWarning)
+
+    measure(work, check=lambda output: [])
+"""
+
+REASON = (
+    "CUDA out of memory. Tried to allocate 96.00 GiB. GPU 0 has a total capacity of 80.00 GiB of "
+    "which 41.00 GiB is free."
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = folder_of(tmp_path_factory.mktemp("memory") / "run", SUITE)
+    brief = ("--benchmark-max-time=0.1", "--benchmark-json=out.json")
+    return pytest_in(folder, "test_cells.py", "--benchmark-only", *brief)
+
+
+@pytest.mark.parametrize("cell", ["large", "rounds"])
+def test_memory_that_runs_out_is_a_row_without_a_number(run: Run, cell: str) -> None:
+    row = run.others[cell]
+    assert (row["status"], row["reason"], row["remedy"]) == (
+        OUT_OF_MEMORY,
+        REASON,
+        "a smaller size or batch, float16, or a device with more memory",
+    )
+    assert row["samples"] == []
+
+
+def test_the_run_goes_on_and_a_warning_fails_no_cell(run: Run) -> None:
+    assert run.code == 0, run.out
+    assert "1 passed, 2 skipped" in run.out
+    assert list(run.measured) == ["warned"]
+    assert run.measured["warned"]["extra_info"]["cell"]["status"] == MEASURED
+    assert "FutureWarning: a library says that it will change" in run.out
+
+
+def test_the_cells_share_their_reason_below_the_tables(run: Run) -> None:
+    assert "\nout of memory: 2 cells of preprocess\n" in run.out
+
+
+def test_nothing_is_recognised_where_torch_was_not_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert not memory.ran_out(RuntimeError("CUDA out of memory"))
+    memory.give_back()
