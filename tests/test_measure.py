@@ -5,6 +5,7 @@ Each suite runs once, in a pytest of its own, on work that sleeps or spins.
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -188,19 +189,23 @@ BROKEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def speeds(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Cells of different speeds, 0.2 s each, at a precision that none of them reaches."""
-    folder = folder_of(tmp_path_factory.mktemp("speeds"), SPEEDS)
+def measured(path: Path, suite: str, seconds: float) -> Run:
+    """Measure a suite whose cells all hold, at a precision that none of them reaches."""
     run = pytest_in(
-        folder,
-        "--benchmark-max-time=0.2",
+        folder_of(path, suite),
+        f"--benchmark-max-time={seconds}",
         "--benchmark-precision=0.000001",
         "--benchmark-json=out.json",
         "test_cells.py",
     )
     assert run.code == 0, run.out
     return run
+
+
+@pytest.fixture(scope="module")
+def speeds(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Cells of different speeds, 0.2 s each, at a precision that none of them reaches."""
+    return measured(tmp_path_factory.mktemp("speeds"), SPEEDS, seconds=0.2)
 
 
 @pytest.fixture(scope="module")
@@ -220,16 +225,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Cells whose calls return the seconds that another clock has read, and one by the wall."""
-    folder = folder_of(tmp_path_factory.mktemp("inside"), INSIDE)
-    run = pytest_in(
-        folder,
-        "--benchmark-max-time=0.1",
-        "--benchmark-precision=0.000001",
-        "--benchmark-json=out.json",
-        "test_cells.py",
-    )
-    assert run.code == 0, run.out
-    return run
+    return measured(tmp_path_factory.mktemp("inside"), INSIDE, seconds=0.1)
 
 
 @pytest.fixture(scope="module")
