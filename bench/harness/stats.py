@@ -21,6 +21,7 @@ __all__ = [
     "median_interval",
     "quantile",
     "rounds_needed",
+    "student_t",
 ]
 
 CONFIDENCE = 0.95
@@ -95,7 +96,7 @@ def rounds_needed(pilot: Sequence[float], precision: float, maximum: int) -> int
     trimmed = 1 if count >= 5 else 0
     spread = ordered[-1 - trimmed] - ordered[trimmed]
     sigma = spread / (2 * _normal_score(count - trimmed, count))
-    ratio = sigma * _student_t(count - 1 - 2 * trimmed) / middle / precision
+    ratio = sigma * student_t(count - 1 - 2 * trimmed) / middle / precision
     if ratio == 0:
         return MIN_ROUNDS
     # the asymptotic number never exceeds the exact one (12 000 were checked): count up from there
@@ -197,7 +198,7 @@ class Fit:
 
     @property
     def _t(self) -> float:
-        return _student_t(self.points - 2)
+        return student_t(self.points - 2)
 
 
 def linear_fit(x: Sequence[float], y: Sequence[float]) -> Fit:
@@ -230,6 +231,29 @@ def linear_fit(x: Sequence[float], y: Sequence[float]) -> Fit:
         x_mean=x_mean,
         x_spread=x_spread,
     )
+
+
+@lru_cache(maxsize=256)
+def student_t(freedom: int, confidence: float = CONFIDENCE) -> float:
+    """Two-sided quantile of Student's t, by bisection on the angle atan(t / sqrt(freedom)).
+
+    The finite sums are Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
+    """
+    odd = freedom % 2
+
+    def within(angle: float) -> float:
+        term, total = math.cos(angle) if odd else 1.0, 0.0
+        for power in range(odd, freedom - 1, 2):
+            total += term
+            term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
+        share = math.sin(angle) * total
+        return 2 / math.pi * (angle + share) if odd else share
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < confidence else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
 
 
 def _checked(samples: Sequence[float], name: str = "samples") -> Sequence[float]:
@@ -270,26 +294,3 @@ def _half_width(count: int) -> float:
 def _normal_score(rank: int, count: int) -> float:
     """Expected `rank`-th lowest of `count` standard normals (Blom 1958; within 0.03)."""
     return NormalDist().inv_cdf((rank - 0.375) / (count + 0.25))
-
-
-@lru_cache(maxsize=256)
-def _student_t(freedom: int, confidence: float = CONFIDENCE) -> float:
-    """Two-sided quantile of Student's t, by bisection on the angle atan(t / sqrt(freedom)).
-
-    The finite sums are Abramowitz & Stegun, Handbook of Mathematical Functions, 26.7.3 and 26.7.4.
-    """
-    odd = freedom % 2
-
-    def within(angle: float) -> float:
-        term, total = math.cos(angle) if odd else 1.0, 0.0
-        for power in range(odd, freedom - 1, 2):
-            total += term
-            term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
-        share = math.sin(angle) * total
-        return 2 / math.pi * (angle + share) if odd else share
-
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if within(middle) < confidence else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)

@@ -10,13 +10,31 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.harness import stats
-from bench.harness.cell import CHECKED, JULIA, MEASURED, Row
+from bench.harness.cell import CHECKED, JULIA, MEASURED, Cell, Row
 from bench.harness.machine import summary
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
-__all__ = ["render", "with_margin"]
+__all__ = [
+    "ID_WIDTH",
+    "LAYOUTS",
+    "NARROWEST",
+    "NOTHING",
+    "Column",
+    "Layout",
+    "Notes",
+    "aligned",
+    "console_of",
+    "families_of",
+    "plain",
+    "render",
+    "table_of",
+    "unit_of",
+    "with_margin",
+    "wrapped",
+]
 
 NARROWEST = 40
 """Columns below which lines are not made shorter."""
@@ -91,37 +109,27 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
 
     `records` are the machine's; `color` adds terminal colours. Below 40 columns it stays at 40.
     """
-    from rich.console import Console
-
     width = max(width, NARROWEST)
     out = StringIO()
-    console = Console(
-        file=out,
-        width=width,
-        force_terminal=color,
-        no_color=not color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    console.print(_wrapped(summary(records), width), style="bold")
+    console = console_of(out, width, color)
+    console.print(wrapped(summary(records), width), style="bold")
     measured = [row for row in rows if row.status == MEASURED]
     notes = Notes()
-    for family in _families(measured):
+    for family in families_of(row.cell for row in measured):
         layout = LAYOUTS.get(family, Layout(family, False, ()))
         members = [row for row in measured if row.cell.family == family]
         console.print()
-        console.print(_wrapped(_plain(layout.title), width), style="bold")
+        console.print(wrapped(plain(layout.title), width), style="bold")
         if ran_on := _ran_on(members):
-            console.print(_wrapped(_plain(ran_on), width), style="dim")
-        console.print(_table(_columns(layout, members, notes), width))
+            console.print(wrapped(plain(ran_on), width), style="dim")
+        console.print(table_of(_columns(layout, members, notes), width))
     if measured:
         console.print()
-        console.print(_wrapped("; ".join(_how_to_read(measured)), width), style="dim")
+        console.print(wrapped("; ".join(_how_to_read(measured)), width), style="dim")
     for line in notes.lines():
-        console.print(_wrapped(line, width, 2), style="dim")
+        console.print(wrapped(line, width, 2), style="dim")
     for line in _without_number(rows):
-        console.print(_wrapped(line, width, 4))
+        console.print(wrapped(line, width, 4))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -138,6 +146,21 @@ def with_margin(value: float, margin: float | None) -> str:
         last = floor(log10(abs(value)) + log10(max(margin, TINY))) - 1
     last = min(max(last, magnitude - 3), magnitude)
     return _spaced(round(value, -last), max(0, -last))
+
+
+def console_of(out: StringIO, width: int, color: bool) -> "Console":
+    """Return what prints to `out` as it stands: nothing in a text is markup."""
+    from rich.console import Console
+
+    return Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        no_color=not color,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
 
 
 class Notes:
@@ -158,9 +181,9 @@ class Notes:
         return [f"{_superscript(number)} {text}" for number, text in enumerate(self._texts, 1)]
 
 
-def _families(rows: Sequence[Row]) -> list[str]:
-    """Return the families of these rows, in the order of the pipeline."""
-    found = dict.fromkeys(row.cell.family for row in rows)
+def families_of(cells: Iterable[Cell]) -> list[str]:
+    """Return the families of these cells, in the order of the pipeline."""
+    found = dict.fromkeys(cell.family for cell in cells)
     known = [family for family in LAYOUTS if family in found]
     return [*known, *(family for family in found if family not in LAYOUTS)]
 
@@ -170,7 +193,7 @@ def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
     medians = [median(row.samples) for row in rows]
     margins = [stats.margin(row.samples) for row in rows]
     images = [row.cell.images if layout.per_image else 1 for row in rows]
-    unit, scale = _unit(max(each / count for each, count in zip(medians, images, strict=True)))
+    unit, scale = unit_of(max(each / count for each, count in zip(medians, images, strict=True)))
 
     def time(seconds: float | None, index: int) -> str:
         if seconds is None:
@@ -185,18 +208,18 @@ def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
         Column("cell", [_id(row, notes) for row in rows]),
         Column(
             f"{unit}/{'image' if layout.per_image else 'call'}",
-            _aligned(time(each, index) for index, each in enumerate(medians)),
+            aligned(time(each, index) for index, each in enumerate(medians)),
         ),
         Column("± 95 %", [_percent(each) for each in margins]),
         Column("rounds", [_spaced(len(row.samples), 0) for row in rows]),
-        Column("p95", _aligned(time(_p95(row), index) for index, row in enumerate(rows))),
+        Column("p95", aligned(time(_p95(row), index) for index, row in enumerate(rows))),
         *(
-            Column(name, _aligned(rate(name, index) for index in range(len(rows))))
+            Column(name, aligned(rate(name, index) for index in range(len(rows))))
             for name in layout.rates
         ),
         *_allocations(rows),
         Column("first call", [_duration(row.first_call) for row in rows]),
-        Column("limited by", [_plain(row.limited_by) for row in rows], "left"),
+        Column("limited by", [plain(row.limited_by) for row in rows], "left"),
     ]
 
 
@@ -209,14 +232,17 @@ def _allocations(rows: Sequence[Row]) -> list[Column]:
     return [Column("Julia MB/call", texts)]
 
 
-def _table(columns: Sequence[Column], width: int) -> "Table":
-    """Lay out as many columns as fit, in their order; an id may be folded, a number never is."""
+def table_of(columns: Sequence[Column], width: int, always: int = ALWAYS) -> "Table":
+    """Lay out as many columns as fit, in their order; an id may be folded, a number never is.
+
+    The first one is the ids; `always` is how many after it are never left out.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     ids, *others = columns
     room = width - min(ids.width, ID_WIDTH)
-    while len(others) > ALWAYS and sum(GAP + each.width for each in others) > room:
+    while len(others) > always and sum(GAP + each.width for each in others) > room:
         others.pop()
     room = max(1, width - sum(GAP + each.width for each in others))
     folded = [_folded(each, room) for each in ids.texts]
@@ -241,7 +267,7 @@ def _ran_on(rows: Sequence[Row]) -> str:
 def _how_to_read(rows: Sequence[Row]) -> list[str]:
     """Return what the headings mean."""
     steps = ["it/s: denoising steps a second of the whole call"]
-    return [*HOW_TO_READ, *(steps if "generate" in _families(rows) else [])]
+    return [*HOW_TO_READ, *(steps if "generate" in families_of(row.cell for row in rows) else [])]
 
 
 def _caveats(row: Row) -> list[str]:
@@ -281,16 +307,16 @@ def _without_number(rows: Sequence[Row]) -> list[str]:
         if row.status not in (MEASURED, CHECKED):
             groups.setdefault((row.status, row.reason, row.remedy), []).append(row)
     for (status, reason, remedy), members in groups.items():
-        families = ", ".join(dict.fromkeys(_plain(row.cell.family) for row in members))
+        families = ", ".join(dict.fromkeys(plain(row.cell.family) for row in members))
         what = f"{_count(len(members))} of {families}"
-        lines += ["", f"{status}: {_plain(members[0].name) if len(members) == 1 else what}"]
-        lines += [f"  {_plain(reason)}"] if reason else []
-        lines += [f"  → {_plain(remedy)}"] if remedy else []
+        lines += ["", f"{status}: {plain(members[0].name) if len(members) == 1 else what}"]
+        lines += [f"  {plain(reason)}"] if reason else []
+        lines += [f"  → {plain(remedy)}"] if remedy else []
     return lines
 
 
 def _id(row: Row, notes: Notes) -> str:
-    return _plain(row.cell.id) + ",".join(notes.mark(text) for text in _caveats(row))
+    return plain(row.cell.id) + ",".join(notes.mark(text) for text in _caveats(row))
 
 
 def _folded(text: str, width: int) -> str:
@@ -316,7 +342,7 @@ def _spaced(value: float, decimals: int) -> str:
     return f"{value:,.{decimals}f}".replace(",", " ")
 
 
-def _aligned(texts: Iterable[str]) -> list[str]:
+def aligned(texts: Iterable[str]) -> list[str]:
     """Fill up with spaces so that the decimal points stand under each other."""
     parts = [text.partition(".") for text in texts]
     longest = max(len(point + decimals) for _, point, decimals in parts)
@@ -326,11 +352,12 @@ def _aligned(texts: Iterable[str]) -> list[str]:
     ]
 
 
-def _wrapped(line: str, width: int, indent: int = 0) -> str:
+def wrapped(line: str, width: int, indent: int = 0) -> str:
+    """Break a line between words, those after the first indented."""
     return fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return `text` without what could move the cursor or cannot be encoded."""
     line = " ".join(text.split())
     return "".join(each if each.isprintable() else "�" for each in line)
@@ -340,7 +367,8 @@ def _count(number: int) -> str:
     return f"{number} cell{'' if number == 1 else 's'}"
 
 
-def _unit(seconds: float) -> tuple[str, float]:
+def unit_of(seconds: float) -> tuple[str, float]:
+    """Return the unit that `seconds` reads well in, and how many of it a second has."""
     if seconds >= 1:
         return "s", 1.0
     return ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
@@ -349,7 +377,7 @@ def _unit(seconds: float) -> tuple[str, float]:
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return NOTHING
-    unit, scale = _unit(seconds)
+    unit, scale = unit_of(seconds)
     return f"{with_margin(seconds * scale, None)} {unit}"
 
 
