@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["of_batch", "of_image"]
+__all__ = ["TOLERANCE", "distance", "of_batch", "of_image"]
 
 SIDE = 8
+
+TOLERANCE = 2
+"""Largest `distance` of two that count as one output: noise of ±4 in every pixel stays below it."""
 
 
 def of_image(image: "Image") -> str:
@@ -22,3 +25,14 @@ def of_batch(batch: Any) -> str:
     from pipeline.preprocessing import to_image
 
     return of_image(to_image(batch[0]))
+
+
+def distance(one: str, other: str) -> int:
+    """Return the largest difference of two bytes: 0 where one is missing, 255 where it is odd."""
+    if not one or not other or one == other:
+        return 0
+    try:
+        pairs = list(zip(bytes.fromhex(one), bytes.fromhex(other), strict=True))
+    except ValueError:
+        return 255
+    return max(abs(a - b) for a, b in pairs)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.harness.cell import MEASURED, Row
+from bench.harness.cell import MEASURED, Cell, Row
 from bench.harness.machine import summary
 from bench.harness.reading import read
 from pipeline.errors import PipelineError
@@ -82,10 +82,12 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         file.write(text.encode() + b"\n")
 
 
-def load(path: Path) -> Run:
+def load(path: Path, plain: bool = False) -> Run:
     """Read a result file of pytest-benchmark that this harness has written, or a journal (.jsonl).
 
-    Raises `PipelineError` naming the first thing that is wrong with it.
+    With `plain` also one that pytest-benchmark wrote without this harness: its benchmarks are rows
+    of the family that their group or file names. Raises `PipelineError` naming the first thing that
+    is wrong with the file.
     """
     if path.suffix == JOURNAL.suffix:
         return load_journal(path)
@@ -93,6 +95,8 @@ def load(path: Path) -> Run:
     if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
         raise _wrong(path, "a result file of pytest-benchmark", "pass what --benchmark-json wrote")
     ours = document.get(KEY)
+    if plain and KEY not in document:
+        return _plain_run(path, document)
     if not isinstance(ours, dict):
         raise _wrong(
             path, f"a result file of this harness (no {KEY!r} in it)", "measure with pytest bench/"
@@ -198,6 +202,53 @@ def _measured(benchmarks: list[Any]) -> Iterator[Row]:
         stats = read(Mapping[str, Any], entry.get("stats"), f"{place}.stats")
         samples = read(tuple[float, ...], stats.get("data", []), f"{place}.stats.data")
         yield replace(row, samples=samples)
+
+
+def _plain_run(path: Path, document: Mapping[str, Any]) -> Run:
+    """Read what pytest-benchmark alone has written."""
+    with _first_wrong(path):
+        rows = [
+            _plain_row(read(Mapping[str, Any], entry, f"benchmarks[{number}]"), number)
+            for number, entry in enumerate(document["benchmarks"])
+        ]
+        _check_rows(rows)
+        info = read(Mapping[str, Any], document.get("machine_info", {}), "machine_info")
+        return Run(
+            machine=_machine(_plain_machine(info), "machine_info"),
+            rows=tuple(rows),
+            begun=read(str, document.get("datetime", ""), "datetime"),
+            commit=read(Mapping[str, Any], document.get("commit_info", {}), "commit_info"),
+        )
+
+
+def _plain_row(entry: Mapping[str, Any], number: int) -> Row:
+    place = f"benchmarks[{number}]"
+    name = read(str, entry.get("fullname"), f"{place}.fullname")
+    group = read(str | None, entry.get("group"), f"{place}.group")
+    stats = read(Mapping[str, Any], entry.get("stats"), f"{place}.stats")
+    samples = read(tuple[float, ...], stats.get("data", []), f"{place}.stats.data")
+    if not samples:
+        raise ValueError(
+            f"samples of {name} (--benchmark-save leaves them out: --benchmark-save-data)"
+        )
+    file, _, test = name.partition("::")
+    return Row(name, Cell(group or file, {"test": test or name}), MEASURED, samples=samples)
+
+
+def _plain_machine(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the records of a machine as far as pytest-benchmark has them, without its name."""
+    cpu = read(Mapping[str, Any], info.get("cpu", {}), "machine_info.cpu")
+    hardware = {
+        "architecture": info.get("machine"),
+        "cores": cpu.get("count"),
+        "cpu": cpu.get("brand_raw"),
+    }
+    software = {
+        "implementation": info.get("python_implementation"),
+        "python": info.get("python_version"),
+        "system": info.get("system"),
+    }
+    return {"hardware": hardware, "software": software, "state": {}}
 
 
 def _machine(data: Any, place: str) -> Mapping[str, Any]:
