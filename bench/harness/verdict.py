@@ -1,0 +1,185 @@
+"""The verdict: faster, slower, same or undecided, each with a reason and what would decide it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.harness import stats
+from bench.harness.bootstrap import ROUNDS, RUNS, Ratio, Runs, ratio
+
+__all__ = [
+    "DECIDED",
+    "FASTER",
+    "SAME",
+    "SLOWER",
+    "UNDECIDED",
+    "Floor",
+    "Verdict",
+    "decide",
+    "floor",
+    "percent",
+]
+
+FASTER, SLOWER, SAME, UNDECIDED = "faster", "slower", "same", "undecided"
+DECIDED = (FASTER, SLOWER, SAME)
+
+ONE_RUN = 0.10
+"""Floor where a side is one run. Identical code in four processes, one after the other on 2 shared
+cores: up to 8 % apart while the intervals inside each were under 1 %. asv's factor is 1.1, too."""
+
+SEVERAL_RUNS = 0.03
+"""Floor where runs are the unit and the interval holds the spread between them: what is left is
+what all runs of a side share. The tolerances of criterion.rs (1 %) and BenchmarkTools.jl (5 %)
+lie around it."""
+
+BUSY = 2.0
+"""Floor where a machine had other work: there, identical code took up to 2.6 times as long."""
+
+MOST_TIMES = 10
+"""More rounds than this many times as many are not proposed: repeated runs say more."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The noise floor: how far apart two medians can be although nothing has changed."""
+
+    value: float
+    """Relative: 0.1 is 10 %, in either direction."""
+    why: str
+    """Where it comes from."""
+    raised: bool = False
+    """Whether these runs were noisier than the floor that holds for all: such runs can show a
+    difference, but not that there is none."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of one cell on two sides."""
+
+    word: str
+    """faster, slower, same or undecided: what the second side is, compared with the first."""
+    code: str
+    """Why, as a word for machines."""
+    why: str
+    """Why, for people."""
+    remedy: str = ""
+    """What would decide it; empty where it is decided."""
+    ratio: Ratio | None = None
+    """The ratio that it rests on."""
+    floor: Floor | None = None
+    """The noise floor that the ratio was held against."""
+
+
+def decide(base: Runs, new: Runs, busy: bool = False) -> Verdict:
+    """Say whether `new` is faster or slower than `base`, the same, or neither can be said.
+
+    It starts as undecided and moves only on evidence: slower or faster where the whole interval of
+    the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised.
+    """
+    found = ratio(base, new)
+    if found is None:
+        return Verdict(UNDECIDED, "no time", "a median is not above 0", "group more calls a round")
+    if found.low is None or found.high is None:
+        return Verdict(
+            UNDECIDED,
+            "too few rounds",
+            f"{_counted(found.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}",
+            "more rounds (a longer --benchmark-max-time) or several runs of each side",
+            found,
+        )
+    limit = floor(base, new, busy)
+    above, below = 1 + limit.value, 1 / (1 + limit.value)
+    between = f"{found.low:.3f}–{found.high:.3f}"
+    within = f"the noise floor of {percent(limit.value)} ({limit.why})"
+    if found.low > above or found.high < below:
+        word = SLOWER if found.low > above else FASTER
+        why = f"the whole interval {between} lies beyond {within}"
+        return Verdict(word, "beyond the floor", why, "", found, limit)
+    inside = below <= found.low and found.high <= above
+    if inside and not limit.raised:
+        why = f"the whole interval {between} lies within {within}"
+        return Verdict(SAME, "within the floor", why, "", found, limit)
+    if inside:
+        why = (
+            f"the interval {between} lies within {within}, which is too wide to call them the same"
+        )
+        return Verdict(UNDECIDED, "noisy", why, _quieter(found), found, limit)
+    why = f"the interval {between} reaches across the edge of {within}"
+    remedy = _more(found, limit)
+    return Verdict(UNDECIDED, "across the floor", why, remedy, found, limit)
+
+
+def floor(base: Runs, new: Runs, busy: bool = False) -> Floor:
+    """Return the noise floor of two sides; `busy` says that a machine had other work.
+
+    One run a side: the default, raised to how far the first half of a run lies from its second.
+    Several runs: a lower one, for the interval holds their spread already.
+    """
+    if busy:
+        return Floor(BUSY, "the machine had other work", raised=True)
+    if len(base) + len(new) > 2:
+        return Floor(SEVERAL_RUNS, "runs are the unit")
+    drifted = max(_drift(base[0]), _drift(new[0]))
+    if drifted > ONE_RUN:
+        return Floor(drifted, "a run drifted that far between its halves", raised=True)
+    return Floor(ONE_RUN, "a side is one run")
+
+
+def percent(share: float) -> str:
+    """Return `0.1` as `10 %`, with two digits at most."""
+    return f"{share * 100:.2g} %" if share < 0.995 else f"{share * 100:.0f} %"
+
+
+def _drift(samples: Sequence[float]) -> float:
+    half = len(samples) // 2
+    first, second = median(samples[:half]), median(samples[-half:])
+    return max(first, second) / min(first, second) - 1 if min(first, second) > 0 else math.inf
+
+
+def _more(found: Ratio, limit: Floor) -> str:
+    """Say about how many more rounds or runs bring the interval to one side of the edge."""
+    times = _times(found, limit)
+    if found.unit == RUNS:
+        more = math.ceil(found.count * (times - 1))
+        enough = times <= MOST_TIMES
+        return (
+            f"about {_counted(max(1, more), 'more run')} of each side"
+            if enough
+            else _quieter(found)
+        )
+    if limit.raised or times > MOST_TIMES:
+        return _quieter(found)
+    more = _rounded(found.count * (times - 1))
+    return f"about {more} more rounds on each side (a longer --benchmark-max-time)"
+
+
+def _times(found: Ratio, limit: Floor) -> float:
+    """Return how many times as many samples would do: an interval shrinks as their square root."""
+    assert found.low is not None
+    assert found.high is not None
+    value, low, high = (math.log(each) for each in (found.value, found.low, found.high))
+    edge = math.log1p(limit.value)
+    if abs(value) > edge:
+        reach, room = (value - low, value - edge) if value > 0 else (high - value, -edge - value)
+    else:
+        pairs = ((high - value, edge - value), (value - low, value + edge))
+        reach, room = max(pairs, key=lambda pair: pair[0] / max(pair[1], 1e-12))
+    return (reach / max(room, 1e-12)) ** 2
+
+
+def _quieter(found: Ratio) -> str:
+    """Say what decides where more of the same does not."""
+    if found.unit == ROUNDS:
+        return "several runs of each side, taken in turn on a quiet machine"
+    return "more runs of each side, taken in turn on a quiet machine"
+
+
+def _rounded(number: float) -> int:
+    """Round up to one digit: an estimate."""
+    digit = int(10 ** math.floor(math.log10(max(1.0, number))))
+    return math.ceil(max(1.0, number) / digit) * digit
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
