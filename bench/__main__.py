@@ -1,4 +1,4 @@
-"""python -m bench: show."""
+"""python -m bench: show, compare."""
 
 import argparse
 import sys
@@ -7,17 +7,21 @@ from io import TextIOWrapper
 from pathlib import Path
 from shutil import get_terminal_size
 
-from bench.harness import record, tables
+from bench.harness import compare_markdown, compare_tables, gate, record, sides, tables
+from bench.harness.comparison import compare as compare_sides
 from pipeline.arguments import Parser
 from pipeline.errors import PipelineError
 
 __all__ = ["main"]
 
-HOLDS, WRONG_QUESTION = 0, 2
+HOLDS, DOES_NOT_HOLD, WRONG_QUESTION = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 2 a wrong question, answered with one line."""
+    """Run one command; return its exit code.
+
+    0 done, 1 `--fail-on` found a row, 2 a wrong question, answered with one line.
+    """
     given = _parser().parse_args(arguments)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
@@ -37,12 +41,45 @@ def show(given: argparse.Namespace) -> int:
     return HOLDS
 
 
+def compare(given: argparse.Namespace) -> int:
+    """Print how later result files differ from the first, and whether a row fails."""
+    gates = {gate.DEFAULT: gate.parse(given.fail_on)} if given.fail_on else None
+    comparison = compare_sides(sides.gather(given.files))
+    if gates is None:
+        gates = gate.from_project(Path.cwd())
+    outcome = gate.judge(comparison, gates) if gates else None
+    if given.markdown:
+        print(compare_markdown.render(comparison, outcome, given.explain))
+    else:
+        width, color = get_terminal_size().columns, sys.stdout.isatty()
+        print(compare_tables.render(comparison, width, color, given.explain))
+        for line in compare_tables.gate_lines(outcome) if outcome else ():
+            print(tables.wrapped(line, width, 4))
+    if outcome is not None and not outcome.judged:
+        raise PipelineError(
+            "fail-on", "a row that can be compared", "see the table for what differs"
+        )
+    return DOES_NOT_HOLD if outcome and outcome.failures else HOLDS
+
+
 def _parser() -> Parser:
     parser = Parser(prog="python -m bench", description="read what pytest bench/ has measured")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     each = commands.add_parser("show", help="print the tables of a run")
     each.add_argument("file", nargs="?", help="a result file (default: the last run's journal)")
     each.set_defaults(command=show)
+    each = commands.add_parser("compare", help="compare machines or commits with the first")
+    each.add_argument(
+        "files", nargs="+", metavar="FILE", help="result files; a.json,b.json are runs of one side"
+    )
+    each.add_argument(
+        "--fail-on",
+        metavar="WHAT",
+        help="slower:10%%, missing, or both with a comma: exit code 1 where a row is that",
+    )
+    each.add_argument("--explain", action="store_true", help="give every verdict's reason")
+    each.add_argument("--markdown", action="store_true", help="print GitHub's Markdown")
+    each.set_defaults(command=compare)
     return parser
 
 

@@ -1,0 +1,183 @@
+"""The comparison: rows matched by cell, refused where they are not the same work, and decided."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from bench.harness import bootstrap, fingerprint
+from bench.harness.cell import MEASURED, Cell, Row
+from bench.harness.sides import Side, is_busy
+from bench.harness.verdict import DECIDED, Verdict, decide
+from pipeline.errors import PipelineError
+
+__all__ = ["ABSENT", "REFUSED", "Comparison", "Entry", "Line", "compare", "geometric_mean"]
+
+REFUSED, ABSENT = "refused", "absent"
+"""Words beside those of a verdict: both sides measured the cell, but not the same thing; or one
+side alone measured it."""
+
+NOT_MEASURED = "its run has no such cell"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one side has of a cell."""
+
+    rows: tuple[Row, ...]
+    """One row a run that measured it."""
+    absence: str = ""
+    """Why there is none; empty where there is."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Return the time of a call: the median, of several runs the mean of theirs."""
+        return bootstrap.middle(self.samples) if self.rows else None
+
+    @property
+    def samples(self) -> list[tuple[float, ...]]:
+        """Return the samples of each run."""
+        return [row.samples for row in self.rows]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One cell on all sides."""
+
+    name: str
+    """pytest's id of the test, which rows are matched by."""
+    cell: Cell
+    entries: tuple[Entry, ...]
+    """One a side."""
+    verdicts: tuple[Verdict, ...]
+    """One a side after the first, which they are compared with; the words `refused` and `absent`
+    are among theirs."""
+    changed: tuple[str, ...]
+    """One a side after the first: how its output differs; empty where it does not."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All sides and all cells that any of them measured."""
+
+    sides: tuple[Side, ...]
+    """The first is the baseline."""
+    lines: tuple[Line, ...]
+    """In the order of the baseline, then of the sides after it."""
+
+    def of(self, family: str) -> list[Line]:
+        """Return the lines of a family."""
+        return [line for line in self.lines if line.cell.family == family]
+
+
+def compare(sides: Sequence[Side]) -> Comparison:
+    """Compare every side with the first, cell by cell.
+
+    Raises `PipelineError` where no cell was measured on the first and another side.
+    """
+    by_name = [[{row.name: row for row in run.rows} for run in side.runs] for side in sides]
+    cells = {
+        row.name: row.cell
+        for side in sides
+        for run in side.runs
+        for row in run.rows
+        if row.status == MEASURED
+    }
+    lines = []
+    for name, cell in cells.items():
+        entries = [_entry([run[name] for run in runs if name in run]) for runs in by_name]
+        pairs = [
+            _pair((sides[0], entries[0]), (side, entry))
+            for side, entry in zip(sides[1:], entries[1:], strict=True)
+        ]
+        verdicts, changed = zip(*pairs, strict=True)
+        lines.append(Line(name, cell, tuple(entries), verdicts, changed))
+    if all(verdict.word == ABSENT for line in lines for verdict in line.verdicts):
+        raise PipelineError(
+            ", ".join(file for side in sides for file in side.files),
+            "a cell that two of them measured",
+            "measure the same cells: options and ids must be the same",
+        )
+    return Comparison(tuple(sides), tuple(lines))
+
+
+def geometric_mean(lines: Sequence[Line], side: int) -> tuple[float, int] | None:
+    """Return the mean of a side's decided ratios and their number; None where none is decided."""
+    verdicts = [line.verdicts[side] for line in lines]
+    ratios = [each.ratio.value for each in verdicts if each.ratio and each.word in DECIDED]
+    return (math.exp(fmean(map(math.log, ratios))), len(ratios)) if ratios else None
+
+
+def _entry(rows: Sequence[Row]) -> Entry:
+    measured = tuple(row for row in rows if row.status == MEASURED)
+    if measured:
+        return Entry(measured)
+    if not rows:
+        return Entry((), NOT_MEASURED)
+    why = f"{rows[0].status}: {rows[0].reason}" if rows[0].reason else rows[0].status
+    return Entry((), why)
+
+
+def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, str]:
+    """Return the verdict on a cell, and how its output changed."""
+    for side, entry in (base, new):
+        if not entry.rows:
+            return Verdict(ABSENT, "not measured", f"{side.label}: {entry.absence}"), ""
+    first = base[1].rows[0]
+    for side, entry in (base, new):
+        for row in entry.rows:
+            if differing := _difference(first, row):
+                code, one, other = differing
+                what = f"{code}: {base[0].label} {one}, {side.label} {other}"
+                return Verdict(REFUSED, code, f"not the same {what}", REMEDIES[code]), ""
+    verdict = decide(base[1].samples, new[1].samples, _busy(base, new))
+    distance = max(fingerprint.distance(first.fingerprint, row.fingerprint) for row in new[1].rows)
+    changed = (
+        f"its output changed: by up to {distance} of 255 between the fingerprints of "
+        f"{base[0].label} and {new[0].label}; look at the images before trusting the time"
+        if distance > fingerprint.TOLERANCE
+        else ""
+    )
+    return verdict, changed
+
+
+REMEDIES = {
+    "workload": "measure both with one version of the harness",
+    "regime": "measure both with one version of the harness",
+    "weights": "measure both on the same weights",
+    "clock": "measure both by the same clock",
+}
+
+
+def _difference(one: Row, other: Row) -> tuple[str, str, str] | None:
+    """Return what makes two rows of a cell different work, and what each has there."""
+    for name in ("workload", "images", "steps"):
+        values = (getattr(one.cell, name), getattr(other.cell, name))
+        if values[0] != values[1]:
+            what = "version" if name == "workload" else name
+            return "workload", f"{what} {values[0]}", f"{what} {values[1]}"
+    regimes = (one.cell.regime, other.cell.regime)
+    for key in dict.fromkeys([*regimes[0], *regimes[1]]):
+        if regimes[0].get(key) != regimes[1].get(key):
+            first, second = (f"{key} {each.get(key, 'not recorded')}" for each in regimes)
+            return "regime", first, second
+    for name in ("weights", "clock"):
+        values = (getattr(one, name), getattr(other, name))
+        if values[0] != values[1]:
+            return name, *(each or "not recorded" for each in values)  # type: ignore[return-value]
+    return None
+
+
+def _busy(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> bool:
+    """Say whether other work on a machine may have decided: of one run a side, on either.
+
+    Several runs show in their spread what other work does, if it was there on both sides.
+    """
+    found = [
+        any(is_busy(run, entry.rows[0].threads or 1) for run in side.runs)
+        for side, entry in (base, new)
+    ]
+    if base[1].rows[0].cell.device != "cpu":
+        return False
+    several = len(base[1].rows) + len(new[1].rows) > 2
+    return found[0] != found[1] if several else any(found)
