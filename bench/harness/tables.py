@@ -23,10 +23,15 @@ __all__ = [
     "NARROWEST",
     "NOTHING",
     "Column",
+    "Contents",
+    "FamilyTable",
     "Layout",
     "Notes",
+    "Unmeasured",
     "aligned",
     "console_of",
+    "contents",
+    "duration",
     "families_of",
     "plain",
     "render",
@@ -89,6 +94,43 @@ class Column:
         return text.ljust(self.width) if self.justify == "left" else text.rjust(self.width)
 
 
+@dataclass(frozen=True)
+class FamilyTable:
+    """What is known of a family's measured cells, as texts."""
+
+    family: str
+    title: str
+    ran_on: str
+    """Weights and threads; empty where no row says them."""
+    columns: Sequence[Column]
+    """What matters most first."""
+
+
+@dataclass(frozen=True)
+class Unmeasured:
+    """Cells that share the reason why they have no number."""
+
+    status: str
+    cells: str
+    """How many of which family; of a single one its name."""
+    names: Sequence[str]
+    reason: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is said of a run's rows, as texts without a layout."""
+
+    tables: Sequence[FamilyTable]
+    how_to_read: Sequence[str]
+    notes: Sequence[str]
+    """Footnotes, each after its sign."""
+    checked: str
+    """How many cells were only checked; empty for none."""
+    unmeasured: Sequence[Unmeasured]
+
+
 LAYOUTS = {
     "generate": Layout("generate · prompt → images, by diffusers", True, ("it/s",)),
     "preprocess": Layout("preprocess · images → batch, by torchvision", True, ("images/s",)),
@@ -113,24 +155,42 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
     out = StringIO()
     console = console_of(out, width, color)
     console.print(wrapped(summary(records), width), style="bold")
+    found = contents(rows)
+    for each in found.tables:
+        console.print()
+        console.print(wrapped(each.title, width), style="bold")
+        if each.ran_on:
+            console.print(wrapped(each.ran_on, width), style="dim")
+        console.print(table_of(each.columns, width))
+    if found.how_to_read:
+        console.print()
+        console.print(wrapped("; ".join(found.how_to_read), width), style="dim")
+    for line in found.notes:
+        console.print(wrapped(line, width, 2), style="dim")
+    for line in _without_number(found):
+        console.print(wrapped(line, width, 4))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def contents(rows: Sequence[Row]) -> Contents:
+    """Return the texts of a run: a table a family, how to read them, and what has no number."""
     measured = [row for row in rows if row.status == MEASURED]
     notes = Notes()
+    tables = []
     for family in families_of(row.cell for row in measured):
         layout = LAYOUTS.get(family, Layout(family, False, ()))
         members = [row for row in measured if row.cell.family == family]
-        console.print()
-        console.print(wrapped(plain(layout.title), width), style="bold")
-        if ran_on := _ran_on(members):
-            console.print(wrapped(plain(ran_on), width), style="dim")
-        console.print(table_of(_columns(layout, members, notes), width))
-    if measured:
-        console.print()
-        console.print(wrapped("; ".join(_how_to_read(measured)), width), style="dim")
-    for line in notes.lines():
-        console.print(wrapped(line, width, 2), style="dim")
-    for line in _without_number(rows):
-        console.print(wrapped(line, width, 4))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+        columns = _columns(layout, members, notes)
+        ran_on = plain(_ran_on(members))
+        tables.append(FamilyTable(family, plain(layout.title), ran_on, columns))
+    checked = sum(row.status == CHECKED for row in rows)
+    return Contents(
+        tables=tables,
+        how_to_read=_how_to_read(measured) if measured else [],
+        notes=notes.lines(),
+        checked=f"{_count(checked)} held the contract; nothing was timed" if checked else "",
+        unmeasured=_unmeasured(rows),
+    )
 
 
 def with_margin(value: float, margin: float | None) -> str:
@@ -218,7 +278,7 @@ def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
             for name in layout.rates
         ),
         *_allocations(rows),
-        Column("first call", [_duration(row.first_call) for row in rows]),
+        Column("first call", [duration(row.first_call) for row in rows]),
         Column("limited by", [plain(row.limited_by) for row in rows], "left"),
     ]
 
@@ -296,22 +356,28 @@ def _caveats(row: Row) -> list[str]:
     return found
 
 
-def _without_number(rows: Sequence[Row]) -> list[str]:
-    """Return one paragraph for each reason that left cells without a number."""
-    lines = []
-    checked = sum(row.status == CHECKED for row in rows)
-    if checked:
-        lines += ["", f"{_count(checked)} held the contract; nothing was timed"]
+def _unmeasured(rows: Sequence[Row]) -> list[Unmeasured]:
+    """Return each reason that left cells without a number, once."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if row.status not in (MEASURED, CHECKED):
             groups.setdefault((row.status, row.reason, row.remedy), []).append(row)
+    found = []
     for (status, reason, remedy), members in groups.items():
+        names = [plain(row.name) for row in members]
         families = ", ".join(dict.fromkeys(plain(row.cell.family) for row in members))
-        what = f"{_count(len(members))} of {families}"
-        lines += ["", f"{status}: {plain(members[0].name) if len(members) == 1 else what}"]
-        lines += [f"  {plain(reason)}"] if reason else []
-        lines += [f"  → {plain(remedy)}"] if remedy else []
+        cells = names[0] if len(members) == 1 else f"{_count(len(members))} of {families}"
+        found.append(Unmeasured(status, cells, names, plain(reason), plain(remedy)))
+    return found
+
+
+def _without_number(found: Contents) -> list[str]:
+    """Return one paragraph for each reason that left cells without a number."""
+    lines = ["", found.checked] if found.checked else []
+    for each in found.unmeasured:
+        lines += ["", f"{each.status}: {each.cells}"]
+        lines += [f"  {each.reason}"] if each.reason else []
+        lines += [f"  → {each.remedy}"] if each.remedy else []
     return lines
 
 
@@ -374,11 +440,12 @@ def unit_of(seconds: float) -> tuple[str, float]:
     return ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None, margin: float | None = None) -> str:
+    """Return seconds in the unit that suits them, as `with_margin` cuts them; – for None."""
     if seconds is None:
         return NOTHING
     unit, scale = unit_of(seconds)
-    return f"{with_margin(seconds * scale, None)} {unit}"
+    return f"{with_margin(seconds * scale, margin)} {unit}"
 
 
 def _superscript(number: int) -> str:
