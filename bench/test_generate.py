@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench import grid
-from bench.harness import fingerprint, options
+from bench.harness import fingerprint, options, thumbnail
 from bench.harness.cell import Cell
 from bench.harness.measure import Measure
 from pipeline import contracts, diffusion, sd_models
@@ -31,6 +31,7 @@ def test_generate(measure: Measure, cell: Cell, axes: grid.Options) -> None:
         check=lambda images: contracts.check_images(images, 1, size),
         weights=sd_models.resolve(name).weights,
         fingerprint=lambda images: fingerprint.of_image(images[0]),
+        thumbnail=lambda images: thumbnail.of_image(images[0], prompt=diffusion.PROMPT, seed=0),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench import grid
-from bench.harness import fingerprint, options
+from bench.harness import fingerprint, options, thumbnail
 from bench.harness.cell import Cell
 from bench.harness.measure import Measure
 from pipeline import contracts, pregenerated, preprocessing
@@ -29,6 +29,7 @@ def test_preprocess(measure: Measure, cell: Cell) -> None:
             lambda: preprocessing.decode(path),
             check=lambda image: contracts.check_images([image], 1, (512, 512)),
             fingerprint=fingerprint.of_image,
+            thumbnail=lambda image: thumbnail.of_image(image, source=path.name),
         )
         return
     preprocessing.transform(image)  # imports torchvision: seconds that belong to no image
@@ -41,4 +42,9 @@ def test_preprocess(measure: Measure, cell: Cell) -> None:
         side = preprocessing.SIZE
         return contracts.check_batch(batch, (1, 1 if gray else 3, side, side))
 
-    measure(calls[str(cell.axes["regime"])], check=check, fingerprint=fingerprint.of_batch)
+    measure(
+        calls[str(cell.axes["regime"])],
+        check=check,
+        fingerprint=fingerprint.of_batch,
+        thumbnail=lambda batch: thumbnail.of_batch(batch, source=path.name),
+    )

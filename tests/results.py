@@ -239,7 +239,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "truncated": (
         _truncated,
-        "whole JSON (Expecting property name enclosed in double quotes at line 62, column 13); "
+        "whole JSON (Expecting property name enclosed in double quotes at line 63, column 13); "
         "it may be cut off: measure again",
     ),
     "not JSON": (
@@ -280,7 +280,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "NaN in the samples": (
         _changed(lambda content: _stats(content)["data"].insert(1, float("nan"))),
-        "finite numbers, not NaN (line 69); measure again",
+        "finite numbers, not NaN (line 70); measure again",
     ),
     "NaN in a string first": (
         lambda path: path.write_text('["NaN",\n "\\" NaN",\n -Infinity]'),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bench.harness import thumbnail
 from bench.harness.reading import read
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "OUT_OF_MEMORY",
     "UNAVAILABLE",
     "WALL",
+    "Axis",
     "Cell",
     "Row",
 ]
@@ -95,6 +97,8 @@ class Row:
     """What else was measured, apart from the timed rounds, by names that end in their unit."""
     fingerprint: str = ""
     """An output box-averaged to 8×8×3 bytes, in hex."""
+    thumbnail: Mapping[str, Axis] = field(default_factory=dict)
+    """The first call's image as a small `jpeg` in base64, its size, and what it was made with."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads back."""
@@ -112,4 +116,6 @@ class Row:
             raise ValueError(f"a status ({', '.join(STATUSES)}) at {place}, not {row.status!r:.40}")
         if min(row.cell.images, row.iterations) < 1:
             raise ValueError(f"at least one image and one call at {place}")
+        if row.thumbnail and not thumbnail.is_jpeg(row.thumbnail.get("jpeg")):
+            raise ValueError(f"a small JPEG in base64 at {place}.thumbnail.jpeg")
         return row

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from bench.harness import clock, stats
-from bench.harness.cell import CHECKED, FAILED, JULIA, MEASURED, Cell, Row
+from bench.harness.cell import CHECKED, FAILED, JULIA, MEASURED, Axis, Cell, Row
 from pipeline import contracts
 from pipeline.contracts import Violation
 
@@ -63,6 +63,7 @@ class Measure:
         check: Callable[[T], Sequence[Violation]],
         weights: str = "",
         fingerprint: Callable[[T], str] | None = None,
+        thumbnail: Callable[[T], Mapping[str, Axis]] | None = None,
         inside: Callable[[T], float] | None = None,
         extra: Callable[[], Mapping[str, float]] | None = None,
         synchronise: bool = True,
@@ -90,6 +91,8 @@ class Measure:
             contracts.require(violations)
         if fingerprint is not None:
             self.row = replace(self.row, fingerprint=fingerprint(output))
+        if thumbnail is not None:
+            self.row = replace(self.row, thumbnail=thumbnail(output))
         del output
         if self._benchmark.disabled:
             self._benchmark.pedantic(_nothing)  # its one call has been made: leave no warning
