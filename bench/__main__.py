@@ -1,4 +1,4 @@
-"""python -m bench: show, compare."""
+"""python -m bench: show, compare, report."""
 
 import argparse
 import sys
@@ -7,10 +7,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from shutil import get_terminal_size
 
-from bench.harness import compare_markdown, compare_tables, gate, record, sides, tables
+from bench.harness import compare_markdown, compare_tables, gate, record, report, sides, tables
 from bench.harness.comparison import compare as compare_sides
 from pipeline.arguments import Parser
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UnavailableError
 
 __all__ = ["main"]
 
@@ -20,7 +20,8 @@ HOLDS, DOES_NOT_HOLD, WRONG_QUESTION = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code.
 
-    0 done, 1 `--fail-on` found a row, 2 a wrong question, answered with one line.
+    0 done; 1 `--fail-on` found a row, or something is not installed; 2 a wrong question, answered
+    with one line.
     """
     given = _parser().parse_args(arguments)
     if isinstance(sys.stdout, TextIOWrapper):
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(given.command(given))
     except PipelineError as error:
         print(error, file=sys.stderr)
-        return WRONG_QUESTION
+        return DOES_NOT_HOLD if isinstance(error, UnavailableError) else WRONG_QUESTION
 
 
 def show(given: argparse.Namespace) -> int:
@@ -62,6 +63,13 @@ def compare(given: argparse.Namespace) -> int:
     return DOES_NOT_HOLD if outcome and outcome.failures else HOLDS
 
 
+def write_report(given: argparse.Namespace) -> int:
+    """Write the report of result files, or of the last run's journal."""
+    report.write([Path(file) for file in given.files], Path(given.out))
+    print(f"report: {given.out}")
+    return HOLDS
+
+
 def _parser() -> Parser:
     parser = Parser(prog="python -m bench", description="read what pytest bench/ has measured")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -80,6 +88,12 @@ def _parser() -> Parser:
     each.add_argument("--explain", action="store_true", help="give every verdict's reason")
     each.add_argument("--markdown", action="store_true", help="print GitHub's Markdown")
     each.set_defaults(command=compare)
+    each = commands.add_parser("report", help="write one page of HTML")
+    each.add_argument(
+        "files", nargs="*", metavar="FILE", help="result files (default: the last run's journal)"
+    )
+    each.add_argument("-o", "--out", default="report.html", help="(default: report.html)")
+    each.set_defaults(command=write_report)
     return parser
 
 

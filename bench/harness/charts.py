@@ -1,0 +1,389 @@
+"""The charts of a report as data: what is drawn, a title that says what one sees, the figures."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from statistics import median
+from typing import Literal, TypeVar
+
+from bench.harness import stats
+from bench.harness.cell import MEASURED, WALL, Row
+from bench.harness.tables import duration, plain, unit_of, with_margin
+
+__all__ = ["Chart", "Figures", "Point", "Series", "of_family"]
+
+T = TypeVar("T")
+
+MOST_SERIES = 6
+"""Series in one chart: as many as there are markers and colours that can be told apart."""
+
+MOST_ROWS = 16
+"""Rows in one chart of dots or bars."""
+
+MOST_POINTS = 64
+"""Points of one series; a chart of 400 pixels shows no more."""
+
+MOST_CHARTS = 12
+"""Charts of one family: bounds the page; every figure is in the tables."""
+
+LOG_FROM = 10.0
+"""The largest value over the smallest from which a scale is logarithmic."""
+
+UNSURE = 0.1
+"""Half an interval over its value from which a title says it."""
+
+TITLE_PARTS = 2
+"""Series that a title tells of."""
+
+NOTHING = "–"
+
+NAMES = {"flux": "Flux", "reference": "PyTorch", "compiled": "PyTorch compiled"}
+"""What a title calls an engine; another keeps its name."""
+
+DEVICES = {"cpu": "the CPU", "cuda": "CUDA"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A median and its 95 % interval, in the chart's unit."""
+
+    at: float
+    value: float
+    interval: tuple[float, float] | None
+    """None with fewer than six samples."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points that belong together."""
+
+    name: str
+    points: Sequence[Point]
+    line: tuple[float, float] | None = None
+    """The fitted line: its value at 0, and what one more adds."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a chart shows, as a table."""
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One drawing and everything that is said of it."""
+
+    kind: Literal["lines", "dots"]
+    """Series over a number, or one point a name."""
+    title: str
+    description: str
+    """For who does not see it."""
+    unit: str
+    """Of the values."""
+    along: str
+    """What a point's `at` counts; empty for dots."""
+    series: Sequence[Series]
+    """For dots, one of a single point for each name."""
+    figures: Sequence[Figures]
+
+    @property
+    def log(self) -> bool:
+        """Whether the values' scale is logarithmic."""
+        values = [point.value for each in self.series for point in each.points]
+        return max(values) / min(values) >= LOG_FROM and (self.kind == "dots" or self.log_along)
+
+    @property
+    def log_along(self) -> bool:
+        """Whether `at` counts what doubles rather than what adds up."""
+        return self.along == "batch"
+
+
+def of_family(family: str, rows: Iterable[Row]) -> list[Chart]:
+    """Return the charts of one family's rows, at most `MOST_CHARTS`; none where none would help."""
+    drawn = [row for row in rows if row.status == MEASURED and median(row.samples) > 0]
+    makers = {"generate": _steps, "preprocess": _regimes, "forward": _batches}
+    maker = makers.get(family)
+    return maker(drawn)[:MOST_CHARTS] if maker else []
+
+
+def _steps(rows: Sequence[Row]) -> list[Chart]:
+    """Latency over steps, a series a size, with the fitted line."""
+    charts = []
+    for group, members in _grouped(rows, without=("size", "steps")).items():
+        sizes = [
+            (size, sorted(of_size, key=lambda row: row.cell.steps)[:MOST_POINTS])
+            for size, of_size in _by(members, lambda row: str(row.cell.axes.get("size"))).items()
+        ]
+        sizes = [(size, of_size) for size, of_size in sizes if len(of_size) > 1]
+        for some in _chunks(sizes, MOST_SERIES):
+            charts.append(_steps_chart(group, list(some)))
+    return charts
+
+
+def _steps_chart(group: str, sizes: list[tuple[str, list[Row]]]) -> Chart:
+    everything = [row for _, members in sizes for row in members]
+    unit, scale = unit_of(max(_seconds(row) for row in everything))
+    series, said, fits = [], [], []
+    for size, members in sizes:
+        points = [_point(row, row.cell.steps, lambda time: time * scale) for row in members]
+        name, fit = _times(size), _fit(members)
+        line = (fit.fixed * scale, fit.per_step * scale) if fit else None
+        series.append(Series(name, points, line))
+        said.append(f"{name} {_fit_words(fit) if fit else _growth_words(members)}")
+        if fit:
+            fits.append((name, *_fit_figures(fit)))
+    more = len(said) - TITLE_PARTS
+    title = "; ".join(said[:TITLE_PARTS]) + (f"; {more} more" if more > 0 else "")
+    figures = [
+        Figures(
+            f"{group}: {unit}/image, median and 95 % interval",
+            ("size", "steps", f"{unit}/image", "95 % interval", "rounds"),
+            [
+                (_times(size), str(row.cell.steps), *_figures(row, lambda time: time * scale))
+                for size, members in sizes
+                for row in members
+            ],
+        )
+    ]
+    if fits:
+        headings = ("size", "a step", "95 % interval", "fixed", "95 % interval", "furthest point")
+        figures.append(Figures("the fitted lines: fixed + a step × steps", headings, fits))
+    return Chart(
+        kind="lines",
+        title=f"{group}: {title}",
+        description=_description("Time of an image by denoising steps", unit, series, "{:g} steps"),
+        unit=f"{unit}/image",
+        along="steps",
+        series=series,
+        figures=figures,
+    )
+
+
+def _batches(rows: Sequence[Row]) -> list[Chart]:
+    """Images a second over the batch, a series an engine and device, as Python sees them."""
+    charts = []
+    called = [row for row in rows if row.clock == WALL and row.cell.regime.get("model") != "none"]
+    for group, members in _grouped(called, without=("engine", "device", "batch")).items():
+        engines = _by(members, lambda row: _engine(row, " ")).values()
+        several = [sorted(each, key=lambda row: row.cell.images) for each in engines]
+        several = [each[:MOST_POINTS] for each in several if len(each) > 1]
+        for some in _chunks(several, MOST_SERIES):
+            charts.append(_batches_chart(group, list(some)))
+    return charts
+
+
+def _batches_chart(group: str, engines: list[list[Row]]) -> Chart:
+    series = [
+        Series(
+            _engine(members[0], " "), [_point(row, row.cell.images, _rate(row)) for row in members]
+        )
+        for members in engines
+    ]
+    rows = [
+        (_engine(row, " "), str(row.cell.images), *_figures(row, _rate(row)))
+        for members in engines
+        for row in members
+    ]
+    headings = ("engine", "batch", "images/s", "95 % interval", "rounds")
+    title = _batches_title([row for members in engines for row in members])
+    return Chart(
+        kind="lines",
+        title=f"{group}: {title}" if group else title,
+        description=_description("Images a second by batch", "images/s", series, "batch {:g}"),
+        unit="images/s",
+        along="batch",
+        series=series,
+        figures=[Figures("images/s, median and 95 % interval", headings, rows)],
+    )
+
+
+def _batches_title(rows: Sequence[Row]) -> str:
+    """Say how the fastest Flux compares with the fastest other, where the batch is smallest."""
+    batch = min(row.cell.images for row in rows)
+    fastest = sorted((row for row in rows if row.cell.images == batch), key=_seconds)
+    flux = next((row for row in fastest if row.cell.axes.get("engine") == "flux"), None)
+    others = [row for row in fastest if row.cell.axes.get("engine") != "flux"]
+    if flux is None or not others:
+        first = fastest[0]
+        rate = with_margin(1 / _seconds(first), stats.margin(first.samples))
+        return f"At batch {batch} {_engine(first)} scores {rate} images/s"
+    return f"At batch {batch} {_ratio(others[0], flux, _engine)}"
+
+
+def _regimes(rows: Sequence[Row]) -> list[Chart]:
+    """Images a second of each regime."""
+    charts = []
+    for some in _chunks(rows, MOST_ROWS):
+        if len(some) < 2:
+            continue
+        ordered = sorted(some, key=_seconds)
+        series = [Series(plain(row.cell.id), [_point(row, 0, _rate(row))]) for row in some]
+        figures = Figures(
+            "images/s, median and 95 % interval",
+            ("cell", "images/s", "95 % interval", "rounds"),
+            [(plain(row.cell.id), *_figures(row, _rate(row))) for row in some],
+        )
+        charts.append(
+            Chart(
+                kind="dots",
+                title=_ratio(ordered[0], ordered[-1], lambda row: plain(row.cell.id)),
+                description=_description("Images a second by regime", "images/s", series, ""),
+                unit="images/s",
+                along="",
+                series=series,
+                figures=[figures],
+            )
+        )
+    return charts
+
+
+def _ratio(one: Row, other: Row, name: Callable[[Row], str]) -> str:
+    """Say how many times the images a second of the slower row the faster one does.
+
+    Says nothing of the kind where the intervals of the two medians meet.
+    """
+    fast, slow = sorted((one, other), key=_seconds)
+    intervals = [_point(row, 0, lambda seconds: seconds).interval for row in (fast, slow)]
+    if intervals[0] is None or intervals[1] is None:
+        return f"{name(fast)} and {name(slow)}: too few samples to say which is faster"
+    if intervals[0][1] >= intervals[1][0]:
+        return f"{name(fast)} and {name(slow)} do not differ beyond their intervals"
+    return f"{name(fast)} does {_times_as_many(_seconds(slow) / _seconds(fast))} {name(slow)}"
+
+
+def _times_as_many(ratio: float) -> str:
+    """Return two digits, three below 2: 1.04 is not 1."""
+    rounded = float(f"{ratio:.{3 if ratio < 2 else 2}g}")
+    return f"{rounded:,g}× the images/s of".replace(",", " ")
+
+
+def _fit(rows: Sequence[Row]) -> stats.Fit | None:
+    if len({row.cell.steps for row in rows}) < 3:
+        return None
+    return stats.linear_fit([row.cell.steps for row in rows], [_seconds(row) for row in rows])
+
+
+def _fit_words(fit: stats.Fit) -> str:
+    if fit.per_step_interval[0] <= 0:
+        return "shows no growth with steps beyond its uncertainty"
+    step = _about(fit.per_step, fit.per_step_interval)
+    if fit.fixed_interval[0] <= 0:
+        return f"{step} a step"
+    return f"{step} a step after {_about(fit.fixed, fit.fixed_interval)}"
+
+
+def _about(seconds: float, interval: tuple[float, float]) -> str:
+    """Return a time in three digits, and how unsure it is where that is more than a tenth."""
+    margin = _relative(seconds, interval)
+    if margin <= UNSURE:
+        return duration(seconds)
+    return f"{duration(seconds, margin)} ± {margin * 100:.0f} %"
+
+
+def _growth_words(rows: Sequence[Row]) -> str:
+    first, last = rows[0], rows[-1]
+    ends = [duration(_seconds(row), stats.margin(row.samples)) for row in (first, last)]
+    return f"{ends[0]} at {first.cell.steps} steps, {ends[1]} at {last.cell.steps}"
+
+
+def _fit_figures(fit: stats.Fit) -> tuple[str, ...]:
+    return (
+        *_estimate(fit.per_step, fit.per_step_interval),
+        *_estimate(fit.fixed, fit.fixed_interval),
+        f"{fit.max_residual * 100:.2g} %",
+    )
+
+
+def _estimate(value: float, interval: tuple[float, float]) -> tuple[str, str]:
+    """Return a time and its interval, in the time's unit and digits."""
+    margin = _relative(value, interval)
+    unit, scale = unit_of(abs(value))
+    ends = " to ".join(_like(end * scale, value * scale, margin) for end in interval)
+    return f"{with_margin(value * scale, margin)} {unit}", f"{ends} {unit}"
+
+
+def _figures(row: Row, convert: Callable[[float], float]) -> tuple[str, str, str]:
+    point = _point(row, 0, convert)
+    margin = stats.margin(row.samples)
+    interval = NOTHING
+    if point.interval is not None:
+        interval = " to ".join(_like(end, point.value, margin) for end in point.interval)
+    return with_margin(point.value, margin), interval, f"{len(row.samples):,}".replace(",", " ")
+
+
+def _like(end: float, value: float, margin: float | None) -> str:
+    """Return the end of an interval with as many decimals as its value has."""
+    decimals = len(with_margin(value, margin).partition(".")[2])
+    return f"{end:,.{decimals}f}".replace(",", " ")
+
+
+def _point(row: Row, at: float, convert: Callable[[float], float]) -> Point:
+    """Return a row's time of an image, and its interval, as `convert` has them."""
+    found = stats.median_interval(row.samples)
+    interval = None
+    if found is not None and min(found) > 0:
+        low, high = sorted(convert(end / row.cell.images) for end in found)
+        interval = low, high
+    return Point(at, convert(_seconds(row)), interval)
+
+
+def _rate(row: Row) -> Callable[[float], float]:
+    return lambda seconds: 1 / seconds
+
+
+def _seconds(row: Row) -> float:
+    """Return the median time of an image."""
+    return median(row.samples) / row.cell.images
+
+
+def _relative(value: float, interval: tuple[float, float]) -> float:
+    return (interval[1] - interval[0]) / 2 / abs(value) if value else inf
+
+
+def _grouped(rows: Sequence[Row], without: tuple[str, ...]) -> dict[str, list[Row]]:
+    """Group rows by the axes that are not named, as the id spells them."""
+
+    def rest(row: Row) -> str:
+        axes = {axis: value for axis, value in row.cell.axes.items() if axis not in without}
+        return plain(" ".join(map(str, axes.values())))
+
+    return _by(rows, rest)
+
+
+def _by(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _engine(row: Row, on: str = " on ") -> str:
+    engine, device = str(row.cell.axes.get("engine")), str(row.cell.axes.get("device"))
+    if on == " ":
+        return plain(f"{engine} {device}")
+    return plain(f"{NAMES.get(engine, engine)} on {DEVICES.get(device, device)}")
+
+
+def _times(size: str) -> str:
+    """Return 768×512 for 768x512."""
+    return plain(size).replace("x", "×")
+
+
+def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _description(what: str, unit: str, series: Sequence[Series], along: str) -> str:
+    """Return the ends of each series in words; the table has every point."""
+    said = []
+    for each in series[:MOST_SERIES]:
+        ends = [each.points[0], each.points[-1]] if len(each.points) > 1 else each.points
+        values = ", ".join(
+            with_margin(point.value, None) + (f" at {along.format(point.at)}" if along else "")
+            for point in ends
+        )
+        said.append(f"{each.name}: {values}")
+    return f"{what}, medians with 95 % intervals, in {unit}. {'; '.join(said)}."

@@ -1,0 +1,267 @@
+"""The report: runs as one page of HTML that needs nothing else; the only importer of jinja2."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bench.harness import charts, plots, record, tables
+from bench.harness.cell import MEASURED, Row
+from bench.harness.machine import summary
+from bench.harness.record import Run
+from bench.harness.tables import NOTHING, plain
+from pipeline.availability import Missing
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.files import writing
+
+__all__ = ["render", "write"]
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+MOST_IMAGES = 60
+"""Images of one family: bounds the page."""
+
+LONGEST = 200
+"""Characters of one value of a machine's record."""
+
+RECORDS = {"hardware": "Hardware", "state": "State", "software": "Software"}
+"""What a report calls the machine's records."""
+
+FIRST = ("gpus", "cpu", "cores", "ram_gib", "python", "packages", "torch", "julia", "driver")
+"""Keys of the records that a reader looks for first."""
+
+UNITS: dict[str, tuple[str, float]] = {
+    "_bytes": ("GiB", 2**30),
+    "_gib": ("GiB", 1),
+    "_mhz": ("MHz", 1),
+    "_percent": ("%", 1),
+    "_w": ("W", 1),
+    "_c": ("°C", 1),
+}
+"""Endings of keys: what their numbers are shown in, and how much of the number is one of it."""
+
+WORDS = {"cpu": "CPU", "cuda": "CUDA", "gpus": "GPUs", "ram": "RAM", "sm": "SM"}
+"""Words of keys that are not written as they are spelled."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart, drawn."""
+
+    chart: charts.Chart
+    svg: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image of the run."""
+
+    jpeg: str
+    """In base64."""
+    name: str
+    """The cell that made it."""
+    settings: Sequence[tuple[str, str]]
+    """What it was made with, besides the axes that the name spells."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the page says of one family."""
+
+    name: str
+    id: str
+    table: tables.FamilyTable | None
+    """None where nothing was measured: images alone."""
+    drawings: Sequence[Drawing]
+    pictures: Sequence[Picture]
+    pictures_left_out: int
+    textures: bool
+    """Whether random weights have made some of the pictures."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the page says of one run."""
+
+    id: str
+    name: str
+    summary: str
+    """The machine in one line."""
+    facts: Sequence[tuple[str, str]]
+    """When, on which commit, how many cells."""
+    machine: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+    """Each record's title, and what it says."""
+    contents: tables.Contents
+    families: Sequence[Family]
+    complete: bool
+
+
+def write(files: Sequence[Path], out: Path) -> None:
+    """Write the page of these result files, of the last run's journal without any.
+
+    Raises `PipelineError` for the first file that is wrong, and where `out` cannot be written.
+    """
+    absent = _missing()
+    if absent is not None:
+        raise UnavailableError("report", absent)
+    files = files or [record.nearest_journal()]
+    if out.resolve() in [file.resolve() for file in files]:
+        raise PipelineError(f"-o {out}", "another file than those that are read", "change -o")
+    page = render([(file.name, record.load(file)) for file in files])
+    with writing(out) as file:
+        file.write(page.encode())
+
+
+def render(runs: Sequence[tuple[str, Run]]) -> str:
+    """Return the page of these runs, each under a name; the same runs give the same text."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["aligned"] = _aligned
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    parts = [_part(f"run{number}", name, run) for number, (name, run) in enumerate(runs, 1)]
+    return template.render(parts=parts, palette=plots.PALETTE)
+
+
+def _missing() -> Missing | None:
+    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if not absent:
+        return None
+    return Missing(
+        "report",
+        "jinja2 and matplotlib",
+        f"no {' and no '.join(absent)} here",
+        'pip install -e ".[report]"',
+    )
+
+
+def _part(id_: str, name: str, run: Run) -> Part:
+    contents = tables.contents(run.rows)
+    found = {each.family: each for each in contents.tables}
+    names = [*found, *dict.fromkeys(row.cell.family for row in run.rows if row.thumbnail)]
+    families: list[Family] = []
+    for family in dict.fromkeys(names):
+        rows = [row for row in run.rows if row.cell.family == family]
+        pictures = [_picture(row) for row in rows if row.thumbnail]
+        families.append(
+            Family(
+                name=plain(family),
+                id=f"{id_}-family{len(families) + 1}",
+                table=found.get(family),
+                drawings=[
+                    Drawing(
+                        chart, plots.svg(chart, f"{id_}-family{len(families) + 1}-chart{number}")
+                    )
+                    for number, chart in enumerate(charts.of_family(family, rows), 1)
+                ],
+                pictures=pictures[:MOST_IMAGES],
+                pictures_left_out=max(0, len(pictures) - MOST_IMAGES),
+                textures=any("random" in row.weights for row in rows if row.thumbnail),
+            )
+        )
+    return Part(
+        id=id_,
+        name=plain(name),
+        summary=plain(summary(run.machine)),
+        facts=list(_facts(run)),
+        machine=[
+            (title, list(_record(run.machine[key])))
+            for key, title in RECORDS.items()
+            if run.machine.get(key)
+        ],
+        contents=contents,
+        families=families,
+        complete=run.complete,
+    )
+
+
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    measured = sum(row.status == MEASURED for row in run.rows)
+    yield "cells", f"{measured} measured of {len(run.rows)}"
+    if run.begun:
+        yield "begun", _date(run.begun)
+    if commit := run.commit.get("id"):
+        changed = " and changes of its working tree" if run.commit.get("dirty") else ""
+        yield "commit", f"{_cut(str(commit)[:12])}{changed}"
+
+
+def _date(text: str) -> str:
+    """Return a date of ISO 8601 as people write it; anything else as it is."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (ValueError, OverflowError):
+        return _cut(text)
+
+
+def _picture(row: Row) -> Picture:
+    settings = {"weights": row.weights, **row.thumbnail}
+    jpeg = str(settings.pop("jpeg"))
+    width, height = settings.pop("width", ""), settings.pop("height", "")
+    if width and height:
+        settings["pixels"] = f"{width}×{height}"
+    return Picture(
+        jpeg=jpeg,
+        name=plain(row.cell.id),
+        settings=[(plain(key), _cut(str(value))) for key, value in settings.items() if value != ""],
+    )
+
+
+def _record(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return what a record of the machine says, as labels and texts; of what is unread, why."""
+    unread = record.get("unread")
+    why = unread if isinstance(unread, Mapping) else {}
+    rank = {key: number for number, key in enumerate(FIRST)}
+    for key in sorted(record, key=lambda key: (rank.get(key, len(FIRST)), key)):
+        value = record[key]
+        if key == "unread":
+            continue
+        if value is None:
+            yield _label(key), _cut(f"not read: {why[key]}") if key in why else NOTHING
+        elif isinstance(value, list):
+            for number, each in enumerate(value):
+                yield f"{_label(key)} {number}", _cut(_text(key, each))
+        else:
+            yield _label(key), _cut(_text(key, value))
+
+
+def _text(key: str, value: Any) -> str:
+    """Return a value as one line; what a mapping does not know is left out."""
+    if isinstance(value, Mapping):
+        known = {name: each for name, each in value.items() if each is not None}
+        return ", ".join(f"{_label(name)} {_text(name, each)}" for name, each in known.items())
+    if isinstance(value, list):
+        return ", ".join(_text(key, each) for each in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    for ending, (unit, size) in UNITS.items():
+        if key.endswith(ending) and isinstance(value, int | float):
+            return f"{value / size:.4g} {unit}"
+    return str(value)
+
+
+def _label(key: str) -> str:
+    """Return `free memory` for `free_memory_bytes`."""
+    ending = next((each for each in UNITS if key.endswith(each)), "")
+    words = [key] if key.isupper() else key.removesuffix(ending).split("_")
+    return _cut(" ".join(WORDS.get(word, word) for word in words))
+
+
+def _cut(text: str) -> str:
+    line = plain(text)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _aligned(text: str) -> str:
+    """Let what `tables` fills up with spaces, so that points stand under each other, fill a page.
+
+    A figure space is as wide as a digit, a punctuation space as a point.
+    """
+    shown = text.rstrip(" ")
+    spaces = len(text) - len(shown)
+    if spaces and "." not in shown:
+        return shown + "\u2008" + "\u2007" * (spaces - 1)
+    return shown + "\u2007" * spaces
