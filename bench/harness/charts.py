@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 from statistics import median
 from typing import Literal, TypeVar
 
@@ -20,8 +20,8 @@ MOST_SERIES = 6
 MOST_ROWS = 16
 """Rows in one chart of dots or bars."""
 
-MOST_POINTS = 64
-"""Points of one series; a chart of 400 pixels shows no more."""
+MOST_POINTS = 32
+"""Points of one series: of more, every second is drawn, or every third, …; the tables have all."""
 
 MOST_CHARTS = 12
 """Charts of one family: bounds the page; every figure is in the tables."""
@@ -114,7 +114,7 @@ def _steps(rows: Sequence[Row]) -> list[Chart]:
     charts = []
     for group, members in _grouped(rows, without=("size", "steps")).items():
         sizes = [
-            (size, sorted(of_size, key=lambda row: row.cell.steps)[:MOST_POINTS])
+            (size, _thinned(sorted(of_size, key=lambda row: row.cell.steps)))
             for size, of_size in _by(members, lambda row: str(row.cell.axes.get("size"))).items()
         ]
         sizes = [(size, of_size) for size, of_size in sizes if len(of_size) > 1]
@@ -169,7 +169,7 @@ def _batches(rows: Sequence[Row]) -> list[Chart]:
     for group, members in _grouped(called, without=("engine", "device", "batch")).items():
         engines = _by(members, lambda row: _engine(row, " ")).values()
         several = [sorted(each, key=lambda row: row.cell.images) for each in engines]
-        several = [each[:MOST_POINTS] for each in several if len(each) > 1]
+        several = [_thinned(each) for each in several if len(each) > 1]
         for some in _chunks(several, MOST_SERIES):
             charts.append(_batches_chart(group, list(some)))
     return charts
@@ -285,8 +285,8 @@ def _about(seconds: float, interval: tuple[float, float]) -> str:
 
 def _growth_words(rows: Sequence[Row]) -> str:
     first, last = rows[0], rows[-1]
-    ends = [duration(_seconds(row), stats.margin(row.samples)) for row in (first, last)]
-    return f"{ends[0]} at {first.cell.steps} steps, {ends[1]} at {last.cell.steps}"
+    start, end = duration(_seconds(first)), duration(_seconds(last))
+    return f"{start} at {first.cell.steps} steps, {end} at {last.cell.steps}"
 
 
 def _fit_figures(fit: stats.Fit) -> tuple[str, ...]:
@@ -370,6 +370,11 @@ def _engine(row: Row, on: str = " on ") -> str:
 def _times(size: str) -> str:
     """Return 768×512 for 768x512."""
     return plain(size).replace("x", "×")
+
+
+def _thinned(rows: list[Row]) -> list[Row]:
+    """Leave out rows evenly, and keep the last."""
+    return rows[:: -ceil(len(rows) / MOST_POINTS)][::-1]
 
 
 def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -38,7 +38,7 @@ PALETTE = {
 WIDTH = 400
 """Pixels: a phone shows it as it is, a wider page enlarges it."""
 
-FONT = 11
+FONT = 12
 
 LINES_HEIGHT = 280
 
@@ -56,7 +56,7 @@ MOST_STEPS = 10
 
 MARKERS = "osD^vP"
 
-SMALLEST_GAP = 0.075
+SMALLEST_GAP = 0.08
 """Between two names at the right end, in heights of the axes."""
 
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -89,7 +89,7 @@ class Part:
     name: str
     summary: str
     """The machine in one line."""
-    facts: Sequence[tuple[str, str]]
+    facts: Sequence[str]
     """When, on which commit, how many cells."""
     machine: Sequence[tuple[str, Sequence[tuple[str, str]]]]
     """Each record's title, and what it says."""
@@ -149,7 +149,7 @@ def _part(id_: str, name: str, run: Run) -> Part:
         pictures = [_picture(row) for row in rows if row.thumbnail]
         families.append(
             Family(
-                name=plain(family),
+                name=plain(family).replace("_", " "),
                 id=f"{id_}-family{len(families) + 1}",
                 table=found.get(family),
                 drawings=[
@@ -179,14 +179,14 @@ def _part(id_: str, name: str, run: Run) -> Part:
     )
 
 
-def _facts(run: Run) -> Iterator[tuple[str, str]]:
+def _facts(run: Run) -> Iterator[str]:
     measured = sum(row.status == MEASURED for row in run.rows)
-    yield "cells", f"{measured} measured of {len(run.rows)}"
+    yield f"measured: {measured} of {len(run.rows)} cells"
     if run.begun:
-        yield "begun", _date(run.begun)
+        yield f"begun: {_date(run.begun)}"
     if commit := run.commit.get("id"):
-        changed = " and changes of its working tree" if run.commit.get("dirty") else ""
-        yield "commit", f"{_cut(str(commit)[:12])}{changed}"
+        changed = " and changes not committed" if run.commit.get("dirty") else ""
+        yield f"commit: {_cut(str(commit)[:12])}{changed}"
 
 
 def _date(text: str) -> str:
