@@ -1,5 +1,6 @@
 """The charts of a report as data: what is drawn, a title that says what one sees, the figures."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
@@ -369,7 +370,7 @@ def _engine(row: Row, on: str = " on ") -> str:
 
 def _times(size: str) -> str:
     """Return 768×512 for 768x512."""
-    return plain(size).replace("x", "×")
+    return re.sub(r"(?<=\d)x(?=\d)", "×", plain(size))
 
 
 def _thinned(rows: list[Row]) -> list[Row]:
