@@ -228,7 +228,7 @@ def _flux_model(options: Options) -> dict[str, str | int]:
 
 
 def _mode_needs(mode: str, device: str) -> tuple[str, ...]:
-    """A CUDA graph is asked of a CPU too: it says what is missing. Triton compiles its launchers."""
+    """Return what a mode needs: on CUDA, Triton compiles its launchers in C."""
     cuda = ("cuda",) if device == "cuda" or mode == "graph" else ()
     return cuda + (("compiler",) if mode != modes.EAGER else ())
 

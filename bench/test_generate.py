@@ -7,11 +7,13 @@ import pytest
 from bench import grid
 from bench.harness import fingerprint, options
 from bench.harness.cell import Cell
+from bench.harness.costs import CALL_FLOP, ESTIMATED
 from bench.harness.measure import Measure
 from bench.pipelines import Pipelines, draw, parts
-from pipeline import contracts, modes, sd_models
+from pipeline import contracts, meta, modes, sd_models
 from pipeline.arguments import parse_size
 from pipeline.contracts import Violation
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: Pipelines) -> None:
     """Time one prompt through the whole pipeline: text encoder, steps, VAE, PIL images."""
+    measure.expect(**expected(cell, axes))
     pipe = pipelines.of(cell)
     size = parse_size(str(cell.axes["size"]))
     off: dict[str, float] = {}
@@ -46,3 +49,19 @@ def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: P
         extra=lambda: off,
         parts=parts(pipe),
     )
+
+
+def expected(cell: Cell, axes: grid.Options) -> dict[str, float]:
+    """Return what a call costs by its shapes; nothing for a pipeline that `meta` does not know."""
+    model = sd_models.resolve(grid.model_of(cell, axes))
+    size = parse_size(str(cell.axes["size"]))
+    try:
+        cost = meta.cost(model, size, cell.images, str(cell.axes["dtype"]))
+        calls = meta.unet_calls(model, cell.steps)
+    except PipelineError:  # what it cannot build may run all the same: here it is only measured
+        return {}
+    return {
+        "step_flop": cost.step_flops,
+        CALL_FLOP: cost.flops(calls),
+        ESTIMATED: cost.peak_bytes,
+    }

@@ -8,7 +8,7 @@ from statistics import median
 from time import monotonic
 from typing import Any, TypeVar
 
-from bench.harness import clock, profiled, stats
+from bench.harness import clock, costs, profiled, stats
 from bench.harness.cell import CHECKED, FAILED, JULIA, MEASURED, Cell, Row
 from pipeline import contracts
 from pipeline.contracts import Violation
@@ -39,23 +39,32 @@ class Measure:
         budget: float,
         precision: float,
         tell: Callable[[str, int, int, float], None],
+        say: Callable[[str], None],
     ) -> None:
         """Take the plugin's fixture, the clock that it reads, and the cell's budget in seconds.
 
         `precision` is the half-width of the median's interval to aim at, relative. `tell` is told
-        the cell's id, the rounds done, those planned, and the seconds left in the budget.
+        the cell's id, the rounds done, those planned, and the seconds left in the budget; `say` is
+        given a line before.
         """
         self._benchmark = benchmark
         self._timer = timer
         self._budget = budget
         self._precision = precision
         self._tell = tell
+        self._say = say
         self.row = row
 
     @property
     def cell(self) -> Cell:
         """The cell that is measured."""
         return self.row.cell
+
+    def expect(self, **extra: float) -> None:
+        """Note what is known before the first call, by names that end in their unit."""
+        self.row = replace(self.row, extra=extra)
+        if costs.ESTIMATED in extra:
+            self._say(f"{self.cell.id}  estimated memory: {extra[costs.ESTIMATED] / 1e9:.3g} GB")
 
     def __call__(
         self,
@@ -151,7 +160,7 @@ class Measure:
             self.withdraw()
             raise
         if extra is not None:
-            self.row = replace(self.row, extra=extra())
+            self.row = replace(self.row, extra={**self.row.extra, **extra()})
         if parts or self.cell.device == "cuda":
             seen = profiled.profile(call, parts, self.cell.device)
             self.row = replace(

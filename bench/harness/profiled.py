@@ -122,8 +122,6 @@ def read_events(events: Iterable[Any]) -> tuple[list[Work], list[Range]]:
     CUPTI gives a kernel the correlation id of the call that launched it, and a graph's kernels that
     of their replay. Where that call was not recorded, torch's own link leads to its operation.
     """
-    from torch.autograd import DeviceType
-
     events = list(events)
     begun = min((event.start_ns() for event in events), default=0)
 
@@ -135,10 +133,10 @@ def read_events(events: Iterable[Any]) -> tuple[list[Work], list[Range]]:
     operations: dict[int, float] = {}
     for event in events:
         name, start = event.name(), seconds(event.start_ns())
-        if event.device_type() == DeviceType.CUDA:
+        if event.device_type().name == "CUDA":
             if not event.is_user_annotation():  # the range again, as the device's own time line
                 on_device.append(event)
-        elif event.device_type() == DeviceType.CPU:
+        elif event.device_type().name == "CPU":
             if name.startswith(_PREFIX):
                 ranges.append(Range(name.removeprefix(_PREFIX), start, seconds(event.end_ns())))
             elif _LAUNCH.match(name):

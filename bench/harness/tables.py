@@ -9,7 +9,7 @@ from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.harness import stats
+from bench.harness import costs, stats, steps
 from bench.harness.cell import CHECKED, JULIA, MEASURED, Row
 from bench.harness.machine import summary
 
@@ -71,6 +71,9 @@ class Column:
         return text.ljust(self.width) if self.justify == "left" else text.rjust(self.width)
 
 
+STAGES = {"text encoder": "text", "UNet": "UNet", "scheduler": "scheduler", "VAE decode": "VAE"}
+"""Stages of a call and their headings, in the order of a call."""
+
 LAYOUTS = {
     "generate": Layout("generate · prompt → images, by diffusers", True, ("it/s",)),
     "preprocess": Layout("preprocess · images → batch, by torchvision", True, ("images/s",)),
@@ -114,7 +117,14 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
         console.print(_wrapped(_plain(layout.title), width), style="bold")
         if ran_on := _ran_on(members):
             console.print(_wrapped(_plain(ran_on), width), style="dim")
-        console.print(_table(_columns(layout, members, notes), width))
+        console.print(_table(_columns(layout, members, notes, records), width))
+        if watched := [row for row in members if row.stages]:
+            console.print()
+            console.print(_wrapped(_watched(watched), width), style="dim")
+            columns = _stage_columns(watched)
+            console.print(_table(columns, width, always=len(columns) - 2))
+        for line in _fits(members):
+            console.print(_wrapped(line, width, 2), style="dim")
     if measured:
         console.print()
         console.print(_wrapped("; ".join(_how_to_read(measured)), width), style="dim")
@@ -165,7 +175,9 @@ def _families(rows: Sequence[Row]) -> list[str]:
     return [*known, *(family for family in found if family not in LAYOUTS)]
 
 
-def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
+def _columns(
+    layout: Layout, rows: Sequence[Row], notes: Notes, records: Mapping[str, Any]
+) -> list[Column]:
     """Return all that is known of these rows, what matters most first."""
     medians = [median(row.samples) for row in rows]
     margins = [stats.margin(row.samples) for row in rows]
@@ -189,15 +201,122 @@ def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
         ),
         Column("± 95 %", [_percent(each) for each in margins]),
         Column("rounds", [_spaced(len(row.samples), 0) for row in rows]),
+        *_against_eager(rows),
         Column("p95", _aligned(time(_p95(row), index) for index, row in enumerate(rows))),
         *(
             Column(name, _aligned(rate(name, index) for index in range(len(rows))))
             for name in layout.rates
         ),
+        *_set_against(rows, records),
+        *(
+            Column(heading, _aligned(time(each, index) for index, each in enumerate(found)))
+            for heading, found in (
+                ("busy", [row.busy for row in rows]),
+                ("host gap", [costs.host_gap(row) for row in rows]),
+            )
+            if any(each is not None for each in found)
+        ),
         *_allocations(rows),
         Column("first call", [_duration(row.first_call) for row in rows]),
         Column("limited by", [_plain(row.limited_by) for row in rows], "left"),
     ]
+
+
+def _against_eager(rows: Sequence[Row]) -> list[Column]:
+    """Return how many times as fast as eager other modes are, where both were measured."""
+    ratios = [costs.times_eager(row, rows) if "mode" in row.cell.axes else None for row in rows]
+    return [Column("× eager", [_or_nothing(each, "{:.2f}") for each in ratios])] * any(ratios)
+
+
+def _set_against(rows: Sequence[Row], records: Mapping[str, Any]) -> list[Column]:
+    """Return what times are worth in operations, over the machine's own rate, and in images."""
+    columns = []
+    rates = [costs.flop_per_second(row) for row in rows]
+    known = [each for each in rates if each is not None]
+    if known:
+        unit, scale = ("TFLOP/s", 1e-12) if max(known) >= 1e11 else ("GFLOP/s", 1e-9)
+        texts = [NOTHING if each is None else with_margin(each * scale, None) for each in rates]
+        columns.append(Column(unit, _aligned(texts)))
+    ceilings = [costs.matrix_rate(row, records) for row in rows]
+    shares = [
+        rate / most if rate and most else None for rate, most in zip(rates, ceilings, strict=True)
+    ]
+    if any(shares):
+        columns.append(Column("of matrix", [_or_nothing(each, "{:.0%}") for each in shares]))
+    if any(row.cell.family == "generate" and row.cell.images > 1 for row in rows):
+        per_second = (row.cell.images / median(row.samples) for row in rows)
+        columns.append(Column("images/s", _aligned(with_margin(each, None) for each in per_second)))
+    return columns
+
+
+def _stage_columns(rows: Sequence[Row]) -> list[Column]:
+    """Return where the watched call of each row went, in one unit."""
+    unit, scale = _unit(_longest(rows))
+
+    def time(seconds: float | None) -> str:
+        return NOTHING if seconds is None else with_margin(seconds * scale, None)
+
+    def stage(row: Row, name: str) -> str:
+        seconds, calls = row.stages.get(name), row.calls.get(name, 0)
+        if name != "UNet" or seconds is None or not calls:
+            return time(seconds)
+        return f"{calls} × {time(seconds / calls)}"
+
+    columns = [
+        Column("cell", [_plain(row.cell.id) for row in rows]),
+        *(Column(head, [stage(row, name) for row in rows]) for name, head in STAGES.items()),
+    ]
+    rest = [costs.unattributed(row) for row in rows]
+    if any(rest):
+        columns.append(Column("unattributed", [time(each) for each in rest]))
+    gaps = [None if row.busy is None else (row.profiled or 0.0) - row.busy for row in rows]
+    if any(each is not None for each in gaps):
+        columns.append(Column("host gap", [time(each) for each in gaps]))
+    return [*columns, Column(f"{unit}/call", [time(row.profiled) for row in rows])]
+
+
+def _longest(rows: Sequence[Row]) -> float:
+    return max(row.profiled or 0.0 for row in rows)
+
+
+def _watched(rows: Sequence[Row]) -> str:
+    """Say whose time the stages have."""
+    parts = [f"stages of one more call, in {_unit(_longest(rows))[0]}, which watching slowed"]
+    if any(row.busy is not None for row in rows):
+        parts.append("on CUDA, kernels and copies by the stage that launched them")
+    if any(row.busy is None for row in rows):
+        parts.append("on the CPU, time inside each: there is no busy time and no host gap")
+    return "; ".join(parts)
+
+
+def _fits(rows: Sequence[Row]) -> list[str]:
+    """Return the steps fits in words."""
+    found = steps.fits(rows)
+    lines = ["", "steps fit: a call = fixed + per step × steps (± 95 %)"] if found else []
+    for each in found:
+        fit, off = each.fit, each.off
+        fixed, per_step = (
+            _plus_minus(value, (high - low) / 2)
+            for value, (low, high) in (
+                (fit.fixed, fit.fixed_interval),
+                (fit.per_step, fit.per_step_interval),
+            )
+        )
+        check = (
+            f"at most {_percent(max(map(each.residual, each.points)))} off the line"
+            if off is None
+            else f"not a line: {_percent(each.residual(off))} off it at {off.steps} steps"
+        )
+        lines.append(f"{_plain(each.of)}: fixed {fixed}, {per_step} a step; {check}")
+        if each.foreseen is not None:
+            value, low, high = each.foreseen
+            last = each.points[-1]
+            predicted = _plus_minus(value, (high - low) / 2)
+            measured = _duration(last.seconds)
+            lines.append(
+                f"  from fewer, {last.steps} steps predicted {predicted}, measured {measured}"
+            )
+    return lines
 
 
 def _allocations(rows: Sequence[Row]) -> list[Column]:
@@ -209,14 +328,14 @@ def _allocations(rows: Sequence[Row]) -> list[Column]:
     return [Column("Julia MB/call", texts)]
 
 
-def _table(columns: Sequence[Column], width: int) -> "Table":
+def _table(columns: Sequence[Column], width: int, always: int = ALWAYS) -> "Table":
     """Lay out as many columns as fit, in their order; an id may be folded, a number never is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     ids, *others = columns
     room = width - min(ids.width, ID_WIDTH)
-    while len(others) > ALWAYS and sum(GAP + each.width for each in others) > room:
+    while len(others) > always and sum(GAP + each.width for each in others) > room:
         others.pop()
     room = max(1, width - sum(GAP + each.width for each in others))
     folded = [_folded(each, room) for each in ids.texts]
@@ -240,8 +359,17 @@ def _ran_on(rows: Sequence[Row]) -> str:
 
 def _how_to_read(rows: Sequence[Row]) -> list[str]:
     """Return what the headings mean."""
-    steps = ["it/s: denoising steps a second of the whole call"]
-    return [*HOW_TO_READ, *(steps if "generate" in _families(rows) else [])]
+    lines = list(HOW_TO_READ)
+    if "generate" in _families(rows):
+        lines.append("it/s: denoising steps a second of the whole call")
+    if any("mode" in row.cell.axes for row in rows):
+        lines.append("× eager: how many times as fast")
+    if any(costs.CALL_FLOP in row.extra for row in rows):
+        lines.append("FLOP/s: of matrix products, convolutions and attention alone")
+    if any(row.busy is not None for row in rows):
+        lines.append("busy: how long the GPU worked in one watched call")
+        lines.append("host gap: the rest of the median")
+    return lines
 
 
 def _caveats(row: Row) -> list[str]:
@@ -351,6 +479,17 @@ def _duration(seconds: float | None) -> str:
         return NOTHING
     unit, scale = _unit(seconds)
     return f"{with_margin(seconds * scale, None)} {unit}"
+
+
+def _plus_minus(seconds: float, half: float) -> str:
+    """Return a time and half its interval, with the digits that the interval leaves."""
+    unit, scale = _unit(max(abs(seconds), 1e-6))
+    margin = half / abs(seconds) if seconds else None
+    return f"{with_margin(seconds * scale, margin)} ± {with_margin(half * scale, 1.0)} {unit}"
+
+
+def _or_nothing(value: float | None, form: str) -> str:
+    return NOTHING if value is None else form.format(value).replace("%", " %")
 
 
 def _superscript(number: int) -> str:
