@@ -10,6 +10,7 @@ from bench.harness import options
 from bench.harness.measure import Measure
 from bench.harness.session import Session
 from bench.images import ImageSource
+from bench.pipelines import Pipelines
 
 NAME = "sd-flux-bench"
 
@@ -45,6 +46,12 @@ def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
 
 
 @pytest.fixture(scope="session")
-def images(axes: grid.Options) -> ImageSource:
+def pipelines(axes: grid.Options) -> Pipelines:
+    """The Stable Diffusion pipelines of the run."""
+    return Pipelines(axes)
+
+
+@pytest.fixture(scope="session")
+def images(axes: grid.Options, pipelines: Pipelines) -> ImageSource:
     """The images of the end-to-end benchmark: generated where that can be, else pre-generated."""
-    return ImageSource(axes)
+    return ImageSource(axes, pipelines)

@@ -1,12 +1,12 @@
 """The grids: which cells each family has, from the options, before anything heavy is imported."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from bench.harness.cell import Cell
-from pipeline import availability, diffusion, flux, sd_models
+from pipeline import availability, diffusion, flux, modes, sd_models
 from pipeline.arguments import Size, parse_count, parse_list, parse_size, size_label
 from pipeline.errors import PipelineError
 
@@ -26,6 +26,8 @@ class Options:
     sd_model: str = ""
     sd_size: str = ""
     sd_steps: str = ""
+    sd_batch: str = ""
+    sd_mode: str = ""
     sd_device: str = ""
     sd_dtype: str = ""
     preprocess_regime: str = ""
@@ -42,9 +44,10 @@ class Options:
 
 
 def generate(options: Options) -> list[Cell]:
-    """Return the cells of Stable Diffusion: model × device × dtype × size × steps, batch 1.
+    """Return the cells of Stable Diffusion: model × device × dtype × mode × batch × size × steps.
 
-    Without `--sd-model` the tiny pipeline on the CPU and `arch:sd15` on CUDA, on every machine.
+    Without `--sd-model` the tiny pipeline on the CPU and `arch:sd15` on CUDA, on every machine. An
+    id leaves out a batch of 1 and the mode `eager`.
     """
     return [cell for name in _models(options).values() for cell in _generate(name, options)]
 
@@ -120,12 +123,13 @@ def end_to_end(options: Options) -> list[Cell]:
 def image_cell(options: Options) -> Cell | None:
     """Return the cell of `generate` whose images the end-to-end benchmark takes.
 
-    It is the first of the first `--sd-model`; without one, of `arch:sd15` where the driver has a
-    CUDA device, and elsewhere None: the pre-generated images stand in.
+    It is the first of the first `--sd-model`, eager and of batch 1; without one, of `arch:sd15`
+    where the driver has a CUDA device, and elsewhere None: the pre-generated images stand in.
     """
+    plain = replace(options, sd_batch="", sd_mode="")
     if options.sd_model:
-        return generate(options)[0]
-    return None if availability.cuda() else _generate("arch:sd15", options)[0]
+        return generate(plain)[0]
+    return None if availability.cuda() else _generate("arch:sd15", plain)[0]
 
 
 _REGIMES: dict[str, dict[str, str | int]] = {
@@ -154,6 +158,8 @@ def _generate(name: str, options: Options) -> list[Cell]:
     tiny = name == "tiny"
     sizes = _sizes(options.sd_size or ("64,128" if tiny else "512,768"))
     steps = _counts(options.sd_steps or ("2,4,8" if tiny else "10,20,30,50"), "--sd-steps")
+    batches = _counts(options.sd_batch or "1", "--sd-batch")
+    modes_ = _choices(options.sd_mode or modes.EAGER, "--sd-mode", modes.MODES)
     default_device = diffusion.default_device(name)
     devices = _choices(options.sd_device or default_device, "--sd-device", _DEVICES)
     cells = []
@@ -161,23 +167,26 @@ def _generate(name: str, options: Options) -> list[Cell]:
         dtypes = _choices(
             options.sd_dtype or diffusion.default_dtype(device), "--sd-dtype", _DTYPES
         )
-        for dtype, size, count in product(dtypes, sizes, steps):
+        for dtype, mode, batch, size, count in product(dtypes, modes_, batches, sizes, steps):
             axes: dict[str, str | int] = {
                 "model": model.label,
                 "device": device,
                 "dtype": dtype,
                 "size": size_label(size),
+                **({"batch": batch} if batch > 1 else {}),
+                **({"mode": mode} if mode != modes.EAGER else {}),
                 "steps": count,
             }
             cells.append(
                 Cell(
                     "generate",
                     axes,
-                    needs=("cuda",) if device == "cuda" else (),
+                    needs=_mode_needs(mode, device),
+                    images=batch,
                     steps=count,
                     device=device,
-                    weight=1.0 if tiny else FULL_SIZE_WEIGHT,
-                    regime={"batch": 1, "mode": "eager"},
+                    weight=(1.0 if tiny else FULL_SIZE_WEIGHT) * batch,
+                    regime={"batch": batch, "mode": mode},
                 )
             )
     return cells
@@ -216,6 +225,12 @@ def _flux_model(options: Options) -> dict[str, str | int]:
         return {}
     file, name = flux.split_name(options.flux_model)
     return {"model": f"{Path(file).stem}.{name}"}
+
+
+def _mode_needs(mode: str, device: str) -> tuple[str, ...]:
+    """Return what a mode needs: on CUDA, Triton compiles its launchers in C."""
+    cuda = ("cuda",) if device == "cuda" or mode == "graph" else ()
+    return cuda + (("compiler",) if mode != modes.EAGER else ())
 
 
 def _needs(engine: str, device: str) -> tuple[str, ...]:

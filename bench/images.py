@@ -1,9 +1,9 @@
 """Where the end-to-end benchmark takes its images from: a model, or the fixtures."""
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench import grid
+from bench.pipelines import Pipelines
 from pipeline import diffusion, pregenerated, preprocessing, sd_models
 from pipeline.arguments import Size, parse_size
 
@@ -16,8 +16,9 @@ __all__ = ["ImageSource"]
 class ImageSource:
     """Make three images on every call: generate them, or decode the pre-generated ones."""
 
-    def __init__(self, options: grid.Options) -> None:
+    def __init__(self, options: grid.Options, pipelines: Pipelines) -> None:
         """Take the axes as they were given: `grid.image_cell` says what they ask for."""
+        self._pipelines = pipelines
         self._cell = grid.image_cell(options)
         self._name = grid.model_of(self._cell, options) if self._cell else ""
 
@@ -35,15 +36,11 @@ class ImageSource:
         """Return the three images."""
         if self._cell is None:
             return [preprocessing.decode(path) for path in pregenerated.paths()]
+        pipe = self._pipelines.of(self._cell)
         return [
             image
             for seed in range(pregenerated.COUNT)
             for image in diffusion.sample(
-                self._pipe, diffusion.PROMPT, [seed], self.size, self._cell.steps
+                pipe, diffusion.PROMPT, [seed], self.size, self._cell.steps
             )
         ]
-
-    @cached_property
-    def _pipe(self) -> Any:
-        assert self._cell is not None
-        return diffusion.load(self._name, self._cell.device, str(self._cell.axes["dtype"]))

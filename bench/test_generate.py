@@ -1,16 +1,22 @@
-"""Stable Diffusion: prompt → one image, over model, device, dtype, size and steps."""
+"""Stable Diffusion: prompt → images, over model, device, dtype, size, batch, mode and steps."""
 
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bench import grid
 from bench.harness import fingerprint, options, thumbnail
 from bench.harness.cell import Cell
+from bench.harness.costs import CALL_FLOP, ESTIMATED
 from bench.harness.measure import Measure
-from pipeline import contracts, diffusion, sd_models
+from bench.pipelines import Pipelines, draw, parts
+from pipeline import contracts, diffusion, meta, modes, sd_models
 from pipeline.arguments import parse_size
+from pipeline.contracts import Violation
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,23 +25,44 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
 
 
-def test_generate(measure: Measure, cell: Cell, axes: grid.Options) -> None:
-    """Time one prompt through the whole pipeline: text encoder, steps, VAE, PIL image."""
-    at = cell.axes
-    name = grid.model_of(cell, axes)
-    pipe = loaded(name, str(at["device"]), str(at["dtype"]))
-    size = parse_size(str(at["size"]))
-    steps = int(at["steps"])
+def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: Pipelines) -> None:
+    """Time one prompt through the whole pipeline: text encoder, steps, VAE, PIL images."""
+    measure.expect(**expected(cell, axes))
+    pipe = pipelines.of(cell)
+    size = parse_size(str(cell.axes["size"]))
+    off: dict[str, float] = {}
+
+    def check(images: "list[Image]") -> list[Violation]:
+        found = contracts.check_images(images, cell.images, size)
+        if found or "mode" not in cell.axes:
+            return found
+        eager = pipelines.eager(cell)
+        off["levels_off_eager"] = modes.furthest(images, eager)
+        limit = modes.tolerance(str(cell.axes["dtype"]), cell.device)
+        return modes.check_alike(images, eager, limit)
+
     measure(
-        lambda: diffusion.sample(pipe, diffusion.PROMPT, [0], size, steps),
-        check=lambda images: contracts.check_images(images, 1, size),
-        weights=sd_models.resolve(name).weights,
+        lambda: draw(pipe, cell),
+        check=check,
+        weights=sd_models.resolve(grid.model_of(cell, axes)).weights,
         fingerprint=lambda images: fingerprint.of_image(images[0]),
         thumbnail=lambda images: thumbnail.of_image(images[0], prompt=diffusion.PROMPT, seed=0),
+        extra=lambda: off,
+        parts=parts(pipe),
     )
 
 
-@lru_cache(maxsize=1)
-def loaded(name: str, device: str, dtype: str) -> Any:
-    """Load a pipeline once for the cells that share it; only the last one is kept in memory."""
-    return diffusion.load(name, device, dtype)
+def expected(cell: Cell, axes: grid.Options) -> dict[str, float]:
+    """Return what a call costs by its shapes; nothing for a pipeline that `meta` does not know."""
+    model = sd_models.resolve(grid.model_of(cell, axes))
+    size = parse_size(str(cell.axes["size"]))
+    try:
+        cost = meta.cost(model, size, cell.images, str(cell.axes["dtype"]))
+        calls = meta.unet_calls(model, cell.steps)
+    except PipelineError:  # what it cannot build may run all the same: here it is only measured
+        return {}
+    return {
+        "step_flop": cost.step_flops,
+        CALL_FLOP: cost.flops(calls),
+        ESTIMATED: cost.peak_bytes,
+    }

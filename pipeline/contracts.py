@@ -8,6 +8,7 @@ from pipeline.arguments import Size, size_label
 from pipeline.errors import ContractError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from PIL.Image import Image
 
@@ -18,6 +19,7 @@ __all__ = [
     "check_array",
     "check_batch",
     "check_close",
+    "check_drawn",
     "check_images",
     "check_input",
     "check_scores",
@@ -81,6 +83,29 @@ def check_images(images: "Sequence[Image]", count: int, size: Size | None) -> li
             given = f"one flat colour (standard deviation {contrast:.2f} of 255)"
             remedy = "try float32, another seed, or no safety checker"
             found.append(Violation(name, given, "a picture", remedy))
+    return found
+
+
+def check_drawn(images: "np.ndarray", blanked: Sequence[bool] = ()) -> list[Violation]:
+    """Check what a pipeline drew, (N, H, W, 3) in [0, 1], before it is rounded to levels.
+
+    NaN is rounded to a black that nothing tells from another. `blanked` says which images a safety
+    checker has made black.
+    """
+    import numpy as np
+
+    found = []
+    for number, image in enumerate(images, 1):
+        share = 1 - np.isfinite(image).mean()
+        if share:
+            given = f"NaN in {share:.0%} of its levels"
+            remedy = "try float32 or bfloat16: half precision overflows in some VAEs"
+            found.append(Violation(f"image {number}", given, "finite levels", remedy))
+    for number, is_blank in enumerate(blanked, 1):
+        if is_blank:
+            remedy = "try another prompt or seed, or a model without a safety checker"
+            given = "blanked by the safety checker"
+            found.append(Violation(f"image {number}", given, "a picture", remedy))
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline import availability, sd_models
+from pipeline import availability, contracts, sd_models
 from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError
 
@@ -80,7 +80,9 @@ def sample(
     """Run `pipe` once on a batch of one image a seed; noise comes from CPU generators.
 
     The noise of a seed is then the same on every device. `size` None is the model's own. Raises
-    `PipelineError` for a size that the VAE's scale does not divide, or fewer than 1 step.
+    `PipelineError` for a size that the VAE's scale does not divide, or fewer than 1 step, and
+    `ContractError` for an image with NaN in it or one that a safety checker has blanked: as PNG
+    both are black.
     """
     import torch
 
@@ -114,8 +116,11 @@ def sample(
         num_inference_steps=steps,
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         callback_on_step_end=callback,
+        output_type="np",
     )
-    images: list[Image] = result.images
+    blanked = getattr(result, "nsfw_content_detected", None)
+    contracts.require(contracts.check_drawn(result.images, blanked or ()))
+    images: list[Image] = pipe.image_processor.numpy_to_pil(result.images)
     return images
 
 

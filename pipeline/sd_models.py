@@ -2,17 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import availability
+from pipeline import availability, components
+from pipeline.architectures import ARCHITECTURES, Architecture
 from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.files import FIXTURES
 
-__all__ = ["ARCHITECTURES", "TINY", "Model", "load", "resolve"]
+__all__ = ["TINY", "Model", "load", "resolve"]
 
 SEED = 2026
 TINY = FIXTURES / "tiny-sd"
@@ -33,14 +33,6 @@ class Model:
     size: Size | None
     steps: int
     folder: Path | None = None
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A published architecture: its default size and a builder of its components."""
-
-    size: Size
-    build: Callable[[], dict[str, Any]]
 
 
 def resolve(name: str) -> Model:
@@ -85,23 +77,16 @@ def load(model: Model, device: str, dtype: str) -> Any:
     Weights come from safetensors alone and no remote code runs. Raises `UnavailableError` where a
     hub id is neither cached nor reachable, `PipelineError` where a folder cannot be loaded.
     """
-    import torch
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for logging in (diffusers_logging, transformers_logging):
-        logging.set_verbosity(logging.CRITICAL)
-        logging.disable_progress_bar()
-    resolved: torch.dtype = getattr(torch, dtype)
+    components.quiet()
     if model.name.startswith("arch:"):
-        pipe = _from_architecture(ARCHITECTURES[model.label], device, resolved)
+        pipe = _from_architecture(model, ARCHITECTURES[model.label], device, dtype)
     else:
-        pipe = _from_pretrained(model, resolved)
+        pipe = _from_pretrained(model, dtype)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
 
 
-def _from_pretrained(model: Model, dtype: Any) -> Any:
+def _from_pretrained(model: Model, dtype: str) -> Any:
     import torch
     from diffusers import DiffusionPipeline
     from safetensors import SafetensorError
@@ -115,7 +100,7 @@ def _from_pretrained(model: Model, dtype: Any) -> Any:
             _check_parts(model.folder)
         return DiffusionPipeline.from_pretrained(
             model.folder or model.name,
-            dtype=dtype,
+            dtype=getattr(torch, dtype),
             use_safetensors=True,
             low_cpu_mem_usage=False,
         )
@@ -149,61 +134,24 @@ def _check_parts(folder: Path) -> None:
             raise ValueError(f"it has no folder {part}")
 
 
-def _from_architecture(architecture: Architecture, device: str, dtype: Any) -> Any:
+def _from_architecture(model: Model, architecture: Architecture, device: str, dtype: str) -> Any:
+    """Build every component with seeded weights, on the device itself."""
+    import diffusers
     import torch
-    from diffusers import StableDiffusionPipeline
 
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        seeded = [torch.cuda.current_device()] if device == "cuda" else []
-        with torch.random.fork_rng(devices=seeded), torch.device(device):
-            torch.manual_seed(SEED)
-            components = architecture.build()
-    finally:
-        torch.set_default_dtype(before)
-    return StableDiffusionPipeline(
-        **components, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
+    seeded = [torch.cuda.current_device()] if device == "cuda" else []
+    with torch.random.fork_rng(devices=seeded):
+        torch.manual_seed(SEED)
+        built = components.build(model.name, architecture.parts, device, dtype)
+    return getattr(diffusers, architecture.pipeline)(**built, **_WITHOUT[architecture.pipeline])
 
 
-def _sd15() -> dict[str, Any]:
-    """Build Stable Diffusion 1.5: the published configurations, the fixture's small tokenizer."""
-    import torch
-    from diffusers import AutoencoderKL, PNDMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    with torch.device("cpu"):  # where a loaded pipeline has its schedule too
-        scheduler = PNDMScheduler(
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            skip_prk_steps=True,
-            set_alpha_to_one=False,
-            steps_offset=1,
-        )
-    return {
-        "unet": UNet2DConditionModel(sample_size=64, cross_attention_dim=768),
-        "vae": AutoencoderKL(
-            sample_size=512,
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-        ),
-        "text_encoder": CLIPTextModel(
-            CLIPTextConfig(
-                hidden_size=768,
-                intermediate_size=3072,
-                num_hidden_layers=12,
-                num_attention_heads=12,
-                projection_dim=768,
-            )
-        ),
-        "tokenizer": CLIPTokenizer.from_pretrained(TINY / "tokenizer"),
-        "scheduler": scheduler,
-    }
-
-
-ARCHITECTURES = {"sd15": Architecture((512, 512), _sd15)}
-"""The published architectures by name; parameter counts are tested against the published ones."""
+_WITHOUT: dict[str, dict[str, Any]] = {
+    "StableDiffusionPipeline": {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    },
+    "StableDiffusionXLPipeline": {"add_watermarker": False},
+}
+"""What the pipelines would add to every image, which no architecture includes."""

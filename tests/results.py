@@ -214,6 +214,12 @@ def _own(content: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _line(key: str) -> int:
+    """The first line of a result file that has this key."""
+    lines = json.dumps(document(small()), indent=4).splitlines()
+    return next(number for number, line in enumerate(lines, 1) if f'"{key}": ' in line)
+
+
 TINY = "bench/test_generate.py::test_generate[tiny-cpu-float32-64x64-2steps]"
 DATA = "benchmarks[0].stats.data"
 CELL = "benchmarks[0].extra_info.cell"
@@ -239,7 +245,8 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "truncated": (
         _truncated,
-        "whole JSON (Expecting property name enclosed in double quotes at line 63, column 13); "
+        f"whole JSON (Expecting property name enclosed in double quotes at line {_line('stats')}, "
+        "column 13); "
         "it may be cut off: measure again",
     ),
     "not JSON": (
@@ -280,7 +287,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "NaN in the samples": (
         _changed(lambda content: _stats(content)["data"].insert(1, float("nan"))),
-        "finite numbers, not NaN (line 70); measure again",
+        f"finite numbers, not NaN (line {_line('data') + 2}); measure again",
     ),
     "NaN in a string first": (
         lambda path: path.write_text('["NaN",\n "\\" NaN",\n -Infinity]'),

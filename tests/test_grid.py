@@ -253,7 +253,8 @@ COUNT = "expected a whole number of at least 1"
         ),
         (
             {"sd_model": "arch:sd99"},
-            "--sd-model arch:sd99: expected one of arch:sd15; choose one of them",
+            "--sd-model arch:sd99: expected one of arch:sd15, arch:sd21, arch:sdxl; "
+            "choose one of them",
         ),
         (
             {"sd_model": "tiny,"},

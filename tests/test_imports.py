@@ -58,7 +58,7 @@ def importers(library: str) -> set[str]:
 @pytest.mark.parametrize(
     ("library", "modules"),
     [
-        ("diffusers", {"pipeline/diffusion.py", "pipeline/sd_models.py"}),
+        ("diffusers", {"pipeline/components.py", "pipeline/diffusion.py", "pipeline/sd_models.py"}),
         ("torchvision", {"pipeline/preprocessing.py"}),
         ("juliacall", {"pipeline/julia.py"}),
         ("juliapkg", {"pipeline/julia.py"}),

@@ -298,7 +298,7 @@ WRONG = [
     ),
     (
         ("generate", "--sd-model", "arch:sd99"),
-        "--sd-model arch:sd99: expected one of arch:sd15; choose one of them",
+        "--sd-model arch:sd99: expected one of arch:sd15, arch:sd21, arch:sdxl; choose one of them",
     ),
     (
         ("run", "--sd-model", "."),

@@ -45,6 +45,13 @@ def _calls():
 """
 
 SPEEDS = f"""{COUNTING}
+from bench.harness import profiled
+
+
+def simulated(call, parts, device):
+    call()
+    return profiled.Profile(0.5, 0.25, {{"UNet": 0.2}}, {{"UNet": 4}})
+
 
 def spin():
     end = time.perf_counter() + 150e-6
@@ -78,6 +85,7 @@ def test_work(measure, cell, monkeypatch):
         cuda = SimpleNamespace(synchronize=lambda: order.append("wait"))
         torch = SimpleNamespace(cuda=cuda, get_num_threads=lambda: 1)
         monkeypatch.setitem(sys.modules, "torch", torch)
+        monkeypatch.setattr(profiled, "profile", simulated)
     work = counted(cell.id, WORK[cell.id])
 
     def call():
@@ -291,7 +299,19 @@ def test_quick_calls_on_a_device_are_not_grouped_and_each_waits_for_it(
 ) -> None:
     row = rows["device"]  # the suite asserts the order: call, wait, call, wait …
     assert row.iterations == 1
-    assert speeds.calls["device"] == 1 + PILOT_CALLS + len(row.samples)
+    assert speeds.calls["device"] == 1 + PILOT_CALLS + len(row.samples) + 1
+
+
+def test_one_more_call_on_a_device_is_watched_and_none_on_the_cpu_without_stages(
+    rows: dict[str, Row],
+) -> None:
+    """The profile is simulated: what a row keeps of it is what counts here."""
+    row = rows["device"]
+    assert (row.profiled, row.busy) == (0.5, 0.25)
+    assert (row.stages, row.calls) == ({"UNet": 0.2}, {"UNet": 4})
+    for name, other in rows.items():
+        if name != "device":
+            assert (other.profiled, other.busy, other.stages, other.calls) == (None, None, {}, {})
 
 
 def test_a_row_has_the_samples_of_the_result_file_and_of_the_journal(speeds: Run) -> None:

@@ -111,7 +111,7 @@ def test_a_benchmark_that_is_not_ours_is_left_out(tmp_path: Path) -> None:
 
 def test_keys_of_a_later_version_of_the_same_schema_are_left_out(tmp_path: Path) -> None:
     content = document(small())
-    content["benchmarks"][0]["extra_info"]["cell"]["busy"] = 0.011
+    content["benchmarks"][0]["extra_info"]["cell"]["later"] = 0.011
     content["benchmarks"][0]["extra_info"]["cell"]["cell"]["mode"] = "eager"
     content["sd_flux_bench"]["notes"] = ["new"]
     assert list(record.load(saved(tmp_path / "out.json", content)).rows) == small()

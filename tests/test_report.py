@@ -108,7 +108,7 @@ def test_a_page_has_one_heading_of_the_first_level_and_leaves_none_out(page: Pag
 
 
 def test_every_familys_table_has_the_texts_of_the_terminal(page: Page) -> None:
-    contents = tables.contents(drawn())
+    contents = tables.contents(drawn(), MACHINE)
     assert len(contents.tables) == 4
     cells = page.of("td", "th")
     headings = page.of("h3")
@@ -126,7 +126,7 @@ def test_every_familys_table_has_the_texts_of_the_terminal(page: Page) -> None:
 def test_what_was_not_measured_says_why_and_what_to_do(page: Page) -> None:
     assert "What was not measured, and why" in page.of("h3")
     said = page.of("strong", "p")
-    for group in tables.contents(drawn()).unmeasured:
+    for group in tables.contents(drawn(), MACHINE).unmeasured:
         assert f"{group.status}: {group.cells}" in said
         assert group.reason in said
         assert f"→ {group.remedy}" in said

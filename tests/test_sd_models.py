@@ -6,15 +6,17 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import availability, sd_models
+from pipeline import availability, components, contracts, diffusion, sd_models
+from pipeline.architectures import ARCHITECTURES, Architecture, Part
 from pipeline.availability import Missing
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.sd_models import TINY, Architecture, Model
+from pipeline.sd_models import TINY, Model
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 PARTS = ("unet", "vae")
@@ -25,6 +27,8 @@ PARTS = ("unet", "vae")
     [
         Model("tiny", "tiny", "tiny, seeded random", (64, 64), 4, TINY),
         Model("arch:sd15", "sd15", "sd15, seeded random", (512, 512), 30),
+        Model("arch:sd21", "sd21", "sd21, seeded random", (768, 768), 30),
+        Model("arch:sdxl", "sdxl", "sdxl, seeded random", (1024, 1024), 30),
         Model("owner/name-1.5_b", "owner/name-1.5_b", "owner/name-1.5_b", None, 30),
     ],
     ids=lambda model: model.name,
@@ -58,8 +62,8 @@ UNKNOWN = "tiny, arch:NAME, an existing folder, or a hub id such as owner/name; 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("arch:sd99", "one of arch:sd15; choose one of them"),
-        ("arch:", "one of arch:sd15; choose one of them"),
+        ("arch:sd99", "one of arch:sd15, arch:sd21, arch:sdxl; choose one of them"),
+        ("arch:", "one of arch:sd15, arch:sd21, arch:sdxl; choose one of them"),
         *(
             (name, UNKNOWN)
             for name in ("nonsense", "Tiny", "owner/", "/name", "a/b/c", "a b/c", "~nobody-here")
@@ -207,38 +211,38 @@ def test_a_hub_id_that_cannot_be_had_is_unavailable(monkeypatch: pytest.MonkeyPa
 # Architectures.
 
 
-def test_sd15_has_as_many_parameters_as_the_published_one() -> None:
-    """Counted on https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5."""
-    import torch
+@pytest.mark.parametrize("label", ARCHITECTURES)
+def test_an_architecture_has_as_many_parameters_as_the_published_one(label: str) -> None:
+    """Counted on the published weights.
 
-    with torch.device("meta"):
-        parts = sd_models.ARCHITECTURES["sd15"].build()
+    runwayml/stable-diffusion-v1-5, stabilityai/stable-diffusion-2-1 and
+    stabilityai/stable-diffusion-xl-base-1.0. buddy-compiler/buddy-mlir's StableDiffusion example
+    has 2.1's counts, vladmandic/automatic's model list and StabilityAI's own model card XL's.
+    """
+    parts = ARCHITECTURES[label].parts
+    built = components.build(label, parts, "meta", "float32")
+    clip_l, vae = 123_060_480, 83_653_863
     assert {
-        name: sum(parameter.numel() for parameter in parts[name].parameters())
-        for name in ("unet", "vae", "text_encoder")
-    } == {"unet": 859_520_964, "vae": 83_653_863, "text_encoder": 123_060_480}
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in built.items()
+        if hasattr(part, "parameters")
+    } == {
+        "sd15": {"unet": 859_520_964, "vae": vae, "text_encoder": clip_l},
+        "sd21": {"unet": 865_910_724, "vae": vae, "text_encoder": 340_387_840},
+        "sdxl": {
+            "unet": 2_567_463_684,
+            "vae": vae,
+            "text_encoder": clip_l,
+            "text_encoder_2": 694_659_840,
+        },
+    }[label]
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Model:
     """An architecture that builds in no time: the tiny pipeline's."""
-
-    def build() -> dict[str, Any]:
-        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-        from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-        unet, vae = (
-            json.loads((TINY / part / "config.json").read_text()) for part in ("unet", "vae")
-        )
-        return {
-            "unet": UNet2DConditionModel.from_config(unet),
-            "vae": AutoencoderKL.from_config(vae),
-            "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(TINY / "text_encoder")),
-            "tokenizer": CLIPTokenizer.from_pretrained(TINY / "tokenizer"),
-            "scheduler": DDIMScheduler.from_pretrained(TINY / "scheduler"),
-        }
-
-    monkeypatch.setitem(sd_models.ARCHITECTURES, "small", Architecture((64, 64), build))
+    pipeline, parts = components.read(sd_models.resolve("tiny"))
+    monkeypatch.setitem(ARCHITECTURES, "small", Architecture((64, 64), pipeline, parts))
     return sd_models.resolve("arch:small")
 
 
@@ -264,14 +268,50 @@ def test_building_an_architecture_leaves_torch_as_it_was(small: Model) -> None:
 
 
 def test_an_architecture_that_fails_to_build_leaves_torch_as_it_was(
-    monkeypatch: pytest.MonkeyPatch,
+    small: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
-    def build() -> dict[str, Any]:
+    def construct(made_by: Any, part: Part) -> Any:
         raise MemoryError
 
-    monkeypatch.setitem(sd_models.ARCHITECTURES, "large", Architecture((64, 64), build))
+    monkeypatch.setattr(components, "_construct", construct)
     with pytest.raises(MemoryError):
-        load(sd_models.resolve("arch:large"), "float16")
+        load(small, "float16")
     assert torch.get_default_dtype() == torch.float32
+
+
+def narrowed(part: Part, **config: Any) -> Part:
+    return replace(part, config={**part.config, **config})
+
+
+@pytest.fixture
+def small_xl(monkeypatch: pytest.MonkeyPatch) -> Model:
+    """The architecture of XL with everything narrower: the same parts, the same builder."""
+    xl = ARCHITECTURES["sdxl"]
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    text |= {"num_attention_heads": 4, "projection_dim": 32}
+    parts = dict(xl.parts)
+    parts["unet"] = narrowed(
+        parts["unet"],
+        sample_size=8,
+        block_out_channels=(32, 32, 64),
+        transformer_layers_per_block=1,
+        attention_head_dim=4,
+        cross_attention_dim=64,
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 32,
+    )
+    parts["vae"] = narrowed(parts["vae"], block_out_channels=(32, 32, 32, 32))
+    for name in ("text_encoder", "text_encoder_2"):
+        parts[name] = narrowed(parts[name], **text)
+    monkeypatch.setitem(ARCHITECTURES, "small-xl", Architecture((64, 64), xl.pipeline, parts))
+    return sd_models.resolve("arch:small-xl")
+
+
+def test_the_parts_of_xl_make_a_pipeline_that_generates(small_xl: Model) -> None:
+    pipe = load(small_xl)
+    assert type(pipe).__name__ == "StableDiffusionXLPipeline"
+    (image,) = diffusion.sample(pipe, "a city", [0], (64, 72), 2)
+    assert image.size == (64, 72)
+    assert contracts.check_images([image], 1, (64, 72)) == []

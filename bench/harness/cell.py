@@ -95,6 +95,14 @@ class Row:
     """Whose seconds the samples are: the wall clock as Python reads it, or Julia's own."""
     extra: Mapping[str, float] = field(default_factory=dict)
     """What else was measured, apart from the timed rounds, by names that end in their unit."""
+    profiled: float | None = None
+    """Seconds of one call that was watched, apart from the timed rounds; None where none was."""
+    busy: float | None = None
+    """Seconds of that call in which the device ran kernels or copies; None on the CPU."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of that call by stage: the device's work for it, on the CPU the host's time in it."""
+    calls: Mapping[str, int] = field(default_factory=dict)
+    """How often each stage was called; the UNet more often than there are steps with PNDM."""
     fingerprint: str = ""
     """An output box-averaged to 8×8×3 bytes, in hex."""
     thumbnail: Mapping[str, Axis] = field(default_factory=dict)

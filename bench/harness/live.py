@@ -30,11 +30,14 @@ class Live:
 
     def show(self, cell: str, done: int, rounds: int, seconds_left: float) -> None:
         """Say how far a cell is; calls that come sooner than 0.2 s after another are left out."""
-        now = monotonic()
-        if now - self._shown_at < PERIOD_S or not self._terminal:
-            return
-        self._shown_at, self._shown = now, True
-        self._write(f"{cell}  {done}/{rounds} rounds, {seconds_left:.0f} s left in its budget")
+        if monotonic() - self._shown_at >= PERIOD_S:
+            self.say(f"{cell}  {done}/{rounds} rounds, {seconds_left:.0f} s left in its budget")
+
+    def say(self, line: str) -> None:
+        """Show a line, which stays until another follows."""
+        if self._terminal:
+            self._shown_at, self._shown = monotonic(), True
+            self._write(line)
 
     def clear(self) -> None:
         """Remove the line."""

@@ -8,7 +8,7 @@ from statistics import median
 from time import monotonic
 from typing import Any, TypeVar
 
-from bench.harness import clock, stats
+from bench.harness import clock, costs, profiled, stats
 from bench.harness.cell import CHECKED, FAILED, JULIA, MEASURED, Axis, Cell, Row
 from pipeline import contracts
 from pipeline.contracts import Violation
@@ -39,23 +39,32 @@ class Measure:
         budget: float,
         precision: float,
         tell: Callable[[str, int, int, float], None],
+        say: Callable[[str], None],
     ) -> None:
         """Take the plugin's fixture, the clock that it reads, and the cell's budget in seconds.
 
         `precision` is the half-width of the median's interval to aim at, relative. `tell` is told
-        the cell's id, the rounds done, those planned, and the seconds left in the budget.
+        the cell's id, the rounds done, those planned, and the seconds left in the budget; `say` is
+        given a line before.
         """
         self._benchmark = benchmark
         self._timer = timer
         self._budget = budget
         self._precision = precision
         self._tell = tell
+        self._say = say
         self.row = row
 
     @property
     def cell(self) -> Cell:
         """The cell that is measured."""
         return self.row.cell
+
+    def expect(self, **extra: float) -> None:
+        """Note what is known before the first call, by names that end in their unit."""
+        self.row = replace(self.row, extra=extra)
+        if costs.ESTIMATED in extra:
+            self._say(f"{self.cell.id}  estimated memory: {extra[costs.ESTIMATED] / 1e9:.3g} GB")
 
     def __call__(
         self,
@@ -67,13 +76,15 @@ class Measure:
         inside: Callable[[T], float] | None = None,
         extra: Callable[[], Mapping[str, float]] | None = None,
         synchronise: bool = True,
+        parts: Sequence[profiled.Part] = (),
     ) -> None:
         """Check what the first call returns, then time `call`; `row` says what became of it.
 
         `inside` reads from a call's output the seconds that Julia's own clock gave it, which are
         then what is published. `synchronise` False is for calls that wait for their device
         themselves, as Julia does on streams that torch does not see. `extra` measures what else is
-        said of the row, after the rounds.
+        said of the row, after the rounds. One more call is then watched where there is a device,
+        or where `parts` name the stages of a call.
         Raises `ContractError` for an output that breaks its contract: it is never timed.
         """
         if inside is not None:
@@ -100,7 +111,7 @@ class Measure:
         elif first > self._budget:
             self._publish_first_call(first)
         else:
-            self._run_rounds(call, extra)
+            self._run_rounds(call, extra, parts)
 
     def withdraw(self) -> None:
         """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
@@ -125,7 +136,10 @@ class Measure:
         self._keep(limited_by="first call", iterations=1)
 
     def _run_rounds(
-        self, call: Callable[[], Any], extra: Callable[[], Mapping[str, float]] | None
+        self,
+        call: Callable[[], Any],
+        extra: Callable[[], Mapping[str, float]] | None,
+        parts: Sequence[profiled.Part],
     ) -> None:
         iterations, pilot = self._pilot(call)
         left = self._budget - sum(pilot) * iterations
@@ -149,7 +163,12 @@ class Measure:
             self.withdraw()
             raise
         if extra is not None:
-            self.row = replace(self.row, extra=extra())
+            self.row = replace(self.row, extra={**self.row.extra, **extra()})
+        if parts or self.cell.device == "cuda":
+            seen = profiled.profile(call, parts, self.cell.device)
+            self.row = replace(
+                self.row, profiled=seen.wall, busy=seen.busy, stages=seen.stages, calls=seen.calls
+            )
         limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
         self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
 

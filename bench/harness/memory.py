@@ -14,9 +14,13 @@ def ran_out(error: BaseException) -> bool:
     return torch is not None and isinstance(error, torch.OutOfMemoryError)
 
 
-def gist(error: BaseException) -> str:
-    """Return what torch says before it begins to advise: how much was asked for and is free."""
-    return " ".join(str(error).split())[:200].split(" See documentation")[0]
+def gist(error: BaseException, estimated: float | None = None) -> str:
+    """Return what torch says before it begins to advise: how much was asked for and is free.
+
+    `estimated` are the bytes that the call should have needed in all, as was said before it.
+    """
+    told = " ".join(str(error).split())[:200].split(" See documentation")[0]
+    return told if estimated is None else f"{told} Estimated before: {estimated / 1e9:.3g} GB."
 
 
 def give_back() -> None:

@@ -24,6 +24,9 @@ AXES = {
             "arch:sd15 on CUDA)",
             "size": "512 or 768x512, width × height (default: 512,768; tiny: 64,128)",
             "steps": "denoising steps (default: 10,20,30,50; tiny: 2,4,8)",
+            "batch": "images a call (default: 1)",
+            "mode": "eager, compile (the UNet's repeated blocks), graph (the whole UNet, as a CUDA "
+            "graph) (default: eager)",
             "device": "cpu, cuda (default: cuda; tiny: cpu)",
             "dtype": "float16, bfloat16, float32 (default: float16 on cuda, float32 on cpu)",
         },

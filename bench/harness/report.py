@@ -140,7 +140,7 @@ def _missing() -> Missing | None:
 
 
 def _part(id_: str, name: str, run: Run) -> Part:
-    contents = tables.contents(run.rows)
+    contents = tables.contents(run.rows, run.machine)
     found = {each.family: each for each in contents.tables}
     names = [*found, *dict.fromkeys(row.cell.family for row in run.rows if row.thumbnail)]
     families: list[Family] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.harness import machine, memory, record, stats, tables
+from bench.harness import costs, machine, memory, record, stats, tables
 from bench.harness.cell import FAILED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.harness.clock import Clock
 from bench.harness.live import Live
@@ -113,7 +113,10 @@ class Session:
         except RuntimeError as error:
             if not memory.ran_out(error):
                 raise
-            row = Row(pyfuncitem.nodeid, cell, OUT_OF_MEMORY, memory.gist(error), memory.REMEDY)
+            measure = pyfuncitem.funcargs.get("measure")
+            extra = measure.row.extra if isinstance(measure, Measure) else {}
+            reason = memory.gist(error, extra.get(costs.ESTIMATED))
+            row = Row(pyfuncitem.nodeid, cell, OUT_OF_MEMORY, reason, memory.REMEDY, extra=extra)
             pyfuncitem.stash[_ROW] = row
             absent = None
         if absent is not None:
@@ -136,6 +139,7 @@ class Session:
             self.budget(cell),
             float(self._config.option.benchmark_precision or DEFAULT_PRECISION),
             self._live.show,
+            self._live.say,
         )
 
     @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.harness import stats
+from bench.harness import costs, stats, steps
 from bench.harness.cell import CHECKED, JULIA, MEASURED, Cell, Row
 from bench.harness.machine import summary
 
@@ -104,6 +104,12 @@ class FamilyTable:
     """Weights and threads; empty where no row says them."""
     columns: Sequence[Column]
     """What matters most first."""
+    watched: str
+    """Whose time the stages have; empty where no call was watched."""
+    stages: Sequence[Column]
+    """Where the watched calls went."""
+    fits: Sequence[str]
+    """The steps fits in words, what they are first; none where there are none."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +137,9 @@ class Contents:
     unmeasured: Sequence[Unmeasured]
 
 
+STAGES = {"text encoder": "text", "UNet": "UNet", "scheduler": "scheduler", "VAE decode": "VAE"}
+"""Stages of a call and their headings, in the order of a call."""
+
 LAYOUTS = {
     "generate": Layout("generate · prompt → images, by diffusers", True, ("it/s",)),
     "preprocess": Layout("preprocess · images → batch, by torchvision", True, ("images/s",)),
@@ -155,13 +164,19 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
     out = StringIO()
     console = console_of(out, width, color)
     console.print(wrapped(summary(records), width), style="bold")
-    found = contents(rows)
+    found = contents(rows, records)
     for each in found.tables:
         console.print()
         console.print(wrapped(each.title, width), style="bold")
         if each.ran_on:
             console.print(wrapped(each.ran_on, width), style="dim")
         console.print(table_of(each.columns, width))
+        if each.stages:
+            console.print()
+            console.print(wrapped(each.watched, width), style="dim")
+            console.print(table_of(each.stages, width, always=len(each.stages) - 2))
+        for line in ("", *each.fits) if each.fits else ():
+            console.print(wrapped(line, width, 2), style="dim")
     if found.how_to_read:
         console.print()
         console.print(wrapped("; ".join(found.how_to_read), width), style="dim")
@@ -172,7 +187,7 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
-def contents(rows: Sequence[Row]) -> Contents:
+def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
     """Return the texts of a run: a table a family, how to read them, and what has no number."""
     measured = [row for row in rows if row.status == MEASURED]
     notes = Notes()
@@ -180,9 +195,18 @@ def contents(rows: Sequence[Row]) -> Contents:
     for family in families_of(row.cell for row in measured):
         layout = LAYOUTS.get(family, Layout(family, False, ()))
         members = [row for row in measured if row.cell.family == family]
-        columns = _columns(layout, members, notes)
-        ran_on = plain(_ran_on(members))
-        tables.append(FamilyTable(family, plain(layout.title), ran_on, columns))
+        watched = [row for row in members if row.stages]
+        tables.append(
+            FamilyTable(
+                family,
+                title=plain(layout.title),
+                ran_on=plain(_ran_on(members)),
+                columns=_columns(layout, members, notes, records),
+                watched=_watched(watched) if watched else "",
+                stages=_stage_columns(watched) if watched else [],
+                fits=_fits(members),
+            )
+        )
     checked = sum(row.status == CHECKED for row in rows)
     return Contents(
         tables=tables,
@@ -248,7 +272,9 @@ def families_of(cells: Iterable[Cell]) -> list[str]:
     return [*known, *(family for family in found if family not in LAYOUTS)]
 
 
-def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
+def _columns(
+    layout: Layout, rows: Sequence[Row], notes: Notes, records: Mapping[str, Any]
+) -> list[Column]:
     """Return all that is known of these rows, what matters most first."""
     medians = [median(row.samples) for row in rows]
     margins = [stats.margin(row.samples) for row in rows]
@@ -272,15 +298,122 @@ def _columns(layout: Layout, rows: Sequence[Row], notes: Notes) -> list[Column]:
         ),
         Column("± 95 %", [_percent(each) for each in margins]),
         Column("rounds", [_spaced(len(row.samples), 0) for row in rows]),
+        *_against_eager(rows),
         Column("p95", aligned(time(_p95(row), index) for index, row in enumerate(rows))),
         *(
             Column(name, aligned(rate(name, index) for index in range(len(rows))))
             for name in layout.rates
         ),
+        *_set_against(rows, records),
+        *(
+            Column(heading, aligned(time(each, index) for index, each in enumerate(found)))
+            for heading, found in (
+                ("busy", [row.busy for row in rows]),
+                ("host gap", [costs.host_gap(row) for row in rows]),
+            )
+            if any(each is not None for each in found)
+        ),
         *_allocations(rows),
         Column("first call", [duration(row.first_call) for row in rows]),
         Column("limited by", [plain(row.limited_by) for row in rows], "left"),
     ]
+
+
+def _against_eager(rows: Sequence[Row]) -> list[Column]:
+    """Return how many times as fast as eager other modes are, where both were measured."""
+    ratios = [costs.times_eager(row, rows) if "mode" in row.cell.axes else None for row in rows]
+    return [Column("× eager", [_or_nothing(each, "{:.2f}") for each in ratios])] * any(ratios)
+
+
+def _set_against(rows: Sequence[Row], records: Mapping[str, Any]) -> list[Column]:
+    """Return what times are worth in operations, over the machine's own rate, and in images."""
+    columns = []
+    rates = [costs.flop_per_second(row) for row in rows]
+    known = [each for each in rates if each is not None]
+    if known:
+        unit, scale = ("TFLOP/s", 1e-12) if max(known) >= 1e11 else ("GFLOP/s", 1e-9)
+        texts = [NOTHING if each is None else with_margin(each * scale, None) for each in rates]
+        columns.append(Column(unit, aligned(texts)))
+    ceilings = [costs.matrix_rate(row, records) for row in rows]
+    shares = [
+        rate / most if rate and most else None for rate, most in zip(rates, ceilings, strict=True)
+    ]
+    if any(shares):
+        columns.append(Column("of matrix", [_or_nothing(each, "{:.0%}") for each in shares]))
+    if any(row.cell.family == "generate" and row.cell.images > 1 for row in rows):
+        per_second = (row.cell.images / median(row.samples) for row in rows)
+        columns.append(Column("images/s", aligned(with_margin(each, None) for each in per_second)))
+    return columns
+
+
+def _stage_columns(rows: Sequence[Row]) -> list[Column]:
+    """Return where the watched call of each row went, in one unit."""
+    unit, scale = unit_of(_longest(rows))
+
+    def time(seconds: float | None) -> str:
+        return NOTHING if seconds is None else with_margin(seconds * scale, None)
+
+    def stage(row: Row, name: str) -> str:
+        seconds, calls = row.stages.get(name), row.calls.get(name, 0)
+        if name != "UNet" or seconds is None or not calls:
+            return time(seconds)
+        return f"{calls} × {time(seconds / calls)}"
+
+    columns = [
+        Column("cell", [plain(row.cell.id) for row in rows]),
+        *(Column(head, [stage(row, name) for row in rows]) for name, head in STAGES.items()),
+    ]
+    rest = [costs.unattributed(row) for row in rows]
+    if any(rest):
+        columns.append(Column("unattributed", [time(each) for each in rest]))
+    gaps = [None if row.busy is None else (row.profiled or 0.0) - row.busy for row in rows]
+    if any(each is not None for each in gaps):
+        columns.append(Column("host gap", [time(each) for each in gaps]))
+    return [*columns, Column(f"{unit}/call", [time(row.profiled) for row in rows])]
+
+
+def _longest(rows: Sequence[Row]) -> float:
+    return max(row.profiled or 0.0 for row in rows)
+
+
+def _watched(rows: Sequence[Row]) -> str:
+    """Say whose time the stages have."""
+    parts = [f"stages of one more call, in {unit_of(_longest(rows))[0]}, which watching slowed"]
+    if any(row.busy is not None for row in rows):
+        parts.append("on CUDA, kernels and copies by the stage that launched them")
+    if any(row.busy is None for row in rows):
+        parts.append("on the CPU, time inside each: there is no busy time and no host gap")
+    return "; ".join(parts)
+
+
+def _fits(rows: Sequence[Row]) -> list[str]:
+    """Return the steps fits in words."""
+    found = steps.fits(rows)
+    lines = ["steps fit: a call = fixed + per step × steps (± 95 %)"] if found else []
+    for each in found:
+        fit, off = each.fit, each.off
+        fixed, per_step = (
+            _plus_minus(value, (high - low) / 2)
+            for value, (low, high) in (
+                (fit.fixed, fit.fixed_interval),
+                (fit.per_step, fit.per_step_interval),
+            )
+        )
+        check = (
+            f"at most {_percent(max(map(each.residual, each.points)))} off the line"
+            if off is None
+            else f"not a line: {_percent(each.residual(off))} off it at {off.steps} steps"
+        )
+        lines.append(f"{plain(each.of)}: fixed {fixed}, {per_step} a step; {check}")
+        if each.foreseen is not None:
+            value, low, high = each.foreseen
+            last = each.points[-1]
+            predicted = _plus_minus(value, (high - low) / 2)
+            measured = duration(last.seconds)
+            lines.append(
+                f"  from fewer, {last.steps} steps predicted {predicted}, measured {measured}"
+            )
+    return lines
 
 
 def _allocations(rows: Sequence[Row]) -> list[Column]:
@@ -326,8 +459,17 @@ def _ran_on(rows: Sequence[Row]) -> str:
 
 def _how_to_read(rows: Sequence[Row]) -> list[str]:
     """Return what the headings mean."""
-    steps = ["it/s: denoising steps a second of the whole call"]
-    return [*HOW_TO_READ, *(steps if "generate" in families_of(row.cell for row in rows) else [])]
+    lines = list(HOW_TO_READ)
+    if "generate" in families_of(row.cell for row in rows):
+        lines.append("it/s: denoising steps a second of the whole call")
+    if any("mode" in row.cell.axes for row in rows):
+        lines.append("× eager: how many times as fast")
+    if any(costs.CALL_FLOP in row.extra for row in rows):
+        lines.append("FLOP/s: of matrix products, convolutions and attention alone")
+    if any(row.busy is not None for row in rows):
+        lines.append("busy: how long the GPU worked in one watched call")
+        lines.append("host gap: the rest of the median")
+    return lines
 
 
 def _caveats(row: Row) -> list[str]:
@@ -446,6 +588,17 @@ def duration(seconds: float | None, margin: float | None = None) -> str:
         return NOTHING
     unit, scale = unit_of(seconds)
     return f"{with_margin(seconds * scale, margin)} {unit}"
+
+
+def _plus_minus(seconds: float, half: float) -> str:
+    """Return a time and half its interval, with the digits that the interval leaves."""
+    unit, scale = unit_of(max(abs(seconds), 1e-6))
+    margin = half / abs(seconds) if seconds else None
+    return f"{with_margin(seconds * scale, margin)} ± {with_margin(half * scale, 1.0)} {unit}"
+
+
+def _or_nothing(value: float | None, form: str) -> str:
+    return NOTHING if value is None else form.format(value).replace("%", " %")
 
 
 def _superscript(number: int) -> str:

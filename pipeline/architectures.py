@@ -1,0 +1,160 @@
+"""The published architectures of Stable Diffusion, as the configurations of their components."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.arguments import Size
+from pipeline.files import FIXTURES
+
+__all__ = ["ARCHITECTURES", "Architecture", "Part"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a pipeline, before it is built: what a `model_index.json` says of it."""
+
+    library: str
+    """Where its class is: `diffusers`, `transformers`, or a package of pipelines in diffusers."""
+    class_name: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """What its configuration file holds; for a value that is not here the class has a default."""
+    folder: Path | None = None
+    """Where a tokenizer's vocabulary is."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A pipeline of diffusers and its parts, by the names of its constructor's arguments."""
+
+    size: Size
+    """Width and height that it was trained at, in pixels."""
+    pipeline: str
+    """The pipeline's class in diffusers."""
+    parts: Mapping[str, Part]
+
+
+_TOKENIZER = Part(
+    "transformers", "CLIPTokenizer", folder=FIXTURES / "tiny-sd" / "tokenizer"
+)  # small, not the published one: ids of random weights mean nothing
+
+_NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+
+
+def _vae(sample_size: int, **others: Any) -> Part:
+    config = {
+        "sample_size": sample_size,
+        "block_out_channels": (128, 256, 512, 512),
+        "layers_per_block": 2,
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    }
+    return Part("diffusers", "AutoencoderKL", config | others)
+
+
+def _unet(**config: Any) -> Part:
+    return Part("diffusers", "UNet2DConditionModel", config)
+
+
+def _text_encoder(
+    class_name: str, width: int, layers: int, heads: int, projection: int, activation: str
+) -> Part:
+    config = {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "projection_dim": projection,
+        "hidden_act": activation,
+    }
+    return Part("transformers", class_name, config)
+
+
+_CLIP_L = _text_encoder("CLIPTextModel", 768, 12, 12, 768, "quick_gelu")
+
+_PNDM = Part(
+    "diffusers",
+    "PNDMScheduler",
+    _NOISE | {"skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1},
+)
+
+_SD15 = Architecture(
+    (512, 512),
+    "StableDiffusionPipeline",
+    {
+        "unet": _unet(sample_size=64, cross_attention_dim=768),
+        "vae": _vae(512),
+        "text_encoder": _CLIP_L,
+        "tokenizer": _TOKENIZER,
+        "scheduler": _PNDM,
+    },
+)
+"""Stable Diffusion 1.5: CompVis/stable-diffusion, configs/stable-diffusion/v1-inference.yaml;
+its text encoder is openai/clip-vit-large-patch14."""
+
+_SD21 = Architecture(
+    (768, 768),
+    "StableDiffusionPipeline",
+    {
+        "unet": _unet(
+            sample_size=96,
+            attention_head_dim=(5, 10, 20, 20),
+            cross_attention_dim=1024,
+            use_linear_projection=True,
+        ),
+        "vae": _vae(768),
+        "text_encoder": _text_encoder("CLIPTextModel", 1024, 23, 16, 512, "gelu"),
+        "tokenizer": _TOKENIZER,
+        "scheduler": Part(
+            "diffusers",
+            "DDIMScheduler",
+            _NOISE
+            | {
+                "clip_sample": False,
+                "set_alpha_to_one": False,
+                "steps_offset": 1,
+                "prediction_type": "v_prediction",
+            },
+        ),
+    },
+)
+"""Stable Diffusion 2.1 at 768: Stability-AI/stablediffusion,
+configs/stable-diffusion/v2-inference-v.yaml, where heads are 64 channels wide; its text encoder is
+OpenCLIP ViT-H/14 without the last of its 24 layers (issue 262 of that repository)."""
+
+_SDXL = Architecture(
+    (1024, 1024),
+    "StableDiffusionXLPipeline",
+    {
+        "unet": _unet(
+            sample_size=128,
+            block_out_channels=(320, 640, 1280),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2, 10),
+            attention_head_dim=(5, 10, 20),
+            cross_attention_dim=2048,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=2816,
+        ),
+        "vae": _vae(1024, scaling_factor=0.13025, force_upcast=True),
+        "text_encoder": _CLIP_L,
+        "text_encoder_2": _text_encoder("CLIPTextModelWithProjection", 1280, 32, 20, 1280, "gelu"),
+        "tokenizer": _TOKENIZER,
+        "tokenizer_2": _TOKENIZER,
+        "scheduler": Part(
+            "diffusers",
+            "EulerDiscreteScheduler",
+            _NOISE | {"steps_offset": 1, "timestep_spacing": "leading"},
+        ),
+    },
+)
+"""Stable Diffusion XL base 1.0: Stability-AI/generative-models, configs/inference/sd_xl_base.yaml;
+its text encoders are that of 1.5 and OpenCLIP ViT-bigG/14, its VAE overflows in float16, so that
+diffusers runs it in float32."""
+
+ARCHITECTURES = {"sd15": _SD15, "sd21": _SD21, "sdxl": _SDXL}
+"""The published architectures by name; parameter counts are tested against the published ones."""

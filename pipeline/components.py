@@ -1,0 +1,153 @@
+"""The components of a Stable Diffusion: their configurations, and building them without weights."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import availability
+from pipeline.architectures import ARCHITECTURES, Part
+from pipeline.errors import PipelineError, UnavailableError
+
+if TYPE_CHECKING:
+    from pipeline.sd_models import Model
+
+__all__ = ["build", "quiet", "read"]
+
+CONFIGURATIONS = ("*.json", "*/*.json", "*/*.txt", "*/*.model")
+"""The files of a hub id that are no weights: configurations and vocabularies."""
+
+
+def read(model: "Model") -> tuple[str, dict[str, Part]]:
+    """Return the class of a model's pipeline and its parts, from configuration files alone.
+
+    Those of a hub id are downloaded where they are not cached. Raises `UnavailableError` where they
+    cannot be had, `PipelineError` for a file that is missing or holds something else.
+    """
+    if model.name.startswith("arch:"):
+        architecture = ARCHITECTURES[model.label]
+        return architecture.pipeline, dict(architecture.parts)
+    folder = model.folder or _download(model.name)
+    index = _load(model.name, folder, "model_index.json")
+    parts = {
+        name: _part(model.name, folder, name, value)
+        for name, value in index.items()
+        if isinstance(value, list) and not name.startswith("_") and value[:1] != [None]
+    }
+    return str(index.get("_class_name")), parts
+
+
+def build(name: str, parts: Mapping[str, Part], device: str, dtype: str) -> dict[str, Any]:
+    """Return the components of the model `name` on `device`, which may be `meta`, in `dtype`.
+
+    Networks get random weights; tokenizers and schedulers stay on the CPU. Raises `PipelineError`
+    for a class that does not exist and, on `meta`, for one that refuses its configuration.
+    """
+    import torch
+
+    quiet()
+    classes = {part: _class(name, part, spec) for part, spec in parts.items()}
+    built = {}
+    for part, spec in parts.items():
+        before = torch.get_default_dtype()
+        try:
+            if issubclass(classes[part], torch.nn.Module):
+                torch.set_default_dtype(getattr(torch, dtype))
+                with torch.device(device):
+                    built[part] = _construct(classes[part], spec)
+            else:
+                built[part] = _construct(classes[part], spec)
+        except Exception as error:  # a class raises what it likes for what it does not take
+            if device != "meta":  # memory may have run out
+                raise
+            expected = f"a configuration that {spec.class_name} can be built from ({error})"
+            given = f"--sd-model {name}, {part}"
+            raise PipelineError(given, expected, "check its config.json") from error
+        finally:
+            torch.set_default_dtype(before)
+    return built
+
+
+def quiet() -> None:
+    """Let diffusers and transformers print nothing: what matters is raised."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity(logging.CRITICAL)
+        logging.disable_progress_bar()
+
+
+def _construct(made_by: Any, part: Part) -> Any:
+    if part.folder is not None:
+        return made_by.from_pretrained(part.folder)
+    if hasattr(made_by, "config_class"):  # transformers
+        return made_by(made_by.config_class.from_dict(dict(part.config)))
+    return made_by.from_config(dict(part.config))
+
+
+def _class(name: str, part: str, spec: Part) -> Any:
+    import diffusers
+    import transformers
+
+    places = {"diffusers": diffusers, "transformers": transformers}
+    place = places.get(spec.library) or getattr(diffusers.pipelines, spec.library, None)
+    found = getattr(place, spec.class_name, None)
+    if found is None:
+        raise PipelineError(
+            f"--sd-model {name}, {part}",
+            f"a class that exists, not {spec.library}.{spec.class_name}",
+            "check model_index.json",
+        )
+    return found
+
+
+def _part(name: str, folder: Path, part: str, value: list[Any]) -> Part:
+    if len(value) != 2 or not all(isinstance(word, str) for word in value):
+        raise PipelineError(
+            f"--sd-model {name}, {part}", "a library and a class", "check model_index.json"
+        )
+    library, class_name = value
+    if class_name.endswith(("Tokenizer", "TokenizerFast", "Processor", "FeatureExtractor")):
+        if not (folder / part).is_dir():
+            raise PipelineError(f"--sd-model {name}", f"a folder {part}", "copy it again")
+        return Part(library, class_name, folder=folder / part)
+    file = "scheduler_config.json" if class_name.endswith("Scheduler") else "config.json"
+    return Part(library, class_name, _load(name, folder, f"{part}/{file}"))
+
+
+def _load(name: str, folder: Path, file: str) -> dict[str, Any]:
+    """Read a JSON object from one of the model's files."""
+    try:
+        loaded = json.loads((folder / file).read_text(encoding="utf-8"))
+    except OSError as error:
+        expected = f"a file {file} ({error.strerror})"
+        raise PipelineError(f"--sd-model {name}", expected, "copy the folder again") from error
+    except ValueError as error:  # no JSON, no UTF-8
+        expected = f"JSON in {file} ({error})"
+        raise PipelineError(f"--sd-model {name}", expected, "copy the folder again") from error
+    if not isinstance(loaded, dict):
+        raise PipelineError(
+            f"--sd-model {name}", f"a JSON object in {file}", "copy the folder again"
+        )
+    return loaded
+
+
+def _download(name: str) -> Path:
+    """Return the folder in the cache that has a hub id's configurations, and no weights of it."""
+    from huggingface_hub import snapshot_download
+
+    absent = availability.weights(name)
+    if absent is not None:
+        raise UnavailableError(f"--sd-model {name}", absent)
+    try:
+        return Path(
+            snapshot_download(
+                name,
+                allow_patterns=list(CONFIGURATIONS),
+                local_files_only=availability.network() is not None,
+            )
+        )
+    except (OSError, ValueError) as error:  # huggingface_hub's errors are of these two kinds
+        expected = f"a model of the hub ({error})"
+        raise PipelineError(f"--sd-model {name}", expected, "check the id") from error
