@@ -65,7 +65,7 @@ def compare(given: argparse.Namespace) -> int:
 
 def write_report(given: argparse.Namespace) -> int:
     """Write the report of result files, or of the last run's journal."""
-    report.write([Path(file) for file in given.files], Path(given.out))
+    report.write(given.files, Path(given.out))
     print(f"report: {given.out}")
     return HOLDS
 

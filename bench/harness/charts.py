@@ -7,11 +7,11 @@ from math import ceil, inf
 from statistics import median
 from typing import Literal, TypeVar
 
-from bench.harness import stats
+from bench.harness import stats, steps
 from bench.harness.cell import MEASURED, WALL, Row
-from bench.harness.tables import duration, plain, unit_of, with_margin
+from bench.harness.tables import NOTHING, STAGES, duration, plain, unit_of, with_margin
 
-__all__ = ["Chart", "Figures", "Point", "Series", "of_family"]
+__all__ = ["MOST_ROWS", "Chart", "Figures", "Point", "Series", "chunks", "of_family"]
 
 T = TypeVar("T")
 
@@ -33,10 +33,11 @@ LOG_FROM = 10.0
 UNSURE = 0.1
 """Half an interval over its value from which a title says it."""
 
+REST = "rest"
+"""What of a watched call belongs to no stage."""
+
 TITLE_PARTS = 2
 """Series that a title tells of."""
-
-NOTHING = "–"
 
 NAMES = {"flux": "Flux", "reference": "PyTorch", "compiled": "PyTorch compiled"}
 """What a title calls an engine; another keeps its name."""
@@ -62,6 +63,10 @@ class Series:
     points: Sequence[Point]
     line: tuple[float, float] | None = None
     """The fitted line: its value at 0, and what one more adds."""
+    band: tuple[float, float] | None = None
+    """What its value is held against: the noise floor of a ratio."""
+    word: str = ""
+    """What is said of its value: a verdict."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,16 @@ class Figures:
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: int = 0
+    """How many columns at the end are words, not numbers."""
 
 
 @dataclass(frozen=True)
 class Chart:
     """One drawing and everything that is said of it."""
 
-    kind: Literal["lines", "dots"]
-    """Series over a number, or one point a name."""
+    kind: Literal["lines", "dots", "ratios", "stacked"]
+    """Series over a number; a value, or a ratio, a name; parts of a whole for each of `names`."""
     title: str
     description: str
     """For who does not see it."""
@@ -89,12 +96,15 @@ class Chart:
     series: Sequence[Series]
     """For dots, one of a single point for each name."""
     figures: Sequence[Figures]
+    names: Sequence[str] = ()
+    """For stacked, what each point of a series is a part of."""
 
     @property
     def log(self) -> bool:
         """Whether the values' scale is logarithmic."""
         values = [point.value for each in self.series for point in each.points]
-        return max(values) / min(values) >= LOG_FROM and (self.kind == "dots" or self.log_along)
+        may = self.kind == "dots" or self.log_along
+        return may and max(values) / min(values) >= LOG_FROM
 
     @property
     def log_along(self) -> bool:
@@ -106,8 +116,13 @@ def of_family(family: str, rows: Iterable[Row]) -> list[Chart]:
     """Return the charts of one family's rows, at most `MOST_CHARTS`; none where none would help."""
     drawn = [row for row in rows if row.status == MEASURED and median(row.samples) > 0]
     makers = {"generate": _steps, "preprocess": _regimes, "forward": _batches}
-    maker = makers.get(family)
-    return maker(drawn)[:MOST_CHARTS] if maker else []
+    found = makers[family](drawn) if family in makers else []
+    return [*found, *_stages(drawn)][:MOST_CHARTS]
+
+
+def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    """Cut a list into pieces of at most `size`."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _steps(rows: Sequence[Row]) -> list[Chart]:
@@ -119,44 +134,44 @@ def _steps(rows: Sequence[Row]) -> list[Chart]:
             for size, of_size in _by(members, lambda row: str(row.cell.axes.get("size"))).items()
         ]
         sizes = [(size, of_size) for size, of_size in sizes if len(of_size) > 1]
-        for some in _chunks(sizes, MOST_SERIES):
+        for some in chunks(sizes, MOST_SERIES):
             charts.append(_steps_chart(group, list(some)))
     return charts
 
 
 def _steps_chart(group: str, sizes: list[tuple[str, list[Row]]]) -> Chart:
     everything = [row for _, members in sizes for row in members]
-    unit, scale = unit_of(max(_seconds(row) for row in everything))
-    series, said, fits = [], [], []
+    unit, scale = unit_of(max(median(row.samples) for row in everything))
+    per = f"{unit}/{'image' if everything[0].cell.images == 1 else 'call'}"
+
+    def time(row: Row) -> Point:
+        return _point(row, row.cell.steps, lambda seconds: seconds * scale, 1)
+
+    series, said, lines = [], [], []
     for size, members in sizes:
-        points = [_point(row, row.cell.steps, lambda time: time * scale) for row in members]
-        name, fit = _times(size), _fit(members)
-        line = (fit.fixed * scale, fit.per_step * scale) if fit else None
-        series.append(Series(name, points, line))
-        said.append(f"{name} {_fit_words(fit) if fit else _growth_words(members)}")
-        if fit:
-            fits.append((name, *_fit_figures(fit)))
+        name = _times(size)
+        found = steps.fits(members)
+        line = (found[0].fit.fixed * scale, found[0].fit.per_step * scale) if found else None
+        series.append(Series(name, [time(row) for row in members], line))
+        said.append(f"{name} {_fit_words(found[0]) if found else _growth_words(members)}")
+        lines += [(name, *_fit_figures(each.fit)) for each in found]
     more = len(said) - TITLE_PARTS
     title = "; ".join(said[:TITLE_PARTS]) + (f"; {more} more" if more > 0 else "")
-    figures = [
-        Figures(
-            f"{group}: {unit}/image, median and 95 % interval",
-            ("size", "steps", f"{unit}/image", "95 % interval", "rounds"),
-            [
-                (_times(size), str(row.cell.steps), *_figures(row, lambda time: time * scale))
-                for size, members in sizes
-                for row in members
-            ],
-        )
+    points = [
+        (_times(size), str(row.cell.steps), *_figures(row, time(row)))
+        for size, members in sizes
+        for row in members
     ]
-    if fits:
-        headings = ("size", "a step", "95 % interval", "fixed", "95 % interval", "furthest point")
-        figures.append(Figures("the fitted lines: fixed + a step × steps", headings, fits))
+    headings = ("size", "steps", per, "95 % interval", "rounds")
+    figures = [Figures(f"{group}: {per}, median and 95 % interval", headings, points)]
+    if lines:
+        of_fit = ("size", "a step", "95 % interval", "fixed", "95 % interval", "furthest point")
+        figures.append(Figures("the fitted lines: fixed + a step × steps", of_fit, lines))
     return Chart(
         kind="lines",
         title=f"{group}: {title}",
-        description=_description("Time of an image by denoising steps", unit, series, "{:g} steps"),
-        unit=f"{unit}/image",
+        description=_description("Time by denoising steps", per, series, "{:g} steps"),
+        unit=per,
         along="steps",
         series=series,
         figures=figures,
@@ -171,16 +186,14 @@ def _batches(rows: Sequence[Row]) -> list[Chart]:
         engines = _by(members, lambda row: _engine(row, " ")).values()
         several = [sorted(each, key=lambda row: row.cell.images) for each in engines]
         several = [_thinned(each) for each in several if len(each) > 1]
-        for some in _chunks(several, MOST_SERIES):
+        for some in chunks(several, MOST_SERIES):
             charts.append(_batches_chart(group, list(some)))
     return charts
 
 
 def _batches_chart(group: str, engines: list[list[Row]]) -> Chart:
     series = [
-        Series(
-            _engine(members[0], " "), [_point(row, row.cell.images, _rate(row)) for row in members]
-        )
+        Series(_engine(members[0], " "), [_rate(row, row.cell.images) for row in members])
         for members in engines
     ]
     rows = [
@@ -217,11 +230,11 @@ def _batches_title(rows: Sequence[Row]) -> str:
 def _regimes(rows: Sequence[Row]) -> list[Chart]:
     """Images a second of each regime."""
     charts = []
-    for some in _chunks(rows, MOST_ROWS):
+    for some in chunks(rows, MOST_ROWS):
         if len(some) < 2:
             continue
         ordered = sorted(some, key=_seconds)
-        series = [Series(plain(row.cell.id), [_point(row, 0, _rate(row))]) for row in some]
+        series = [Series(plain(row.cell.id), [_rate(row)]) for row in some]
         figures = Figures(
             "images/s, median and 95 % interval",
             ("cell", "images/s", "95 % interval", "rounds"),
@@ -241,16 +254,64 @@ def _regimes(rows: Sequence[Row]) -> list[Chart]:
     return charts
 
 
+def _stages(rows: Sequence[Row]) -> list[Chart]:
+    """Where one watched call of each row went, by stage."""
+    watched = [row for row in rows if row.stages and row.profiled]
+    groups = _grouped(watched, without=("size", "steps"))
+    return [
+        _stages_chart(some) for members in groups.values() for some in chunks(members, MOST_ROWS)
+    ]
+
+
+def _stages_chart(rows: Sequence[Row]) -> Chart:
+    unit, scale = unit_of(max(row.profiled or 0.0 for row in rows))
+    found = dict.fromkeys([*STAGES, *(stage for row in rows for stage in row.stages)])
+    names = [name for name in found if any(name in row.stages for row in rows)][: MOST_SERIES - 1]
+    parts = [{name: row.stages.get(name, 0.0) for name in names} for row in rows]
+    for row, part in zip(rows, parts, strict=True):
+        part[REST] = max(0.0, (row.profiled or 0.0) - sum(part.values()))
+    series = [
+        Series(plain(name), [Point(at, part[name] * scale, None) for at, part in enumerate(parts)])
+        for name in (*names, REST)
+    ]
+    longest = max(range(len(rows)), key=lambda index: rows[index].profiled or 0.0)
+    most = max(names, key=lambda name: parts[longest][name])
+    share = parts[longest][most] / sum(parts[longest].values()) * 100
+    cells = [plain(row.cell.id) for row in rows]
+    title = f"{plain(most)} takes {share:.0f} % of a call of {cells[longest]}"
+    figures = [
+        (
+            cell,
+            *(with_margin(part[name] * scale, None) for name in (*names, REST)),
+            with_margin((row.profiled or 0.0) * scale, None),
+        )
+        for row, cell, part in zip(rows, cells, parts, strict=True)
+    ]
+    headings = ("cell", *(plain(name) for name in (*names, REST)), "call")
+    return Chart(
+        kind="stacked",
+        title=title,
+        description=f"Where one watched call went, in {unit}, by stage. {title}.",
+        unit=f"{unit} of one watched call",
+        along="",
+        series=series,
+        figures=[
+            Figures(f"{unit} of one watched call: no median, so no interval", headings, figures)
+        ],
+        names=cells,
+    )
+
+
 def _ratio(one: Row, other: Row, name: Callable[[Row], str]) -> str:
     """Say how many times the images a second of the slower row the faster one does.
 
     Says nothing of the kind where the intervals of the two medians meet.
     """
     fast, slow = sorted((one, other), key=_seconds)
-    intervals = [_point(row, 0, lambda seconds: seconds).interval for row in (fast, slow)]
+    intervals = [_rate(row).interval for row in (fast, slow)]
     if intervals[0] is None or intervals[1] is None:
         return f"{name(fast)} and {name(slow)}: too few samples to say which is faster"
-    if intervals[0][1] >= intervals[1][0]:
+    if intervals[0][0] <= intervals[1][1]:
         return f"{name(fast)} and {name(slow)} do not differ beyond their intervals"
     return f"{name(fast)} does {_times_as_many(_seconds(slow) / _seconds(fast))} {name(slow)}"
 
@@ -261,13 +322,11 @@ def _times_as_many(ratio: float) -> str:
     return f"{rounded:,g}× the images/s of".replace(",", " ")
 
 
-def _fit(rows: Sequence[Row]) -> stats.Fit | None:
-    if len({row.cell.steps for row in rows}) < 3:
-        return None
-    return stats.linear_fit([row.cell.steps for row in rows], [_seconds(row) for row in rows])
-
-
-def _fit_words(fit: stats.Fit) -> str:
+def _fit_words(found: steps.StepsFit) -> str:
+    fit = found.fit
+    if found.off is not None:
+        percent = found.residual(found.off) * 100
+        return f"is not a line: {percent:.2g} % off it at {found.off.steps} steps"
     if fit.per_step_interval[0] <= 0:
         return "shows no growth with steps beyond its uncertainty"
     step = _about(fit.per_step, fit.per_step_interval)
@@ -286,7 +345,7 @@ def _about(seconds: float, interval: tuple[float, float]) -> str:
 
 def _growth_words(rows: Sequence[Row]) -> str:
     first, last = rows[0], rows[-1]
-    start, end = duration(_seconds(first)), duration(_seconds(last))
+    start, end = duration(median(first.samples)), duration(median(last.samples))
     return f"{start} at {first.cell.steps} steps, {end} at {last.cell.steps}"
 
 
@@ -306,8 +365,8 @@ def _estimate(value: float, interval: tuple[float, float]) -> tuple[str, str]:
     return f"{with_margin(value * scale, margin)} {unit}", f"{ends} {unit}"
 
 
-def _figures(row: Row, convert: Callable[[float], float]) -> tuple[str, str, str]:
-    point = _point(row, 0, convert)
+def _figures(row: Row, point: Point) -> tuple[str, str, str]:
+    """Return a row's value, its interval and its rounds."""
     margin = stats.margin(row.samples)
     interval = NOTHING
     if point.interval is not None:
@@ -321,18 +380,19 @@ def _like(end: float, value: float, margin: float | None) -> str:
     return f"{end:,.{decimals}f}".replace(",", " ")
 
 
-def _point(row: Row, at: float, convert: Callable[[float], float]) -> Point:
-    """Return a row's time of an image, and its interval, as `convert` has them."""
+def _point(row: Row, at: float, convert: Callable[[float], float], images: int) -> Point:
+    """Return a row's median over so many images and its interval, as `convert` has them."""
     found = stats.median_interval(row.samples)
     interval = None
     if found is not None and min(found) > 0:
-        low, high = sorted(convert(end / row.cell.images) for end in found)
+        low, high = sorted(convert(end / images) for end in found)
         interval = low, high
-    return Point(at, convert(_seconds(row)), interval)
+    return Point(at, convert(median(row.samples) / images), interval)
 
 
-def _rate(row: Row) -> Callable[[float], float]:
-    return lambda seconds: 1 / seconds
+def _rate(row: Row, at: float = 0) -> Point:
+    """Return a row's images a second."""
+    return _point(row, at, lambda seconds: 1 / seconds, row.cell.images)
 
 
 def _seconds(row: Row) -> float:
@@ -376,10 +436,6 @@ def _times(size: str) -> str:
 def _thinned(rows: list[Row]) -> list[Row]:
     """Leave out rows evenly, and keep the last."""
     return rows[:: -ceil(len(rows) / MOST_POINTS)][::-1]
-
-
-def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _description(what: str, unit: str, series: Sequence[Series], along: str) -> str:

@@ -56,6 +56,14 @@ MOST_STEPS = 10
 
 MARKERS = "osD^vP"
 
+HATCHES = ("", "////", "----", "xxxx", "||||", "\\\\")
+
+LEGEND = 44
+"""Pixels of two lines of a legend."""
+
+NEAR, FAR = (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2), (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100)
+"""Where the scale of a ratio has numbers: up to 2, and beyond."""
+
 SMALLEST_GAP = 0.08
 """Between two names at the right end, in heights of the axes."""
 
@@ -78,6 +86,8 @@ _SETTINGS: Any = {
     "axes.axisbelow": True,
     "grid.color": _SENTINELS["grid"],
     "grid.linewidth": 0.7,
+    "hatch.color": _SENTINELS["paper"],
+    "hatch.linewidth": 0.8,
     "text.color": _SENTINELS["ink"],
     "xtick.color": _SENTINELS["muted"],
     "ytick.color": _SENTINELS["muted"],
@@ -102,7 +112,7 @@ def svg(chart: Chart, name: str) -> str:
         matplotlib.rcParams.update(_SETTINGS)
         figure = Figure(layout="constrained")
         FigureCanvasSVG(figure)
-        {"lines": _lines, "dots": _dots}[chart.kind](figure, chart)
+        {"lines": _lines, "stacked": _stacked}.get(chart.kind, _dots)(figure, chart)
         file = BytesIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return _inlined(file.getvalue(), chart, name)
@@ -189,34 +199,97 @@ def _apart(heights: Sequence[float]) -> list[float]:
 
 
 def _dots(figure: "Figure", chart: Chart) -> None:
-    """Draw a line a name: the name over it, the value at its right end."""
-    _size(figure, DOTS_MARGIN + DOTS_HEIGHT * len(chart.series))
-    axes = figure.add_subplot()
-    _scale(axes, "x", [each.points[0] for each in chart.series], chart.log)
-    axes.set_ylim(len(chart.series) - 0.6, -0.75)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
-    color = _SENTINELS["series-1"]
+    """Draw a line a name: the name over it, the value and what is said of it at its right end."""
+    axes = _rows(figure, [each.name for each in chart.series])
+    if chart.kind == "ratios":
+        _ratio_scale(axes, chart)
+    else:
+        _scale(axes, "x", [each.points[0] for each in chart.series], chart.log)
+    words = sorted({each.word for each in chart.series})
     for row, each in enumerate(chart.series):
         (point,) = each.points
+        if each.band is not None:
+            axes.barh(row, each.band[1] - each.band[0], 0.3, each.band[0], color=_SENTINELS["grid"])
         axes.errorbar(
             *([point.value], [row]),
             xerr=_reach(each.points),
-            color=color,
-            marker="o",
+            color=_SENTINELS["series-1"],
+            marker=MARKERS[words.index(each.word) % len(MARKERS)],
             markersize=5,
             elinewidth=1.4,
             capsize=3,
         )
         axes.axhline(row, color=_SENTINELS["grid"], linewidth=0.7, zorder=0)
-        place = axes.get_yaxis_transform()
-        axes.text(0, row - 0.25, _short(each.name), transform=place)
+        said = with_margin(point.value, _margin(point))
         axes.text(
-            *(1.02, row, with_margin(point.value, _margin(point))),
-            transform=place,
+            *(1.02, row, f"{said} {each.word}".strip()),
+            transform=axes.get_yaxis_transform(),
             verticalalignment="center",
         )
     axes.set_xlabel(chart.unit + (", logarithmic" if chart.log else ""))
+
+
+def _stacked(figure: "Figure", chart: Chart) -> None:
+    """Draw a bar a name, in parts that differ by hatch and colour."""
+    axes = _rows(figure, chart.names, LEGEND)
+    left = [0.0] * len(chart.names)
+    for each, color, hatch in zip(chart.series, _colors(), HATCHES, strict=False):
+        widths = [point.value for point in each.points]
+        axes.barh(
+            *(range(len(widths)), widths, 0.36, left),
+            facecolor=color,
+            edgecolor=_SENTINELS["paper"],
+            hatch=hatch,
+            label=_short(each.name),
+            linewidth=0.5,
+        )
+        left = [sum(pair) for pair in zip(left, widths, strict=True)]
+    _scale(axes, "x", [Point(0, each, None) for each in left], log=False)
+    for row, whole in enumerate(left):
+        place = axes.get_yaxis_transform()
+        axes.text(1.02, row, with_margin(whole, None), transform=place, verticalalignment="center")
+    axes.set_xlabel(chart.unit)
+    figure.legend(
+        *(axes.get_legend_handles_labels()),
+        loc="outside upper left",
+        ncols=3,
+        frameon=False,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
+
+
+def _rows(figure: "Figure", names: Sequence[str], more: float = 0) -> "Axes":
+    """Return axes with a row for each name, which stands above its row's middle."""
+    _size(figure, DOTS_MARGIN + DOTS_HEIGHT * len(names) + more)
+    axes = figure.add_subplot()
+    axes.set_ylim(len(names) - 0.6, -0.75)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    for row, name in enumerate(names):
+        axes.text(
+            *(0, row - 0.25, _short(name)),
+            transform=axes.get_yaxis_transform(),
+            bbox={"facecolor": _SENTINELS["paper"], "edgecolor": "none", "pad": 0.5},
+        )
+    return axes
+
+
+def _ratio_scale(axes: "Axes", chart: Chart) -> None:
+    """Let 1 be in the middle: twice as long is as far from it as half as long."""
+    ends = [
+        end
+        for each in chart.series
+        for point in each.points
+        for end in (point.value, *(point.interval or ()), *(each.band or ()))
+        if end > 0
+    ]
+    reach = max(1.25, *(max(end, 1 / end) for end in ends)) * 1.05
+    axes.set_xscale("log")
+    axes.set_xlim(1 / reach, reach)
+    ticks = NEAR if reach < NEAR[-1] * 1.1 else FAR
+    _ticks(axes.xaxis, [each for each in ticks if 1 / reach <= each <= reach])
+    axes.axvline(1, color=_SENTINELS["ink"], linewidth=1)
 
 
 def _size(figure: "Figure", height: float) -> None:

@@ -1,16 +1,18 @@
 """The report: runs as one page of HTML that needs nothing else; the only importer of jinja2."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.harness import charts, plots, record, tables
+from bench.harness import charts, compare_charts, compare_tables, plots, record, sides, tables
 from bench.harness.cell import MEASURED, Row
+from bench.harness.comparison import Comparison, compare
 from bench.harness.machine import summary
 from bench.harness.record import Run
+from bench.harness.sides import Side
 from bench.harness.tables import NOTHING, plain
 from pipeline.availability import Missing
 from pipeline.errors import PipelineError, UnavailableError
@@ -82,6 +84,32 @@ class Family:
 
 
 @dataclass(frozen=True)
+class ComparedFamily:
+    """What the page says of one family on several sides."""
+
+    id: str
+    title: str
+    columns: Sequence[tables.Column]
+    drawings: Sequence[Drawing]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What the page says of several sides beside each other, as `compare` prints it."""
+
+    machine: str
+    """What all sides share of their machine; empty where they share nothing."""
+    differences: Sequence[str]
+    """One line a side."""
+    tally: Sequence[str]
+    """How many rows are what, one line a side after the first."""
+    families: Sequence[ComparedFamily]
+    undecided: Sequence[str]
+    """What would decide the undecided."""
+    how_to_read: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Part:
     """What the page says of one run."""
 
@@ -98,23 +126,35 @@ class Part:
     complete: bool
 
 
-def write(files: Sequence[Path], out: Path) -> None:
+def write(files: Sequence[str], out: Path) -> None:
     """Write the page of these result files, of the last run's journal without any.
 
-    Raises `PipelineError` for the first file that is wrong, and where `out` cannot be written.
+    Two or more are compared with the first, as `python -m bench compare` does. Raises
+    `PipelineError` for the first file that is wrong, and where `out` cannot be written.
     """
     absent = _missing()
     if absent is not None:
         raise UnavailableError("report", absent)
-    files = files or [record.nearest_journal()]
-    if out.resolve() in [file.resolve() for file in files]:
+    if len(files) < 2:
+        read = [Path(files[0]) if files else record.nearest_journal()]
+        runs, comparison = [(read[0].name, record.load(read[0]))], None
+    else:
+        gathered = [_unplaced(side) for side in sides.gather(files)]
+        comparison = compare(gathered)
+        read = [Path(name) for file in files for name in (file, *file.split(","))]
+        runs = [
+            (f"{side.label} · {file}", run)
+            for side in gathered
+            for file, run in zip(side.files, side.runs, strict=True)
+        ]
+    if out.resolve() in [path.resolve() for path in read]:
         raise PipelineError(f"-o {out}", "another file than those that are read", "change -o")
-    page = render([(file.name, record.load(file)) for file in files])
+    page = render(runs, comparison)
     with writing(out) as file:
         file.write(page.encode())
 
 
-def render(runs: Sequence[tuple[str, Run]]) -> str:
+def render(runs: Sequence[tuple[str, Run]], comparison: Comparison | None = None) -> str:
     """Return the page of these runs, each under a name; the same runs give the same text."""
     from jinja2 import Environment, StrictUndefined
 
@@ -123,8 +163,11 @@ def render(runs: Sequence[tuple[str, Run]]) -> str:
     )
     environment.filters["aligned"] = _aligned
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    parts = [_part(f"run{number}", name, run) for number, (name, run) in enumerate(runs, 1)]
-    return template.render(parts=parts, palette=plots.PALETTE)
+    return template.render(
+        parts=[_part(f"run{number}", name, run) for number, (name, run) in enumerate(runs, 1)],
+        beside=_beside(comparison) if comparison else None,
+        palette=plots.PALETTE,
+    )
 
 
 def _missing() -> Missing | None:
@@ -139,25 +182,56 @@ def _missing() -> Missing | None:
     )
 
 
+def _unplaced(side: Side) -> Side:
+    """Return a side whose files are names: a page tells nobody's folders."""
+    return replace(side, files=tuple(Path(file).name for file in side.files))
+
+
+def _beside(comparison: Comparison) -> Beside:
+    notes = tables.Notes()
+    labels = [side.label for side in comparison.sides]
+    found: list[ComparedFamily] = []
+    for family in tables.families_of(line.cell for line in comparison.lines):
+        lines = comparison.of(family)
+        sheet = compare_tables.Sheet(comparison, lines, notes)
+        columns = [sheet.cells(), sheet.base()]
+        drawn = []
+        for number, label in enumerate(labels[1:], 1):
+            columns += sheet.side(number)
+            drawn += compare_charts.of_lines(lines, number - 1, labels[0], label)
+        id_ = f"beside-family{len(found) + 1}"
+        found.append(ComparedFamily(id_, sheet.title, columns, _drawings(drawn, id_)))
+    return Beside(
+        machine=plain(sides.common(comparison.sides)),
+        differences=list(map(plain, sides.differences(comparison.sides))),
+        tally=list(map(plain, compare_tables.tally(comparison))),
+        families=found,
+        undecided=[plain(line) for line in compare_tables.undecided(comparison) if line],
+        how_to_read=[*compare_tables.how_to_read(comparison), *notes.lines()],
+    )
+
+
+def _drawings(found: Sequence[charts.Chart], id_: str) -> list[Drawing]:
+    return [
+        Drawing(chart, plots.svg(chart, f"{id_}-chart{number}"))
+        for number, chart in enumerate(found, 1)
+    ]
+
+
 def _part(id_: str, name: str, run: Run) -> Part:
     contents = tables.contents(run.rows, run.machine)
     found = {each.family: each for each in contents.tables}
     names = [*found, *dict.fromkeys(row.cell.family for row in run.rows if row.thumbnail)]
-    families: list[Family] = []
-    for family in dict.fromkeys(names):
+    families = []
+    for number, family in enumerate(dict.fromkeys(names), 1):
         rows = [row for row in run.rows if row.cell.family == family]
         pictures = [_picture(row) for row in rows if row.thumbnail]
         families.append(
             Family(
                 name=plain(family).replace("_", " "),
-                id=f"{id_}-family{len(families) + 1}",
+                id=f"{id_}-family{number}",
                 table=found.get(family),
-                drawings=[
-                    Drawing(
-                        chart, plots.svg(chart, f"{id_}-family{len(families) + 1}-chart{number}")
-                    )
-                    for number, chart in enumerate(charts.of_family(family, rows), 1)
-                ],
+                drawings=_drawings(charts.of_family(family, rows), f"{id_}-family{number}"),
                 pictures=pictures[:MOST_IMAGES],
                 pictures_left_out=max(0, len(pictures) - MOST_IMAGES),
                 textures=any("random" in row.weights for row in rows if row.thumbnail),
