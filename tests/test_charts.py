@@ -111,6 +111,55 @@ def test_more_sizes_than_markers_are_several_charts() -> None:
     assert first.title.endswith("; 4 more")
 
 
+def test_points_that_lie_on_no_line_are_not_given_one() -> None:
+    given = [
+        generate("tiny", "cpu", "64x64", count, MEASURED, samples=flat(seconds))
+        for count, seconds in ((2, 0.03), (4, 0.08), (6, 0.09), (8, 0.1))
+    ]
+    title = only("generate", given).title
+    assert title == "tiny cpu float32: 64×64 is not a line: 40 % off it at 2 steps"
+
+
+def test_several_images_a_call_are_drawn_by_the_call() -> None:
+    given = [
+        replace(row, cell=replace(row.cell, images=4))
+        for row in steps("512x512", 0.02, 0.1, (10, 20, 30))
+    ]
+    chart = only("generate", given)
+    assert chart.unit == "ms/call"
+    assert chart.series[0].points[0].value == pytest.approx(300)
+    assert chart.title == "sd15 cuda float16: 512×512 20.0 ms a step after 100 ms"
+
+
+# Where a call went.
+
+
+def watched(count: int, **stages: float) -> Row:
+    row = generate("tiny", "cpu", "64x64", count, MEASURED, samples=flat(0.02))
+    named = {name.replace("_", " "): seconds for name, seconds in stages.items()}
+    return replace(row, profiled=0.02, stages=named)
+
+
+def test_stages_are_parts_of_one_watched_call() -> None:
+    given = [watched(2, text_encoder=0.002, UNet=0.01), watched(4, UNet=0.015, VAE_decode=0.004)]
+    *_, chart = of_family("generate", given)
+    assert (chart.kind, chart.unit) == ("stacked", "ms of one watched call")
+    assert chart.names == ["tiny-cpu-float32-64x64-2steps", "tiny-cpu-float32-64x64-4steps"]
+    shown = {each.name: [point.value for point in each.points] for each in chart.series}
+    assert list(shown) == ["text encoder", "UNet", "VAE decode", "rest"]
+    assert shown["UNet"] == pytest.approx([10, 15])
+    assert shown["rest"] == pytest.approx([8, 1])
+    assert chart.title == "UNet takes 50 % of a call of tiny-cpu-float32-64x64-2steps"
+    assert chart.figures[0].headings == ("cell", *shown, "call")
+    assert chart.figures[0].rows[0][1:] == ("2.00", "10.0", "0", "8.00", "20.0")
+
+
+def test_stages_that_overlap_leave_no_rest() -> None:
+    *_, chart = of_family("generate", [watched(2, UNet=0.03)])
+    assert [each.points[0].value for each in chart.series] == pytest.approx([30, 0])
+    assert chart.title == "UNet takes 100 % of a call of tiny-cpu-float32-64x64-2steps"
+
+
 # Flux and the reference by batch.
 
 

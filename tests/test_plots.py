@@ -46,7 +46,21 @@ DOTS = Chart(
     ],
     figures=[FIGURES],
 )
-EVERY = {"lines": LINES, "batches": BATCHES, "dots": DOTS}
+RATIOS = replace(DOTS, kind="ratios", unit="B/A", series=[
+    Series("transform-rgb", [Point(0, 1.3, (1.2, 1.4))], band=(0.91, 1.1), word="slower"),
+    Series("file-rgb", [Point(0, 0.3, None)], word="undecided"),
+])  # fmt: skip
+STACKED = replace(
+    DOTS,
+    kind="stacked",
+    unit="ms of one watched call",
+    names=["2steps", "4steps"],
+    series=[
+        Series("UNet", [Point(0, 10, None), Point(1, 20, None)]),
+        Series("rest", [Point(0, 3, None), Point(1, 0, None)]),
+    ],
+)
+EVERY = {"lines": LINES, "batches": BATCHES, "dots": DOTS, "ratios": RATIOS, "stacked": STACKED}
 
 
 @pytest.fixture(params=EVERY)
@@ -62,6 +76,13 @@ def texts(drawn: str) -> list[str]:
     return ["".join(each.itertext()) for each in elements(drawn) if each.tag == "text"]
 
 
+def markers(drawn: str) -> int:
+    """How many shapes are drawn again and again."""
+    return len(
+        {each.get("d") for each in elements(drawn) if each.tag == "path" and "id" in each.attrib}
+    )
+
+
 def test_it_is_an_image_with_a_title_and_a_description(chart: Chart) -> None:
     root = ElementTree.fromstring(plots.svg(chart, "c1"))
     assert (root.tag, root.get("role")) == ("svg", "img")
@@ -74,7 +95,7 @@ def test_it_is_an_image_with_a_title_and_a_description(chart: Chart) -> None:
 
 def test_text_stays_text(chart: Chart) -> None:
     shown = texts(plots.svg(chart, "c1"))
-    assert {each.name for each in chart.series} <= set(shown)
+    assert {each.name for each in chart.series} | set(chart.names) <= set(shown)
     assert any(chart.unit in each for each in shown)
 
 
@@ -101,19 +122,8 @@ def test_ids_are_the_charts_own(chart: Chart) -> None:
 
 def test_it_styles_nothing_but_itself(chart: Chart) -> None:
     tags = {each.tag for each in elements(plots.svg(chart, "c1"))}
-    assert tags <= {
-        "svg",
-        "title",
-        "desc",
-        "defs",
-        "g",
-        "path",
-        "use",
-        "text",
-        "clipPath",
-        "rect",
-        "tspan",
-    }
+    shapes = {"g", "path", "use", "text", "tspan", "rect", "clipPath", "pattern"}
+    assert tags <= {"svg", "title", "desc", "defs", *shapes}
 
 
 def test_every_colour_is_one_of_the_palette(chart: Chart) -> None:
@@ -124,11 +134,8 @@ def test_every_colour_is_one_of_the_palette(chart: Chart) -> None:
 
 
 def test_series_differ_by_their_marker_too() -> None:
-    drawn = plots.svg(BATCHES, "c1")
-    markers = {
-        each.get("d") for each in elements(drawn) if each.tag == "path" and "id" in each.attrib
-    }
-    assert len(markers) >= 2
+    alike = replace(BATCHES, series=BATCHES.series[:1])
+    assert markers(plots.svg(BATCHES, "c1")) == markers(plots.svg(alike, "c1")) + 1
 
 
 @pytest.mark.parametrize(
@@ -144,6 +151,35 @@ def test_a_name_is_text_whatever_it_says(name: str, chart: Chart) -> None:
     assert name in texts(drawn)
     assert "<script" not in drawn
     assert ElementTree.fromstring(drawn)[0].text == name
+
+
+def test_a_verdict_stands_beside_its_ratio_and_has_its_own_marker() -> None:
+    drawn = plots.svg(RATIOS, "c1")
+    assert {"1.3 slower", "0.300 undecided"} <= set(texts(drawn))
+    assert {"0.5", "1", "2"} <= set(texts(drawn))
+    same = replace(RATIOS, series=[replace(each, word="same") for each in RATIOS.series])
+    assert markers(drawn) > markers(plots.svg(same, "c1"))
+
+
+def test_a_ratio_close_to_one_has_a_scale_close_to_one() -> None:
+    close = replace(RATIOS, series=[Series("x", [Point(0, 1.02, (1.01, 1.03))], word="same")])
+    assert {"0.8", "1", "1.25"} <= set(texts(plots.svg(close, "c1")))
+
+
+def test_stages_differ_by_their_hatch_too() -> None:
+    drawn = plots.svg(STACKED, "c1")
+    assert len([each for each in elements(drawn) if each.tag == "pattern"]) == 1  # one is plain
+    assert {"UNet", "rest", "13.0", "20.0"} <= set(texts(drawn))
+
+
+def test_a_full_chart_of_stages_has_a_bounded_size() -> None:
+    series = [
+        Series(f"stage {number}", [Point(at, 1, None) for at in range(charts.MOST_ROWS)])
+        for number in range(charts.MOST_SERIES)
+    ]
+    names = [f"cell {number}" for number in range(charts.MOST_ROWS)]
+    drawn = plots.svg(replace(STACKED, series=series, names=names), "c1")
+    assert len(drawn) < 150_000
 
 
 def test_a_long_name_is_cut() -> None:

@@ -209,6 +209,54 @@ def test_several_files_are_a_section_each() -> None:
     assert "Made by sd-flux-bench from 2 result files." in page.of("p")[-1]
 
 
+def test_several_files_are_compared_with_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = [numbered(1), numbered(2)]
+    slow = [replace(row, samples=tuple(2 * each for each in row.samples)) for row in base]
+    files = [str(tmp_path / name) for name in ("a.json", "b.json")]
+    for file, given in zip(files, (base, slow), strict=True):
+        record.write(Path(file), document(given))
+    out = tmp_path / "report.html"
+    assert main(["report", *files, "-o", str(out)]) == 0, capsys.readouterr().err
+    text = out.read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.of("h2") == ["Side by side", "A · a.json", "B · b.json"]
+    assert "B against A: 2 slower" in page.of("strong")
+    assert "B against A: slower in 2 of 2" in page.of("h4")
+    assert page.of("td").count("slower") == 4  # in the table, and under its chart
+    assert str(tmp_path) not in text
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert all(level <= before + 1 for before, level in pairwise(levels))
+
+
+def test_files_that_share_no_cell_are_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in (1, 2):
+        record.write(Path(f"{number}.json"), document([numbered(number)]))
+    assert main(["report", "1.json", "2.json"]) == 2
+    assert capsys.readouterr().err == (
+        "1.json, 2.json: expected a cell that two of them measured; "
+        "measure the same cells: options and ids must be the same\n"
+    )
+    assert not Path("report.html").exists()
+
+
+def test_the_steps_fit_and_the_stages_stand_under_their_table() -> None:
+    given = [
+        replace(numbered(number), profiled=0.01, stages={"UNet": 0.006}, calls={"UNet": 2})
+        for number in range(3)
+    ]
+    page = page_of(given)
+    (table,) = tables.contents(given, MACHINE).tables
+    assert set(table.fits) <= set(page.of("li"))
+    assert table.watched in page.of("span")
+    assert [column.heading for column in table.stages][1] in page.of("th")
+    assert len(page.all("svg")) == 2
+
+
 def test_the_same_files_are_the_same_page() -> None:
     pages = [report.render([("out.json", run(drawn()))]) for _ in range(2)]
     assert pages[0] == pages[1]
@@ -376,12 +424,11 @@ def test_a_bad_file_is_one_line_exit_code_2_and_no_page(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make, message = BAD_FILES[kind]
-    good, bad = tmp_path / "good.json", tmp_path / "in" / "out.json"
-    record.write(good, document(small()))
+    bad = tmp_path / "in" / "out.json"
     bad.parent.mkdir()
     make(bad)
     out = tmp_path / "report.html"
-    assert main(["report", str(good), str(bad), "-o", str(out)]) == 2
+    assert main(["report", str(bad), "-o", str(out)]) == 2
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", f"{bad}: expected {message}\n")
     assert not out.exists()
