@@ -112,6 +112,18 @@ def test_a_unit_does_not_change_the_interval(base: list[float], scale: float) ->
     assert (other.low, other.high) == pytest.approx((one.low, one.high))
 
 
+def test_samples_of_zero_and_runs_far_apart_stay_finite() -> None:
+    found = ratio([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]], [[1.0] * 7])
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low <= 1 <= found.high < math.inf
+    wide = ratio([[1e-12], [1e12]], [[1.0]])
+    assert wide is not None
+    assert wide.high is not None
+    assert wide.high < math.inf
+
+
 # Independent samples.
 
 

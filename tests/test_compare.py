@@ -1,13 +1,19 @@
 """What `python -m bench compare` prints; `python tests/test_compare.py` writes the golden files."""
 
+import functools
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -16,6 +22,8 @@ from bench.harness import record
 from comparisons import FOLDER
 from helpers import fresh_python
 from results import BAD_FILES, document, rows, write_journal
+
+OTHERS: list[Any] = [None, True, 0, 7, -1, 1e17, "text", [], [None], {"text": None}]
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
 
@@ -193,6 +201,33 @@ def test_a_copy_of_a_run_is_no_second_run(
     copy.write_bytes((FOLDER / "old-1.json").read_bytes())
     line = refused(capsys, f"old-1.json,{copy}", "new-1.json")
     assert line == f"{copy}: expected each run once on a side; leave it out"
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value, but for its root."""
+    pairs: Any = ()
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        yield (*place, key)
+        yield from places(inner, (*place, key))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.sampled_from(["old-1", "plain-main"]), st.sampled_from(OTHERS))
+def test_a_file_with_any_value_changed_is_compared_or_refused_with_one_line(
+    data: st.DataObject, name: str, other: Any
+) -> None:
+    content = json.loads((FOLDER / f"{name}.json").read_text())
+    *way, last = data.draw(st.sampled_from(list(places(content))))
+    functools.reduce(lambda value, key: value[key], way, content)[last] = other
+    out, err = StringIO(), StringIO()
+    with TemporaryDirectory() as folder, redirect_stdout(out), redirect_stderr(err):
+        path = Path(folder) / "changed.json"
+        path.write_text(json.dumps(content))
+        code = main(["compare", f"{name}.json", str(path), "--explain", "--fail-on", "missing"])
+    assert code in (0, 1, 2)
+    assert (out.getvalue() == "", err.getvalue().count("\n")) == (code == 2, int(code == 2))
 
 
 PLAIN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {

@@ -37,6 +37,9 @@ GAP = 2
 ORDER = (SLOWER, FASTER, SAME, UNDECIDED, REFUSED)
 """Words in the order in which they are counted."""
 
+HIGHEST = 1e6
+"""A ratio from which on the end of an interval is no number any more."""
+
 NARROWEST_ID = 24
 """Columns that an id keeps where other columns are left out."""
 
@@ -301,7 +304,8 @@ def _interval(found: Ratio | None) -> str:
     half = max((found.high - found.low) / 2, found.value * 1e-3)
     least = 2 if found.value < 10 else 1 if found.value < 100 else 0
     decimals = max(least, -floor(log10(half)))
-    return f"{found.low:.{decimals}f}–{found.high:.{decimals}f}"
+    high = f"{found.high:.{decimals}f}" if found.high < HIGHEST else "∞"
+    return f"{found.low:.{decimals}f}–{high}"
 
 
 def _span(values: Sequence[float]) -> str:

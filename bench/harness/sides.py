@@ -106,9 +106,9 @@ def is_busy(run: Run, threads: int) -> bool:
     """Say whether the machine had work that this run, with so many threads, does not explain."""
     load = (run.machine.get("state") or {}).get("load_per_cpu")
     cores = (run.machine.get("hardware") or {}).get("cores")
-    if not load or not cores:
+    if not (isinstance(load, int | float) and isinstance(cores, int | float) and cores > 0):
         return False
-    return bool(load >= BUSY_LOAD and load - threads / cores >= OTHER_LOAD)
+    return load >= BUSY_LOAD and load - threads / cores >= OTHER_LOAD
 
 
 def _files(argument: str) -> list[str]:
