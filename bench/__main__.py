@@ -1,6 +1,7 @@
 """python -m bench: show, compare, report."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -27,10 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
     try:
-        return int(given.command(given))
+        code = int(given.command(given))
+        sys.stdout.flush()
+        return code
     except PipelineError as error:
         print(error, file=sys.stderr)
         return DOES_NOT_HOLD if isinstance(error, UnavailableError) else WRONG_QUESTION
+    except BrokenPipeError:  # such as `| head`; what is left has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return HOLDS
 
 
 def show(given: argparse.Namespace) -> int:
@@ -57,9 +63,7 @@ def compare(given: argparse.Namespace) -> int:
         for line in compare_tables.gate_lines(outcome) if outcome else ():
             print(tables.wrapped(line, width, 4))
     if outcome is not None and not outcome.judged:
-        raise PipelineError(
-            "fail-on", "a row that can be compared", "see the table for what differs"
-        )
+        raise PipelineError("fail-on", "a row that can be compared", "the table says what differs")
     return DOES_NOT_HOLD if outcome and outcome.failures else HOLDS
 
 

@@ -1,6 +1,7 @@
 """The benchmarks themselves: every cell's contract, and one real run from measuring to reading."""
 
 import re
+import statistics
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,27 @@ def test_the_plugin_compares_a_result_file(measured: Run) -> None:
     assert printed.code == 0, printed.err
     for name in MEASURED_IDS:
         assert f"[{name}]" in printed.out
+
+
+def test_the_github_action_for_benchmarks_reads_a_result_file(measured: Run) -> None:
+    """Its `tool: pytest` takes these five values (benchmark-action, src/extract.ts), no others."""
+    for bench in measured.document["benchmarks"]:
+        stats = bench["stats"]
+        samples = stats["data"]
+        assert re.fullmatch(r"bench/test_(\w+)\.py::test_\1\[.+\]", bench["fullname"])
+        assert stats["ops"] == pytest.approx(len(samples) / sum(samples))
+        assert stats["mean"] == pytest.approx(sum(samples) / len(samples))
+        assert stats["stddev"] == pytest.approx(statistics.stdev(samples))
+        assert stats["rounds"] == len(samples)
+
+
+def test_a_real_file_compares_with_itself(measured: Run, tmp_path: Path) -> None:
+    file = str(measured.folder / "out.json")
+    shown = python_in(tmp_path, "-m", "bench", "compare", file, file, "--fail-on", "slower:1%")
+    assert shown.code == 0, shown.err
+    for name in MEASURED_IDS:
+        assert re.search(rf"^{name} .* 1\.0+ .*(same|undecided)$", shown.out, re.MULTILINE)
+    assert "fail-on: 0 rows fail" in shown.out
 
 
 def test_show_prints_the_tables_of_the_run(measured: Run, tmp_path: Path) -> None:

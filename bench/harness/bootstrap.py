@@ -23,6 +23,10 @@ DRAWS = 2_000
 the interval's width."""
 
 
+WIDEST = 300.0
+"""Half the width of an interval that says nothing, in logarithms: its exponential is finite."""
+
+
 @dataclass(frozen=True)
 class Ratio:
     """How many times as long the second side takes: over 1 is slower."""
@@ -99,7 +103,7 @@ def _reach_of_runs(base: Runs, new: Runs) -> float:
     freedom = len(base) + len(new) - 2
     squares = math.fsum((each - fmean(side)) ** 2 for side in logs for each in side)
     error = math.sqrt(squares / freedom * (1 / len(base) + 1 / len(new)))
-    return stats.student_t(freedom) * error
+    return min(stats.student_t(freedom) * error, WIDEST)
 
 
 def _bootstrap(base: Sequence[float], new: Sequence[float]) -> tuple[float, float]:
@@ -127,4 +131,4 @@ def _medians(samples: Sequence[float], stream: int) -> "np.ndarray[Any, np.dtype
     places = np.random.default_rng(stream).beta(half, half, DRAWS)
     ranks = np.arange(1, len(samples) + 1) / (len(samples) + 1)
     medians = np.interp(places, ranks, np.sort(np.asarray(samples, float)))
-    return np.asarray(np.log(medians))
+    return np.asarray(np.log(np.maximum(medians, np.finfo(float).tiny)))

@@ -21,7 +21,7 @@ def render(comparison: Comparison, outcome: Outcome | None = None, explain: bool
     notes = Notes()
     blocks = [[f"**{_escaped(line)}**  " for line in tally(comparison)]]
     if outcome is not None:
-        blocks.append(_items(gate_lines(outcome)))
+        blocks.append(_items(line for line in gate_lines(outcome) if line))
     machine = sides.common(comparison.sides)
     blocks.append([_escaped(machine)] if machine else [])
     blocks.append(_items(sides.differences(comparison.sides)))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from io import StringIO
 from math import floor, log10
 
@@ -35,6 +36,12 @@ GAP = 2
 
 ORDER = (SLOWER, FASTER, SAME, UNDECIDED, REFUSED)
 """Words in the order in which they are counted."""
+
+HIGHEST = 1e6
+"""A ratio from which on the end of an interval is no number any more."""
+
+NARROWEST_ID = 24
+"""Columns that an id keeps where other columns are left out."""
 
 CELLS, BASE, TIME, RATIO, INTERVAL, VERDICT = range(6)
 DROPPED = (INTERVAL, TIME, BASE)
@@ -84,6 +91,10 @@ class Sheet:
             Column("95 %", [*map(_interval, ratios), ""]),
             Column("verdict", [*texts, of_all], "left"),
         ]
+
+    def measured(self, numbers: Sequence[int]) -> list[list[bool]]:
+        """Say of each line which of these sides, the baseline being 0, have a time."""
+        return [[bool(line.entries[number].rows) for number in numbers] for line in self._lines]
 
     def explained(self) -> Iterator[str]:
         """Yield one line a verdict, with its reason; why a row is absent is a footnote."""
@@ -210,7 +221,7 @@ def undecided(comparison: Comparison) -> list[str]:
 def gate_lines(outcome: Outcome) -> list[str]:
     """Return what came of a gate: what fails, and what may."""
     failing = len(outcome.failures)
-    lines = [f"fail-on: {_rows(failing)} {'fails' if failing == 1 else 'fail'}"]
+    lines = ["", f"fail-on: {_rows(failing)} {'fails' if failing == 1 else 'fail'}"]
     lines += [f"  {plain(line)}" for line in outcome.failures]
     if outcome.open:
         lines.append(f"undecided rows that may be that much slower: {len(outcome.open)}")
@@ -228,18 +239,40 @@ def _word(line: Line, number: int, base: str, label: str) -> str:
     return f"only in {label}" if line.entries[number + 1].rows else ""
 
 
-def _fitting(of: Sheet, count: int, width: int) -> Iterator[list[Column]]:
+def _fitting(sheet: Sheet, count: int, width: int) -> Iterator[list[Column]]:
     """Yield the columns of each table: as many sides as fit, one at least."""
-    cells, base = of.cells(), of.base()
+    cells, base = sheet.cells(), sheet.base()
     room = width - min(cells.width, ID_WIDTH)
+    chosen: list[int] = []
     columns = [cells, base]
     for number in range(1, count):
-        more = of.side(number)
-        if len(columns) > 2 and _width([*columns[1:], *more]) > room:
-            yield columns
-            columns = [cells, base]
+        more = sheet.side(number)
+        if chosen and _width([*columns[1:], *more]) > room:
+            yield from _kept(sheet, chosen, columns, width)
+            chosen, columns = [], [cells, base]
+        chosen.append(number)
         columns = [*columns, *more]
-    yield _narrowed(columns, room) if len(columns) == VERDICT + 1 else columns
+    yield from _kept(sheet, chosen, columns, width)
+
+
+def _kept(
+    sheet: Sheet, chosen: Sequence[int], columns: list[Column], width: int
+) -> Iterator[list[Column]]:
+    """Yield a table's columns with the lines that it has a time for; a later table needs a side's.
+
+    Where one side does not fit, an id is folded first, then columns are left out.
+    """
+    if 1 not in chosen and not any(map(any, sheet.measured(chosen))):
+        return
+    shown = [*map(any, sheet.measured([0, *chosen])), True]
+    columns = [
+        replace(
+            column, texts=[text for text, show in zip(column.texts, shown, strict=True) if show]
+        )
+        for column in columns
+    ]
+    room = width - min(columns[0].width, NARROWEST_ID)
+    yield _narrowed(columns, room) if len(chosen) == 1 else columns
 
 
 def _narrowed(columns: list[Column], room: int) -> list[Column]:
@@ -271,7 +304,8 @@ def _interval(found: Ratio | None) -> str:
     half = max((found.high - found.low) / 2, found.value * 1e-3)
     least = 2 if found.value < 10 else 1 if found.value < 100 else 0
     decimals = max(least, -floor(log10(half)))
-    return f"{found.low:.{decimals}f}–{found.high:.{decimals}f}"
+    high = f"{found.high:.{decimals}f}" if found.high < HIGHEST else "∞"
+    return f"{found.low:.{decimals}f}–{high}"
 
 
 def _span(values: Sequence[float]) -> str:

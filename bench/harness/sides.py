@@ -1,5 +1,6 @@
 """The sides of a comparison: which files are runs of what, and how the machines differ."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from pipeline.errors import PipelineError
 
 __all__ = ["Side", "common", "differences", "gather", "is_busy"]
 
-MISSING = "–"
+COMMIT = re.compile(r"[0-9a-f]{7,64}")
+"""Elsewhere pytest-benchmark writes `unversioned`."""
 
 RECORDS = ("hardware", "software")
 
@@ -91,7 +93,10 @@ def differences(sides: Sequence[Side]) -> list[str]:
     return [
         f"{side.label}{' (baseline)' if side is sides[0] else ''}: "
         + " · ".join(
-            [*_origin(side), *(f"{name} {each.get(name) or MISSING}" for name in differing)]
+            [
+                *_origin(side),
+                *(f"{name} {each[name]}".strip() for name in differing if each.get(name)),
+            ]
         )
         for side, each in zip(sides, facts, strict=True)
     ]
@@ -101,9 +106,9 @@ def is_busy(run: Run, threads: int) -> bool:
     """Say whether the machine had work that this run, with so many threads, does not explain."""
     load = (run.machine.get("state") or {}).get("load_per_cpu")
     cores = (run.machine.get("hardware") or {}).get("cores")
-    if not load or not cores:
+    if not (isinstance(load, int | float) and isinstance(cores, int | float) and cores > 0):
         return False
-    return bool(load >= BUSY_LOAD and load - threads / cores >= OTHER_LOAD)
+    return load >= BUSY_LOAD and load - threads / cores >= OTHER_LOAD
 
 
 def _files(argument: str) -> list[str]:
@@ -136,9 +141,10 @@ def _grouped(given: Sequence[tuple[str, Run]]) -> list[list[tuple[str, Run]]]:
 
 def _key(run: Run) -> Any:
     """Return what runs of the same machine and code have in common; None where that is unknown."""
-    if not run.commit.get("id") or run.commit.get("dirty") is not False:
+    commit = run.commit.get("id")
+    if not (isinstance(commit, str) and COMMIT.fullmatch(commit)) or run.commit.get("dirty"):
         return None
-    return [_known(run.machine.get(name) or {}) for name in RECORDS] + [run.commit["id"]]
+    return [_known(run.machine.get(name) or {}) for name in RECORDS] + [commit]
 
 
 def _known(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,19 +178,18 @@ def _facts(side: Side) -> dict[str, str]:
     gpus = hardware.pop("gpus", None) or []
     cpu = {key: hardware.pop(key, None) for key in ("cpu", "cores")}
     facts = {
-        "GPU": summary({"hardware": {"gpus": gpus, "unread": unread}}),
-        "CPU": summary({"hardware": cpu}) if any(cpu.values()) else "",
+        "": summary({"hardware": {"gpus": gpus, "unread": unread}}) if gpus or unread else "",
+        " ": summary({"hardware": cpu}) if any(cpu.values()) else "",
     }
-    details = dict.fromkeys(key for gpu in gpus for key in _known(gpu) if key != "model")
-    facts |= {f"GPU {key}": _text([gpu.get(key) for gpu in gpus]) for key in details}
+    for key in dict.fromkeys(key for gpu in gpus for key in _known(gpu) if key != "model"):
+        facts |= _flat({f"GPU_{key}": [gpu.get(key) for gpu in gpus]})
     facts |= _flat(hardware) | _flat(software)
     threads = {row.threads for run in side.runs for row in run.rows if row.threads is not None}
-    commits = dict.fromkeys(_commit(run) for run in side.runs)
-    loads = [_text((run.machine.get("state") or {}).get("load_per_cpu")) for run in side.runs]
-    return {name.replace("_", " "): text for name, text in facts.items()} | {
+    loads = [(run.machine.get("state") or {}).get("load_per_cpu") for run in side.runs]
+    return facts | {
         "threads": _text(sorted(threads)),
-        "commit": _text(list(commits)),
-        "load per CPU": ", ".join(filter(None, loads)),
+        "commit": _text([*dict.fromkeys(filter(None, map(_commit, side.runs)))]),
+        "load per CPU": _text([load for load in loads if load is not None]),
     }
 
 
@@ -194,15 +199,24 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     for key, value in _known(record).items():
         if isinstance(value, Mapping):
             facts |= _flat(value, "" if key in ("packages", "thread_variables") else f"{key} ")
-        else:
-            facts[prefix + key] = _text(value)
+            continue
+        stem, _, last = key.rpartition("_")
+        scale, unit = UNITS.get(last, (None, ""))
+        name = (stem if unit else key).replace("_", " ") if key.islower() or unit else key
+        facts[prefix + ("RAM" if name == "ram" else name)] = _text(value, scale, unit)
     return facts
 
 
-def _text(value: Any) -> str:
+UNITS = {"bytes": (1e-9, " GB"), "gib": (None, " GiB"), "w": (None, " W")}
+"""What the end of a record's key says of its numbers: a factor, and the unit then."""
+
+
+def _text(value: Any, scale: float | None = None, unit: str = "") -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value))
-    return "" if value is None else str(value)
+        return ", ".join(_text(each, scale, unit) for each in value)
+    if scale is not None and isinstance(value, int | float):
+        value = f"{value * scale:.1f}"
+    return "" if value is None else f"{value}{unit}"
 
 
 def _commit(run: Run) -> str:
