@@ -165,7 +165,7 @@ def _generate(name: str, options: Options) -> list[Cell]:
     cells = []
     for device in devices:
         dtypes = _choices(
-            options.sd_dtype or diffusion.default_dtype(device), "--sd-dtype", _DTYPES
+            options.sd_dtype or diffusion.default_dtype(device), "--sd-dtype", diffusion.DTYPES
         )
         for dtype, mode, batch, size, count in product(dtypes, modes_, batches, sizes, steps):
             axes: dict[str, str | int] = {
@@ -200,7 +200,6 @@ _FORWARD_REGIMES: dict[str, dict[str, str | int]] = {
 
 _ENGINES = ("flux", "flux-inside", "flux-bridge", "reference", "compiled")
 _DEVICES = ("cpu", "cuda")
-_DTYPES = ("float16", "bfloat16", "float32")
 
 
 def _sizes(text: str) -> list[Size]:

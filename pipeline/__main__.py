@@ -8,9 +8,24 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline import availability, diffusion, pregenerated, preprocessing, sd_models
-from pipeline.arguments import Parser, parse_count, parse_folder, parse_list, parse_size
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline import (
+    availability,
+    contracts,
+    diffusion,
+    pregenerated,
+    preprocessing,
+    schedulers,
+    sd_models,
+)
+from pipeline.arguments import (
+    Parser,
+    parse_count,
+    parse_folder,
+    parse_list,
+    parse_number,
+    parse_size,
+)
+from pipeline.errors import ContractError, PipelineError, UnavailableError
 from pipeline.files import writing
 from pipeline.progress import progress
 
@@ -33,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         return int(given.command(given))
-    except UnavailableError as error:
+    except (UnavailableError, ContractError) as error:
         print(error, file=sys.stderr)
         return DOES_NOT_HOLD
     except PipelineError as error:
@@ -134,6 +149,9 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
     count = parse_count(given.count, "--count")
     asked_size = parse_size(given.size) if given.size else None
     asked_steps = parse_count(given.steps, "--steps") if given.steps else None
+    guidance = parse_number(given.guidance, "--guidance") if given.guidance else None
+    if given.scheduler:
+        schedulers.check(given.scheduler)
     model = _model(given)
     if model is None:
         _refuse_without_model(given)
@@ -169,7 +187,12 @@ def _write_images(given: argparse.Namespace, out: Path) -> "list[Image]":
             model.name,
             device,
             lambda index, done: tell(index * steps + done),
+            negative_prompt=given.negative_prompt,
+            guidance=guidance,
+            scheduler=given.scheduler,
+            dtype=given.dtype or None,
         )
+    contracts.require(contracts.check_images(images, count, size))
     for number, image in enumerate(images, 1):
         _save(image, out / pregenerated.image_name(number))
     return images
@@ -180,10 +203,10 @@ def _refuse_without_model(given: argparse.Namespace) -> None:
     absent = availability.cuda()
     if given.device == "cuda" and absent is not None:
         raise UnavailableError("--device cuda", absent)
-    for name in ("size", "steps"):
+    for name in ("size", "steps", "negative_prompt", "guidance", "scheduler", "dtype"):
         if value := getattr(given, name):
             raise PipelineError(
-                f"--{name} {value}",
+                f"--{name.replace('_', '-')} {value}",
                 "a model to use it, and there is no CUDA",
                 "add --sd-model tiny",
             )
@@ -204,8 +227,14 @@ def _model(given: argparse.Namespace) -> sd_models.Model | None:
 
 
 def _save(image: "Image", path: Path) -> None:
+    """Write a PNG, with what made the image as text in it."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    for name, value in image.info.items():
+        text.add_text(str(name), str(value).encode("utf-8", "replace").decode())
     encoded = BytesIO()
-    image.save(encoded, format="PNG")
+    image.save(encoded, format="PNG", pnginfo=text)
     _write(path, encoded.getvalue())
 
 
@@ -250,10 +279,24 @@ def _versions(with_julia: bool) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
     sd = Parser(add_help=False)
     sd.add_argument("--prompt", default=diffusion.PROMPT)
+    sd.add_argument("--negative-prompt", default="", help="what the image should not show")
     sd.add_argument("--count", default=str(pregenerated.COUNT), help="images (default: 3)")
     sd.add_argument("--seed", type=int, default=0, help="image i uses seed + i (default: 0)")
     sd.add_argument("--size", default="", help="512 or 768x512, width × height")
     sd.add_argument("--steps", default="", help="denoising steps")
+    sd.add_argument("--guidance", default="", help="how closely to follow the prompt, such as 7.5")
+    sd.add_argument(
+        "--scheduler",
+        default="",
+        metavar="NAME",
+        help=f"{', '.join(schedulers.NAMES)} (default: the model's)",
+    )
+    sd.add_argument(
+        "--dtype",
+        choices=diffusion.DTYPES,
+        default="",
+        help="default: float16 on CUDA, float32 on the CPU",
+    )
     sd.add_argument("--sd-model", default="", help="tiny, arch:sd15, a hub id or a folder")
     device = Parser(add_help=False)
     device.add_argument(

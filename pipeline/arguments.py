@@ -1,6 +1,7 @@
 """What users type: sizes, counts and lists, read once and refused with one line."""
 
 import argparse
+from math import inf, nan
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,6 +13,7 @@ __all__ = [
     "parse_count",
     "parse_folder",
     "parse_list",
+    "parse_number",
     "parse_size",
     "size_label",
 ]
@@ -50,6 +52,20 @@ def parse_count(text: str, name: str) -> int:
         value = 0
     if value < 1:
         raise PipelineError(f"{name} {text}", "a whole number of at least 1", f"change {name}")
+    return value
+
+
+def parse_number(text: str, name: str) -> float:
+    """Read a finite number from 0; `name` is the option that it belongs to.
+
+    Raises `PipelineError` for anything else.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value < inf:
+        raise PipelineError(f"{name} {text}", "a number from 0", f"change {name}")
     return value
 
 

@@ -1,18 +1,21 @@
 """Generate: prompt → images, by Stable Diffusion through diffusers."""
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from pipeline import availability, contracts, sd_models
-from pipeline.arguments import Size
+from pipeline import availability, contracts, schedulers, sd_models
+from pipeline.arguments import Size, size_label
 from pipeline.errors import PipelineError, UnavailableError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["PROMPT", "default_device", "default_dtype", "generate", "load", "sample"]
+__all__ = ["DTYPES", "PROMPT", "default_device", "default_dtype", "generate", "load", "sample"]
 
 PROMPT = "a serene sunset over a futuristic city"
+
+DTYPES = ("float16", "bfloat16", "float32")
 
 Progress = Callable[[int, int], None]
 """Called after each denoising step with the image's index, from 0, and the steps done."""
@@ -27,17 +30,33 @@ def generate(
     model: str = "tiny",
     device: str | None = None,
     progress: Progress | None = None,
+    *,
+    negative_prompt: str = "",
+    guidance: float | None = None,
+    scheduler: str = "",
+    dtype: str | None = None,
 ) -> "list[Image]":
     """Generate `count` RGB images, one by one; image i depends on `seed + i`, not on `count`.
 
-    `size` is (width, height) in pixels; it, `steps` and `device` default to the model's own. Raises
-    `PipelineError` for a question that the model cannot answer and `UnavailableError` where the
-    device or the weights are missing.
+    `size` is (width, height) in pixels; it, `steps`, `guidance`, `scheduler` and `device` default
+    to the model's own, `dtype` to the device's. What made an image is in its `info`. Raises
+    `PipelineError` for a question that the model cannot answer, `UnavailableError` where the device
+    or the weights are missing, and `ContractError` as `sample`.
     """
     if count < 1:
         raise PipelineError(f"count {count}", "at least 1", "ask for one image or more")
-    pipe = load(model, device or default_device(model))
+    if scheduler:
+        schedulers.check(scheduler)
     chosen = sd_models.resolve(model)
+    device = device or default_device(model)
+    dtype = dtype or default_dtype(device)
+    pipe = load(model, device, dtype)
+    if scheduler:
+        schedulers.replace(pipe, scheduler)
+    if guidance is None:
+        guidance = float(signature(pipe.__call__).parameters["guidance_scale"].default)
+    size = chosen.size if size is None else size
+    steps = chosen.steps if steps is None else steps
     images = []
     for index in range(count):
 
@@ -45,14 +64,20 @@ def generate(
             if progress is not None:
                 progress(index, done)
 
-        images += sample(
-            pipe,
-            prompt,
-            [seed + index],
-            chosen.size if size is None else size,
-            chosen.steps if steps is None else steps,
-            step,
-        )
+        [image] = sample(pipe, prompt, [seed + index], size, steps, step, negative_prompt, guidance)
+        image.info |= {
+            "prompt": prompt,
+            "negative prompt": negative_prompt,
+            "seed": str(seed + index),
+            "steps": str(steps),
+            "guidance": f"{guidance:g}",
+            "size": size_label(image.size),
+            "scheduler": type(pipe.scheduler).__name__,
+            "model": chosen.weights,
+            "dtype": dtype,
+            "device": device,
+        }
+        images.append(image)
     return images
 
 
@@ -76,6 +101,8 @@ def sample(
     size: Size | None,
     steps: int,
     progress: Callable[[int], None] | None = None,
+    negative_prompt: str = "",
+    guidance: float | None = None,
 ) -> "list[Image]":
     """Run `pipe` once on a batch of one image a seed; noise comes from CPU generators.
 
@@ -106,7 +133,8 @@ def sample(
     if progress is not None:
 
         def callback(_pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> Any:
-            progress(min(index + 1, steps))  # PNDM takes one step more
+            calls = getattr(_pipe, "num_timesteps", steps)  # PNDM makes one more, Heun two a step
+            progress((index + 1) * steps // calls)
             return tensors
 
     result = pipe(
@@ -114,6 +142,8 @@ def sample(
         width=width,
         height=height,
         num_inference_steps=steps,
+        negative_prompt=[negative_prompt] * len(seeds) if negative_prompt else None,
+        **({} if guidance is None else {"guidance_scale": guidance}),
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
         callback_on_step_end=callback,
         output_type="np",
