@@ -143,6 +143,12 @@ def test_the_machine_is_three_records_in_units(page: Page) -> None:
     assert {"Hardware", "Software", "State"} <= set(page.of("h4"))
 
 
+def test_another_record_goes_by_its_own_name() -> None:
+    page = page_of(small(), machine={"reference_work": {"start": {"copy_s": 0.25}}})
+    assert page.of("h4") == ["Reference work"]
+    assert dict(zip(page.of("dt"), page.of("dd"), strict=True)) == {"start": "copy s 0.25"}
+
+
 def test_what_could_not_be_read_of_the_machine_says_why() -> None:
     hardware = {"gpus": None, "cpu": None, "unread": {"gpus": "no NVIDIA driver"}}
     said = page_of(small(), machine={"hardware": hardware, "software": {}, "state": {}})

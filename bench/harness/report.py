@@ -29,7 +29,7 @@ LONGEST = 200
 """Characters of one value of a machine's record."""
 
 RECORDS = {"hardware": "Hardware", "state": "State", "software": "Software"}
-"""What a report calls the machine's records."""
+"""What a report calls the machine's records, in its order; others go by their own names."""
 
 FIRST = ("gpus", "cpu", "cores", "ram_gib", "python", "packages", "torch", "julia", "driver")
 """Keys of the records that a reader looks for first."""
@@ -243,8 +243,8 @@ def _part(id_: str, name: str, run: Run) -> Part:
         summary=plain(summary(run.machine)),
         facts=list(_facts(run)),
         machine=[
-            (title, list(_record(run.machine[key])))
-            for key, title in RECORDS.items()
+            (RECORDS.get(key, _label(key).capitalize()), list(_record(run.machine[key])))
+            for key in dict.fromkeys((*RECORDS, *run.machine))
             if run.machine.get(key)
         ],
         contents=contents,
@@ -314,7 +314,7 @@ def _text(key: str, value: Any) -> str:
     for ending, (unit, size) in UNITS.items():
         if key.endswith(ending) and isinstance(value, int | float):
             return f"{value / size:.4g} {unit}"
-    return str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _label(key: str) -> str:
