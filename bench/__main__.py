@@ -96,7 +96,9 @@ def _parser() -> Parser:
     each.add_argument(
         "files", nargs="*", metavar="FILE", help="result files (default: the last run's journal)"
     )
-    each.add_argument("-o", "--out", default="report.html", help="(default: report.html)")
+    each.add_argument(
+        "-o", "--out", default="report.html", metavar="PAGE", help="default: report.html"
+    )
     each.set_defaults(command=write_report)
     return parser
 

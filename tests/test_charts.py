@@ -116,8 +116,9 @@ def test_points_that_lie_on_no_line_are_not_given_one() -> None:
         generate("tiny", "cpu", "64x64", count, MEASURED, samples=flat(seconds))
         for count, seconds in ((2, 0.03), (4, 0.08), (6, 0.09), (8, 0.1))
     ]
-    title = only("generate", given).title
-    assert title == "tiny cpu float32: 64×64 is not a line: 40 % off it at 2 steps"
+    chart = only("generate", given)
+    assert chart.title == "tiny cpu float32: 64×64 lies on no line: 40 % off it at 2 steps"
+    assert chart.series[0].line is None
 
 
 def test_several_images_a_call_are_drawn_by_the_call() -> None:
@@ -152,6 +153,13 @@ def test_stages_are_parts_of_one_watched_call() -> None:
     assert chart.title == "UNet takes 50 % of a call of tiny-cpu-float32-64x64-2steps"
     assert chart.figures[0].headings == ("cell", *shown, "call")
     assert chart.figures[0].rows[0][1:] == ("2.00", "10.0", "0", "8.00", "20.0")
+
+
+def test_on_a_device_the_wait_for_the_host_is_a_part_of_its_own() -> None:
+    row = replace(watched(2, UNet=0.01), busy=0.015)
+    *_, chart = of_family("generate", [row])
+    shown = {each.name: each.points[0].value for each in chart.series}
+    assert shown == pytest.approx({"UNet": 10, "host gap": 5, "rest": 5})
 
 
 def test_stages_that_overlap_leave_no_rest() -> None:

@@ -138,9 +138,7 @@ def test_series_differ_by_their_marker_too() -> None:
     assert markers(plots.svg(BATCHES, "c1")) == markers(plots.svg(alike, "c1")) + 1
 
 
-@pytest.mark.parametrize(
-    "name", ["<script>alert(1)</script>", "$x^2$ & \"quoted\" 'too'", "日本 🙂 \\frac"]
-)
+@pytest.mark.parametrize("name", ["<script>x()</script>", "$x^2$ & \"q\" 't'", "日本 🙂 \\frac"])
 def test_a_name_is_text_whatever_it_says(name: str, chart: Chart) -> None:
     named = replace(chart, title=name, description=name, series=[
         replace(each, name=name) for each in chart.series

@@ -371,6 +371,19 @@ def test_long_values_of_a_record_are_cut() -> None:
     assert max(len(text) for text in page.of("dd")) == report.LONGEST
 
 
+@pytest.mark.parametrize("seconds", [0.0, 5e-324, 1e-300, 1e-9, 1e17])
+def test_any_time_that_a_file_can_hold_makes_a_page(seconds: float) -> None:
+    given = [replace(row, samples=(seconds,) * 6) for row in drawn() if row.status == MEASURED]
+    odd = [replace(given[0], samples=(seconds, 1e17) * 3), *given[1:]]
+    assert page_of(given).of("h1") == page_of(odd).of("h1") == ["Benchmark report"]
+
+
+def test_a_run_without_any_row_is_its_machine() -> None:
+    page = page_of([])
+    assert page.of("h3") == ["The machine"]
+    assert page.all("table") == []
+
+
 # Its size.
 
 
@@ -378,6 +391,14 @@ def noise(number: int) -> dict[str, Any]:
     """A thumbnail as large as one can be."""
     image = Image.effect_noise((128, 128), 200).convert("RGB")
     return dict(thumbnail.of_image(image, prompt="a city", seed=number))
+
+
+def test_long_names_do_not_fill_the_page() -> None:
+    size, long = "9" * 5000, []
+    for count in (2, 4, 8):
+        long.append(generate("m" * 5000, "cpu", size, count, MEASURED, samples=(0.01 * count,) * 6))
+    titles = page_of(long).of("h4", "title", "desc")
+    assert max(map(len, titles)) < 500
 
 
 def test_a_default_run_is_less_than_a_megabyte() -> None:

@@ -30,11 +30,17 @@ MOST_CHARTS = 12
 LOG_FROM = 10.0
 """The largest value over the smallest from which a scale is logarithmic."""
 
+SHORTEST = 1e-12
+"""Seconds below which nothing is a time: a rate would grow beyond any scale."""
+
 UNSURE = 0.1
 """Half an interval over its value from which a title says it."""
 
-REST = "rest"
-"""What of a watched call belongs to no stage."""
+GAP, REST = "host gap", "rest"
+"""What of a watched call is no stage's: the device waits for its host, and what is left."""
+
+LONGEST = 80
+"""Characters of a name in a title."""
 
 TITLE_PARTS = 2
 """Series that a title tells of."""
@@ -114,7 +120,7 @@ class Chart:
 
 def of_family(family: str, rows: Iterable[Row]) -> list[Chart]:
     """Return the charts of one family's rows, at most `MOST_CHARTS`; none where none would help."""
-    drawn = [row for row in rows if row.status == MEASURED and median(row.samples) > 0]
+    drawn = [row for row in rows if row.status == MEASURED and min(row.samples) >= SHORTEST]
     makers = {"generate": _steps, "preprocess": _regimes, "forward": _batches}
     found = makers[family](drawn) if family in makers else []
     return [*found, *_stages(drawn)][:MOST_CHARTS]
@@ -151,7 +157,9 @@ def _steps_chart(group: str, sizes: list[tuple[str, list[Row]]]) -> Chart:
     for size, members in sizes:
         name = _times(size)
         found = steps.fits(members)
-        line = (found[0].fit.fixed * scale, found[0].fit.per_step * scale) if found else None
+        line = None
+        if found and found[0].off is None:
+            line = found[0].fit.fixed * scale, found[0].fit.per_step * scale
         series.append(Series(name, [time(row) for row in members], line))
         said.append(f"{name} {_fit_words(found[0]) if found else _growth_words(members)}")
         lines += [(name, *_fit_figures(each.fit)) for each in found]
@@ -234,16 +242,16 @@ def _regimes(rows: Sequence[Row]) -> list[Chart]:
         if len(some) < 2:
             continue
         ordered = sorted(some, key=_seconds)
-        series = [Series(plain(row.cell.id), [_rate(row)]) for row in some]
+        series = [Series(_cut(row.cell.id), [_rate(row)]) for row in some]
         figures = Figures(
             "images/s, median and 95 % interval",
             ("cell", "images/s", "95 % interval", "rounds"),
-            [(plain(row.cell.id), *_figures(row, _rate(row))) for row in some],
+            [(_cut(row.cell.id), *_figures(row, _rate(row))) for row in some],
         )
         charts.append(
             Chart(
                 kind="dots",
-                title=_ratio(ordered[0], ordered[-1], lambda row: plain(row.cell.id)),
+                title=_ratio(ordered[0], ordered[-1], lambda row: _cut(row.cell.id)),
                 description=_description("Images a second by regime", "images/s", series, ""),
                 unit="images/s",
                 along="",
@@ -266,28 +274,27 @@ def _stages(rows: Sequence[Row]) -> list[Chart]:
 def _stages_chart(rows: Sequence[Row]) -> Chart:
     unit, scale = unit_of(max(row.profiled or 0.0 for row in rows))
     found = dict.fromkeys([*STAGES, *(stage for row in rows for stage in row.stages)])
-    names = [name for name in found if any(name in row.stages for row in rows)][: MOST_SERIES - 1]
-    parts = [{name: row.stages.get(name, 0.0) for name in names} for row in rows]
-    for row, part in zip(rows, parts, strict=True):
-        part[REST] = max(0.0, (row.profiled or 0.0) - sum(part.values()))
+    stages = [name for name in found if any(name in row.stages for row in rows)][: MOST_SERIES - 2]
+    names = [*stages, *([GAP] if any(row.busy is not None for row in rows) else []), REST]
+    parts = [_parts(row, stages) for row in rows]
     series = [
-        Series(plain(name), [Point(at, part[name] * scale, None) for at, part in enumerate(parts)])
-        for name in (*names, REST)
+        Series(_cut(name), [Point(at, part[name] * scale, None) for at, part in enumerate(parts)])
+        for name in names
     ]
     longest = max(range(len(rows)), key=lambda index: rows[index].profiled or 0.0)
-    most = max(names, key=lambda name: parts[longest][name])
+    most = max(stages, key=lambda name: parts[longest][name])
     share = parts[longest][most] / sum(parts[longest].values()) * 100
-    cells = [plain(row.cell.id) for row in rows]
-    title = f"{plain(most)} takes {share:.0f} % of a call of {cells[longest]}"
+    cells = [_cut(row.cell.id) for row in rows]
+    title = f"{_cut(most)} takes {share:.0f} % of a call of {cells[longest]}"
     figures = [
         (
             cell,
-            *(with_margin(part[name] * scale, None) for name in (*names, REST)),
+            *(with_margin(part[name] * scale, None) for name in names),
             with_margin((row.profiled or 0.0) * scale, None),
         )
         for row, cell, part in zip(rows, cells, parts, strict=True)
     ]
-    headings = ("cell", *(plain(name) for name in (*names, REST)), "call")
+    headings = ("cell", *(_cut(name) for name in names), "call")
     return Chart(
         kind="stacked",
         title=title,
@@ -300,6 +307,14 @@ def _stages_chart(rows: Sequence[Row]) -> Chart:
         ],
         names=cells,
     )
+
+
+def _parts(row: Row, stages: Sequence[str]) -> dict[str, float]:
+    """Return the seconds of a watched call by stage, then what is left of it; none is below 0."""
+    parts = {name: row.stages.get(name, 0.0) for name in stages}
+    whole, busy = row.profiled or 0.0, row.busy
+    parts[GAP] = 0.0 if busy is None else max(0.0, whole - busy)
+    return parts | {REST: max(0.0, whole - sum(parts.values()))}
 
 
 def _ratio(one: Row, other: Row, name: Callable[[Row], str]) -> str:
@@ -326,7 +341,7 @@ def _fit_words(found: steps.StepsFit) -> str:
     fit = found.fit
     if found.off is not None:
         percent = found.residual(found.off) * 100
-        return f"is not a line: {percent:.2g} % off it at {found.off.steps} steps"
+        return f"lies on no line: {percent:.2g} % off it at {found.off.steps} steps"
     if fit.per_step_interval[0] <= 0:
         return "shows no growth with steps beyond its uncertainty"
     step = _about(fit.per_step, fit.per_step_interval)
@@ -384,7 +399,7 @@ def _point(row: Row, at: float, convert: Callable[[float], float], images: int) 
     """Return a row's median over so many images and its interval, as `convert` has them."""
     found = stats.median_interval(row.samples)
     interval = None
-    if found is not None and min(found) > 0:
+    if found is not None:
         low, high = sorted(convert(end / images) for end in found)
         interval = low, high
     return Point(at, convert(median(row.samples) / images), interval)
@@ -409,7 +424,7 @@ def _grouped(rows: Sequence[Row], without: tuple[str, ...]) -> dict[str, list[Ro
 
     def rest(row: Row) -> str:
         axes = {axis: value for axis, value in row.cell.axes.items() if axis not in without}
-        return plain(" ".join(map(str, axes.values())))
+        return _cut(" ".join(map(str, axes.values())))
 
     return _by(rows, rest)
 
@@ -424,13 +439,18 @@ def _by(rows: Sequence[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
 def _engine(row: Row, on: str = " on ") -> str:
     engine, device = str(row.cell.axes.get("engine")), str(row.cell.axes.get("device"))
     if on == " ":
-        return plain(f"{engine} {device}")
-    return plain(f"{NAMES.get(engine, engine)} on {DEVICES.get(device, device)}")
+        return _cut(f"{engine} {device}")
+    return _cut(f"{NAMES.get(engine, engine)} on {DEVICES.get(device, device)}")
+
+
+def _cut(name: str) -> str:
+    line = plain(name)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
 
 def _times(size: str) -> str:
     """Return 768×512 for 768x512."""
-    return re.sub(r"(?<=\d)x(?=\d)", "×", plain(size))
+    return re.sub(r"(?<=\d)x(?=\d)", "×", _cut(size))
 
 
 def _thinned(rows: list[Row]) -> list[Row]:

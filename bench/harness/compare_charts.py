@@ -13,12 +13,19 @@ __all__ = ["of_lines"]
 MOST_CHARTS = 6
 """Charts of one family and side: bounds the page; every ratio is in the tables."""
 
+FURTHEST = 1e6
+"""A ratio beyond this is no comparison of times, and would leave no room for the others."""
+
 WORDS = (SLOWER, FASTER, SAME, UNDECIDED)
 
 
 def of_lines(lines: Sequence[Line], side: int, base: str, label: str) -> list[Chart]:
     """Return the charts of one family on the side `label`, the first after `base` being 0."""
-    known = [line for line in lines if line.verdicts[side].ratio is not None]
+    known = [
+        line
+        for line in lines
+        if (ratio := line.verdicts[side].ratio) and 1 / FURTHEST < ratio.value < FURTHEST
+    ]
     return [_chart(some, side, base, label) for some in chunks(known, MOST_ROWS)][:MOST_CHARTS]
 
 

@@ -45,8 +45,8 @@ LINES_HEIGHT = 280
 DOTS_HEIGHT, DOTS_MARGIN = 33, 54
 """Of one row, and of everything else."""
 
-LABEL = 46
-"""Characters of a name; it is whole in the table."""
+LABEL, LABEL_BESIDE = 46, 20
+"""Characters of a name over its row, and beside a line; it is whole in the table."""
 
 MOST_TICKS = 6
 """On an axis of values."""
@@ -178,7 +178,7 @@ def _name_lines(axes: "Axes", chart: Chart) -> None:
         axes.text(
             1.08,
             height,
-            _short(each.name),
+            _short(each.name, LABEL_BESIDE),
             transform=axes.transAxes,
             color=color,
             verticalalignment="center",
@@ -240,7 +240,7 @@ def _stacked(figure: "Figure", chart: Chart) -> None:
             facecolor=color,
             edgecolor=_SENTINELS["paper"],
             hatch=hatch,
-            label=_short(each.name),
+            label=_short(each.name, LABEL_BESIDE),
             linewidth=0.5,
         )
         left = [sum(pair) for pair in zip(left, widths, strict=True)]
@@ -377,8 +377,8 @@ def _colors() -> list[str]:
     return [color for name, color in _SENTINELS.items() if name.startswith("series")]
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LABEL else f"{name[: LABEL - 1]}…"
+def _short(name: str, most: int = LABEL) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _inlined(drawn: bytes, chart: Chart, name: str) -> str:
