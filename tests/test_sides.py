@@ -10,7 +10,7 @@ import pytest
 
 from bench.harness.machine import summary
 from bench.harness.record import Run
-from bench.harness.sides import common, differences, gather, is_busy
+from bench.harness.sides import common, differences, gather, other_load
 from comparisons import FOLDER, LAPTOP, around, run, sampled, side
 from results import MACHINE
 
@@ -145,14 +145,16 @@ def test_commits_dates_threads_and_cut_runs_are_said() -> None:
     ("load", "threads", "busy"),
     [(0.5, 1, False), (0.74, 1, False), (0.76, 1, True), (1.0, 2, False), (1.3, 2, True)],
 )
-def test_a_run_is_busy_by_the_load_that_it_does_not_explain(
+def test_a_run_other_load_by_the_load_that_it_does_not_explain(
     load: float, threads: int, busy: bool
 ) -> None:
-    assert is_busy(measured(changed("state", load_per_cpu=load)), threads) is busy
+    assert other_load(measured(changed("state", load_per_cpu=load)), threads) == (
+        load if busy else 0
+    )
 
 
 @pytest.mark.parametrize(
     "machine", [changed("state", load_per_cpu=None), changed("hardware", cores=None), {}]
 )
 def test_a_load_that_was_not_read_is_not_called_busy(machine: dict[str, Any]) -> None:
-    assert is_busy(Run(machine=machine, rows=()), 1) is False
+    assert other_load(Run(machine=machine, rows=()), 1) == 0

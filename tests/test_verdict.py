@@ -100,10 +100,16 @@ def test_a_run_that_drifted_raises_the_floor_and_is_never_the_same() -> None:
 
 def test_other_work_on_a_machine_leaves_only_large_differences() -> None:
     base = [around(1.0, 1)]
-    assert decide(base, [around(1.0, 2)], busy=True).code == "noisy"
-    assert decide(base, [around(2.5, 2)], busy=True).word == UNDECIDED
-    assert decide(base, [around(3.5, 2)], busy=True).word == SLOWER
-    assert decide(base, [around(0.3, 2)], busy=True).word == FASTER
+    assert decide(base, [around(1.0, 2)], load=1.0).code == "noisy"
+    assert decide(base, [around(2.5, 2)], load=1.0).word == UNDECIDED
+    assert decide(base, [around(3.5, 2)], load=1.0).word == SLOWER
+    assert decide(base, [around(0.3, 2)], load=1.0).word == FASTER
+
+
+def test_the_more_other_work_the_further_apart_they_must_be() -> None:
+    base, new = [around(1.0, 1)], [around(3.5, 2)]
+    assert [decide(base, new, load).word for load in (0.0, 1.0, 2.8)] == [SLOWER, SLOWER, UNDECIDED]
+    assert floor(base, new, 2.8).value == pytest.approx(3.8)
 
 
 def runs(*seconds: float) -> list[tuple[float, ...]]:
@@ -139,20 +145,20 @@ def test_shares_are_percentages(share: float, text: str) -> None:
 
 
 @few
-@given(sides, st.integers(1, 3), st.booleans())
+@given(sides, st.integers(1, 3), st.sampled_from([0.0, 1.4]))
 def test_a_side_against_itself_is_never_faster_or_slower(
-    side: list[list[float]], copies: int, busy: bool
+    side: list[list[float]], copies: int, load: float
 ) -> None:
-    assert decide(side, side * copies, busy).word in (SAME, UNDECIDED)
-    assert decide(side * copies, side, busy).word in (SAME, UNDECIDED)
+    assert decide(side, side * copies, load).word in (SAME, UNDECIDED)
+    assert decide(side * copies, side, load).word in (SAME, UNDECIDED)
 
 
 @few
-@given(sides, sides, st.booleans())
+@given(sides, sides, st.sampled_from([0.0, 1.4]))
 def test_swapping_the_sides_swaps_the_verdict(
-    base: list[list[float]], new: list[list[float]], busy: bool
+    base: list[list[float]], new: list[list[float]], load: float
 ) -> None:
-    one, other = decide(base, new, busy), decide(new, base, busy)
+    one, other = decide(base, new, load), decide(new, base, load)
     if one.ratio and one.floor and one.ratio.low and one.ratio.high:
         edge = math.log1p(one.floor.value)
         ends = (math.log(one.ratio.low), math.log(one.ratio.high))

@@ -19,8 +19,8 @@ Runs = Sequence[Sequence[float]]
 ROUNDS, RUNS = "rounds", "runs"
 
 DRAWS = 2_000
-"""Resamples of each of the two pairings below; twice as many move an end by under a hundredth of
-the interval's width."""
+"""Resamples of each of the two pairings below: the ends then lie within 3 % of the interval's width
+of where 64 000 put them (of 120 pairs of runs; half within 1 %)."""
 
 
 WIDEST = 300.0

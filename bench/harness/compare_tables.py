@@ -11,6 +11,7 @@ from bench.harness.bootstrap import RUNS, Ratio
 from bench.harness.comparison import ABSENT, REFUSED, Comparison, Line, geometric_mean
 from bench.harness.gate import Outcome
 from bench.harness.tables import (
+    GAP,
     ID_WIDTH,
     LAYOUTS,
     NARROWEST,
@@ -30,9 +31,6 @@ from bench.harness.tables import (
 from bench.harness.verdict import FASTER, SAME, SLOWER, UNDECIDED, percent
 
 __all__ = ["Sheet", "gate_lines", "how_to_read", "render", "tally", "undecided"]
-
-GAP = 2
-"""Spaces between columns."""
 
 ORDER = (SLOWER, FASTER, SAME, UNDECIDED, REFUSED)
 """Words in the order in which they are counted."""

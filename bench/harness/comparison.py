@@ -7,7 +7,7 @@ from statistics import fmean
 
 from bench.harness import bootstrap, fingerprint
 from bench.harness.cell import MEASURED, Cell, Row
-from bench.harness.sides import Side, is_busy
+from bench.harness.sides import Side, other_load
 from bench.harness.verdict import DECIDED, Verdict, decide
 from pipeline.errors import PipelineError
 
@@ -130,7 +130,7 @@ def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, s
                 code, one, other = differing
                 what = f"{code}: {base[0].label} {one}, {side.label} {other}"
                 return Verdict(REFUSED, code, f"not the same {what}", REMEDIES[code]), ""
-    verdict = decide(base[1].samples, new[1].samples, _busy(base, new))
+    verdict = decide(base[1].samples, new[1].samples, _load(base, new))
     distance = max(fingerprint.distance(first.fingerprint, row.fingerprint) for row in new[1].rows)
     changed = (
         f"its output changed: by up to {distance} of 255 between the fingerprints of "
@@ -168,16 +168,17 @@ def _difference(one: Row, other: Row) -> tuple[str, str, str] | None:
     return None
 
 
-def _busy(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> bool:
-    """Say whether other work on a machine may have decided: of one run a side, on either.
+def _load(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> float:
+    """Return the load per CPU where other work on a machine may have decided, else 0.
 
-    Several runs show in their spread what other work does, if it was there on both sides.
+    Of one run a side on either; several show in their spread what other work does, if it was there
+    on both sides.
     """
-    found = [
-        any(is_busy(run, entry.rows[0].threads or 1) for run in side.runs)
+    if base[1].rows[0].cell.device != "cpu":
+        return 0.0
+    loads = [
+        max(other_load(run, entry.rows[0].threads or 1) for run in side.runs)
         for side, entry in (base, new)
     ]
-    if base[1].rows[0].cell.device != "cpu":
-        return False
     several = len(base[1].rows) + len(new[1].rows) > 2
-    return found[0] != found[1] if several else any(found)
+    return 0.0 if several and all(loads) else max(loads)

@@ -14,7 +14,7 @@ from bench.harness.record import Run
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
 
-__all__ = ["Side", "common", "differences", "gather", "is_busy"]
+__all__ = ["Side", "common", "differences", "gather", "other_load"]
 
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 """Elsewhere pytest-benchmark writes `unversioned`."""
@@ -102,13 +102,13 @@ def differences(sides: Sequence[Side]) -> list[str]:
     ]
 
 
-def is_busy(run: Run, threads: int) -> bool:
-    """Say whether the machine had work that this run, with so many threads, does not explain."""
+def other_load(run: Run, threads: int) -> float:
+    """Return the load per CPU where a run with so many threads does not explain it; else 0."""
     load = (run.machine.get("state") or {}).get("load_per_cpu")
     cores = (run.machine.get("hardware") or {}).get("cores")
     if not (isinstance(load, int | float) and isinstance(cores, int | float) and cores > 0):
-        return False
-    return load >= BUSY_LOAD and load - threads / cores >= OTHER_LOAD
+        return 0.0
+    return load if load >= BUSY_LOAD and load - threads / cores >= OTHER_LOAD else 0.0
 
 
 def _files(argument: str) -> list[str]:

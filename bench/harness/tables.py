@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
+    "GAP",
     "ID_WIDTH",
     "LAYOUTS",
     "NARROWEST",

@@ -33,8 +33,10 @@ SEVERAL_RUNS = 0.03
 what all runs of a side share. The tolerances of criterion.rs (1 %) and BenchmarkTools.jl (5 %)
 lie around it."""
 
-BUSY = 2.0
-"""Floor where a machine had other work: there, identical code took up to 2.6 times as long."""
+BUSY = 1.0
+"""What the floor of a machine with other work adds to its load per CPU: with L processes for each
+CPU one gets 1 / L of it, and less for a while. Identical code on 2 shared cores took up to 2.6
+times as long as before at a load of 1.2 per CPU, and up to 3.5 times at 2.8."""
 
 MOST_TIMES = 10
 """More rounds than this many times as many are not proposed: repeated runs say more."""
@@ -71,7 +73,7 @@ class Verdict:
     """The noise floor that the ratio was held against."""
 
 
-def decide(base: Runs, new: Runs, busy: bool = False) -> Verdict:
+def decide(base: Runs, new: Runs, load: float = 0.0) -> Verdict:
     """Say whether `new` is faster or slower than `base`, the same, or neither can be said.
 
     It starts as undecided and moves only on evidence: slower or faster where the whole interval of
@@ -88,7 +90,7 @@ def decide(base: Runs, new: Runs, busy: bool = False) -> Verdict:
             "more rounds (a longer --benchmark-max-time) or several runs of each side",
             found,
         )
-    limit = floor(base, new, busy)
+    limit = floor(base, new, load)
     above, below = 1 + limit.value, 1 / (1 + limit.value)
     between = f"{found.low:.3f}–{found.high:.3f}"
     within = f"the noise floor of {percent(limit.value)} ({limit.why})"
@@ -110,14 +112,14 @@ def decide(base: Runs, new: Runs, busy: bool = False) -> Verdict:
     return Verdict(UNDECIDED, "across the floor", why, remedy, found, limit)
 
 
-def floor(base: Runs, new: Runs, busy: bool = False) -> Floor:
-    """Return the noise floor of two sides; `busy` says that a machine had other work.
+def floor(base: Runs, new: Runs, load: float = 0.0) -> Floor:
+    """Return the noise floor of two sides; `load` per CPU where a machine had other work, else 0.
 
     One run a side: the default, raised to how far the first half of a run lies from its second.
     Several runs: a lower one, for the interval holds their spread already.
     """
-    if busy:
-        return Floor(BUSY, "the machine had other work", raised=True)
+    if load:
+        return Floor(BUSY + load, "the machine had other work", raised=True)
     if len(base) + len(new) > 2:
         return Floor(SEVERAL_RUNS, "runs are the unit")
     drifted = max(_drift(base[0]), _drift(new[0]))
