@@ -218,3 +218,26 @@ def test_the_first_violation_is_raised() -> None:
 
 def test_nothing_is_raised_where_all_holds() -> None:
     contracts.require([])
+
+
+def test_nan_in_an_image_is_found_before_it_is_rounded_to_black() -> None:
+    import numpy as np
+
+    drawn = np.full((2, 4, 4, 3), 0.5, np.float32)
+    assert contracts.check_drawn(drawn) == []
+    drawn[1, :2] = np.nan
+    assert [str(each) for each in contracts.check_drawn(drawn)] == [
+        "image 2: NaN in 50% of its levels, expected finite levels; "
+        "try float32 or bfloat16: half precision overflows in some VAEs"
+    ]
+
+
+def test_an_image_that_a_safety_checker_blanked_is_no_picture() -> None:
+    import numpy as np
+
+    drawn = np.zeros((2, 4, 4, 3), np.float32)
+    assert contracts.check_drawn(drawn, [False, False]) == []
+    assert [str(each) for each in contracts.check_drawn(drawn, [False, True])] == [
+        "image 2: blanked by the safety checker, expected a picture; "
+        "try another prompt or seed, or a model without a safety checker"
+    ]
