@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["forward", "load", "load_compiled"]
+__all__ = ["build", "forward", "load", "load_compiled"]
 
 
 def forward(batch: "torch.Tensor", device: str = "cpu", compiled: bool = False) -> "np.ndarray":
@@ -49,15 +49,8 @@ def load(channels: int, device: str = "cpu") -> Any:
         if absent is not None:
             raise UnavailableError("--device cuda", absent)
     import torch
-    from torch import nn
 
-    model = nn.Sequential(
-        nn.Conv2d(channels, network.FILTERS, network.KERNEL, padding=1),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(network.GRID),
-        nn.Flatten(),
-        nn.Linear(network.FEATURES, network.CLASSES),
-    )
+    model = build(channels)
     places = {"conv": "0", "dense": "4"}
     state = {}
     for name, array in network.load_weights(channels).items():
@@ -65,3 +58,16 @@ def load(channels: int, device: str = "cpu") -> Any:
         state[f"{places[layer]}.{parameter}"] = torch.from_numpy(array)
     model.load_state_dict(state)
     return model.to(device).eval()
+
+
+def build(channels: int) -> Any:
+    """Return the network as PyTorch makes it, without the weights of the fixture."""
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Conv2d(channels, network.FILTERS, network.KERNEL, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(network.GRID),
+        nn.Flatten(),
+        nn.Linear(network.FEATURES, network.CLASSES),
+    )

@@ -113,8 +113,8 @@ def test_a_batch_of_floats_from_0_to_1_holds() -> None:
             "batch: shape (2, 4, 4, 3), expected shape (2, 3, 4, 4); "
             "check what was fed to this stage",
         ),
-        ("half", "batch: dtype torch.float16, expected torch.float32; convert it before"),
-        ("double", "batch: dtype torch.float64, expected torch.float32; convert it before"),
+        ("half", "batch: dtype float16, expected float32; convert it to float32"),
+        ("double", "batch: dtype float64, expected float32; convert it to float32"),
         (
             "channels_last",
             "batch: strides (48, 1, 12, 3), expected contiguous NCHW; call .contiguous()",
@@ -177,7 +177,7 @@ def test_scores_that_differ_hold() -> None:
         (
             [[0, 1], [2, 3]],
             "float64",
-            "scores: dtype float64, expected float32; convert it before",
+            "scores: dtype float64, expected float32; convert it to float32",
         ),
         (
             [[0, 1], [2, float("nan")]],
@@ -205,8 +205,8 @@ def test_scores_that_break_their_contract_are_named(
 
 
 def test_a_fault_leaves_the_remedy_out() -> None:
-    violation = Violation("batch", "dtype torch.float16", "torch.float32", "convert it before")
-    assert violation.fault == "batch: dtype torch.float16, expected torch.float32"
+    violation = Violation("batch", "dtype float16", "float32", "convert it to float32")
+    assert violation.fault == "batch: dtype float16, expected float32"
 
 
 def test_the_first_violation_is_raised() -> None:
