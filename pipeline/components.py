@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError, UnavailableError
 if TYPE_CHECKING:
     from pipeline.sd_models import Model
 
-__all__ = ["Components", "build", "on_meta", "quiet", "read"]
+__all__ = ["Components", "build", "import_classes", "on_meta", "quiet", "read"]
 
 CONFIGURATIONS = ("*.json", "*/*.json", "*/*.txt", "*/*.model")
 """The files of a hub id that are no weights: configurations and vocabularies."""
@@ -154,6 +154,13 @@ def build(name: str, parts: Mapping[str, Part], device: str, dtype: str) -> dict
         finally:
             torch.set_default_dtype(before)
     return built
+
+
+def import_classes(model: "Model") -> None:
+    """Import what `model` is built with; raises as `read` and `build`."""
+    quiet()
+    for name, part in read(model)[1].items():
+        _class(model.name, name, part)
 
 
 def quiet() -> None:

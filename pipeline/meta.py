@@ -79,9 +79,11 @@ def cost(model: "Model", size: Size | None, batch: int, dtype: str) -> Cost:
     return walked.cost
 
 
+@lru_cache(maxsize=64)
 def unet_calls(model: "Model", steps: int) -> int:
     """Return how often the model's scheduler calls the UNet for `steps`: PNDM does once more."""
-    scheduler = components.on_meta(model, "float32").scheduler
+    part = {"scheduler": components.read(model)[1]["scheduler"]}
+    scheduler = components.build(model.name, part, "meta", "float32")["scheduler"]
     scheduler.set_timesteps(steps)
     return len(scheduler.timesteps)
 
@@ -155,6 +157,7 @@ class _Walker:
             encoder = self._parts.text_encoders[number]
             spec = replace(
                 contracts.TOKEN_IDS,
+                dtypes=("int64",),
                 boundary="token ids" if number == 0 else f"token ids {number + 1}",
                 high=encoder.get_input_embeddings().num_embeddings - 1,
             )

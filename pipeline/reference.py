@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import availability, network
 from pipeline.errors import UnavailableError
+from pipeline.preprocessing import SIZE
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["build", "forward", "load", "load_compiled"]
+__all__ = ["build", "forward", "load", "load_compiled", "output_shape"]
 
 
 def forward(batch: "torch.Tensor", device: str = "cpu", compiled: bool = False) -> "np.ndarray":
@@ -71,3 +72,13 @@ def build(channels: int) -> Any:
         nn.Flatten(),
         nn.Linear(network.FEATURES, network.CLASSES),
     )
+
+
+def output_shape(channels: int, count: int) -> tuple[int, int]:
+    """Return the shape (N, classes) of the scores of `count` images; nothing is computed."""
+    import torch
+
+    with torch.device("meta"):
+        batch = torch.empty((count, channels, SIZE, SIZE))
+        images, classes = build(channels)(batch).shape
+    return images, classes
