@@ -6,7 +6,7 @@ from bench import grid
 from bench.harness import memory
 from bench.harness.cell import Cell
 from bench.harness.profiled import Part
-from pipeline import diffusion, modes
+from pipeline import diffusion, meta, modes, sd_models
 from pipeline.arguments import parse_size
 from pipeline.modes import EAGER
 
@@ -50,16 +50,19 @@ class Pipelines:
         """Return the pipeline of a cell of `generate`, in its mode; it has compiled.
 
         A mode begins with a pipeline of its own for each size and batch, which draws eager's
-        pictures before it is changed.
+        pictures before it is changed. Raises as `meta.require`, before anything is loaded, and as
+        `diffusion.load`.
         """
         at = cell.axes
+        name = grid.model_of(cell, self._options)
+        size = parse_size(str(at["size"]))
+        meta.require(sd_models.resolve(name), size, cell.images, str(at["dtype"]))
         key: tuple[Any, ...] = (at["model"], at["device"], at["dtype"])
         mode = str(at.get("mode", EAGER))
         if mode != EAGER:
             key += (mode, at["size"], cell.images)
         if key != self._key:
             self.drop()
-            name = grid.model_of(cell, self._options)
             self._pipe = diffusion.load(name, cell.device, str(at["dtype"]))
             if mode != EAGER:
                 self._change(cell, mode)

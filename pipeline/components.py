@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError, UnavailableError
 if TYPE_CHECKING:
     from pipeline.sd_models import Model
 
-__all__ = ["Components", "build", "import_classes", "on_meta", "quiet", "read"]
+__all__ = ["Components", "build", "import_classes", "is_known", "on_meta", "quiet", "read"]
 
 CONFIGURATIONS = ("*.json", "*/*.json", "*/*.txt", "*/*.model")
 """The files of a hub id that are no weights: configurations and vocabularies."""
@@ -26,6 +26,16 @@ _TOKENIZERS = ("tokenizer", "tokenizer_2")
 _PARTS = ("unet", "vae", "scheduler")
 _KINDS = {"StableDiffusionPipeline": 1, "StableDiffusionXLPipeline": 2}
 """The pipelines that are known, and how many text encoders each has."""
+_BASES = {
+    "unet": "UNet2DConditionModel",
+    "vae": "AutoencoderKL",
+    "scheduler": "SchedulerMixin",
+    "text_encoder": "PreTrainedModel",
+    "text_encoder_2": "PreTrainedModel",
+    "tokenizer": "PreTrainedTokenizerBase",
+    "tokenizer_2": "PreTrainedTokenizerBase",
+}
+"""The class that each part must be, or come from."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +73,11 @@ class Components:
         return self.unet.config.time_cond_proj_dim is None
 
     @property
-    def default_size(self) -> Size:
-        """The size that the pipeline takes where none is asked for."""
+    def default_size(self) -> Size | None:
+        """The size that the pipeline takes where none is asked for; None where it has none."""
         sides = self.unet.config.sample_size
+        if sides is None:
+            return None
         height, width = (sides, sides) if isinstance(sides, int) else sides
         return width * self.scale, height * self.scale
 
@@ -81,7 +93,7 @@ def on_meta(model: "Model", dtype: str) -> Components:
 
     index, parts = read(model)
     kind = str(index.get("_class_name"))
-    if kind not in _KINDS:
+    if not is_known(model):
         expected = f"a {' or '.join(_KINDS)}, not {kind}"
         raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
     encoders, tokenizers = _TEXT_ENCODERS[: _KINDS[kind]], _TOKENIZERS[: _KINDS[kind]]
@@ -90,6 +102,10 @@ def on_meta(model: "Model", dtype: str) -> Components:
             expected = f"a {name} in model_index.json"
             raise PipelineError(f"--sd-model {model.name}", expected, "copy the folder again")
     built = build(model.name, parts, "meta", dtype)
+    for name in (*_PARTS, *encoders, *tokenizers):
+        if _BASES[name] not in (each.__name__ for each in type(built[name]).__mro__):
+            given, expected = f"--sd-model {model.name}, {name}", f"a {_BASES[name]}"
+            raise PipelineError(given, expected, "choose another model")
     is_xl = len(encoders) > 1
     decoder = built["vae"]
     if is_xl and dtype == "float16" and decoder.config.force_upcast:
@@ -104,6 +120,11 @@ def on_meta(model: "Model", dtype: str) -> Components:
         decoder,
         built["scheduler"],
     )
+
+
+def is_known(model: "Model") -> bool:
+    """Say whether `on_meta` knows the kind of pipeline; raises as `read`."""
+    return str(read(model)[0].get("_class_name")) in _KINDS
 
 
 def read(model: "Model") -> tuple[dict[str, Any], dict[str, Part]]:

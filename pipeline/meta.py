@@ -14,13 +14,14 @@ from pipeline.arguments import Size, nearest_sizes, size_label
 from pipeline.boundaries import Boundaries, Boundary, BrokenError
 from pipeline.components import Components
 from pipeline.contracts import Spec, Violation
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     import torch
 
     from pipeline.sd_models import Model
 
-__all__ = ["Cost", "Walk", "cost", "unet_calls", "walk"]
+__all__ = ["Cost", "Walk", "cost", "require", "unet_calls", "walk"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ def cost(model: "Model", size: Size | None, batch: int, dtype: str) -> Cost:
     return walked.cost
 
 
+def require(model: "Model", size: Size | None, batch: int, dtype: str) -> None:
+    """Raise `ContractError` where a boundary would be broken; other kinds of pipeline pass."""
+    if components.is_known(model):
+        contracts.require(walk(model, size, batch, dtype).violations)
+
+
 @lru_cache(maxsize=64)
 def unet_calls(model: "Model", steps: int) -> int:
     """Return how often the model's scheduler calls the UNet for `steps`: PNDM does once more."""
@@ -92,19 +99,25 @@ def unet_calls(model: "Model", steps: int) -> int:
 def walk(model: "Model", size: Size | None, batch: int, dtype: str) -> Walk:
     """Take `batch` prompts from token ids to decoded images, on the meta device.
 
-    `size` None is the model's own, `dtype` a torch name. Raises as `components.on_meta`.
+    `size` None is the model's own, `dtype` a torch name. Raises as `components.on_meta`, and
+    `PipelineError` where neither the question nor the model has a size.
     """
-    return _Walker(components.on_meta(model, dtype), size, batch, dtype).walk()
+    parts = components.on_meta(model, dtype)
+    chosen = size or parts.default_size
+    if chosen is None:
+        given, expected = f"--sd-model {model.name}", "a size: its unet has no sample_size"
+        raise PipelineError(given, expected, "add --size")
+    return _Walker(parts, chosen, batch, dtype).walk()
 
 
 class _Walker:
     """One walk: the boundaries that it has met, and what the next component takes."""
 
-    def __init__(self, parts: Components, size: Size | None, batch: int, dtype: str) -> None:
+    def __init__(self, parts: Components, size: Size, batch: int, dtype: str) -> None:
         self._parts = parts
         self._batch = batch
         self._dtype = dtype
-        self._size = size or parts.default_size
+        self._size = size
         self._boundaries = Boundaries(
             {
                 "N": batch,

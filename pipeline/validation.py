@@ -33,6 +33,7 @@ __all__ = [
     "load_libraries",
     "parse_memory",
     "questions",
+    "scorer",
 ]
 
 CHANNELS = ("1", "3")
@@ -161,7 +162,7 @@ def load_libraries(asked: Sequence[Question]) -> dict[str, Scorer]:
     Raises `UnavailableError` where a user's Flux model has no Julia, and as
     `components.import_classes` and `flux.output_shape`.
     """
-    scorers = {name: _scorer(name) for name in {question.flux_model for question in asked}}
+    scorers = {name: scorer(name) for name in {question.flux_model for question in asked}}
     for question in asked:
         components.import_classes(question.model)
     import torch
@@ -172,7 +173,20 @@ def load_libraries(asked: Sequence[Question]) -> dict[str, Scorer]:
     return scorers
 
 
-def answer(question: Question, scorer: Scorer) -> Answer:
+def scorer(flux_model: str) -> Scorer:
+    """Return who says what shape scores have: Julia, which this starts, or the reference.
+
+    Raises `UnavailableError` for a user's model without Julia, and as `flux.output_shape`.
+    """
+    absent = availability.flux()
+    if absent is None:
+        return Scorer("Flux.outputsize", flux.output_shape(flux_model))
+    if flux_model:
+        raise UnavailableError(f"--flux-model {flux_model}", absent)
+    return Scorer(f"the PyTorch reference ({absent.reason})", reference.output_shape)
+
+
+def answer(question: Question, scored: Scorer) -> Answer:
     """Take the question's tensors through the pipeline, as far as they get.
 
     Raises as `meta.walk`.
@@ -181,7 +195,7 @@ def answer(question: Question, scorer: Scorer) -> Answer:
     walked = meta.walk(asked.model, asked.size, asked.batch, asked.dtype)
     crossed = list(walked.boundaries)
     if walked.cost is not None:
-        crossed += _after(walked, asked, scorer)
+        crossed += _after(walked, asked, scored)
     steps = asked.model.steps
     return Answer(
         asked,
@@ -190,11 +204,11 @@ def answer(question: Question, scorer: Scorer) -> Answer:
         walked.cost,
         steps,
         meta.unet_calls(asked.model, steps),
-        scorer.name,
+        scored.name,
     )
 
 
-def _after(walked: meta.Walk, asked: Question, scorer: Scorer) -> list[Boundary]:
+def _after(walked: meta.Walk, asked: Question, scored: Scorer) -> list[Boundary]:
     """Go on from decoded images: preprocessing, Julia's view of the batch, scores, memory."""
     import torch
 
@@ -210,7 +224,7 @@ def _after(walked: meta.Walk, asked: Question, scorer: Scorer) -> list[Boundary]
         boundaries.hold(batch.permute(3, 2, 1, 0), contracts.WHCN)
         expected = contracts.SCORES.expected(boundaries.dims)
         try:
-            scores = torch.empty(scorer.shape(asked.channels, asked.batch), device="meta")
+            scores = torch.empty(scored.shape(asked.channels, asked.batch), device="meta")
         except PipelineError as error:
             violation = Violation("scores", error.given, error.expected, error.remedy)
             boundaries.note("scores", expected, "an error", violation)
@@ -232,18 +246,9 @@ def _hold_memory(walked: meta.Walk, memory: int | None, boundaries: Boundaries) 
 
 
 def bytes_text(count: int) -> str:
-    """Return `6.94 GB` or `1.24 MB`, in powers of ten."""
-    unit, scale = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6)
+    """Return `6.94 GB`, `1.24 MB` or `0.6 kB`, in powers of ten."""
+    unit, scale = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6) if count >= 1e6 else ("kB", 1e3)
     return f"{count / scale:.4g} {unit}"
-
-
-def _scorer(flux_model: str) -> Scorer:
-    absent = availability.flux()
-    if absent is None:
-        return Scorer("Flux.outputsize", flux.output_shape(flux_model))
-    if flux_model:
-        raise UnavailableError(f"--flux-model {flux_model}", absent)
-    return Scorer(f"the PyTorch reference ({absent.reason})", reference.output_shape)
 
 
 def _known(text: str, name: str, known: Sequence[str]) -> list[str]:
