@@ -295,8 +295,7 @@ def test_the_stages_of_a_watched_call_on_the_cpu_are_a_table_of_their_own() -> N
     row = measured(*[0.05] * 7, profiled=0.06, stages=STAGES, calls=CALLS)
     said, heading, line = stages_of(row, width=200)
     assert said == (
-        "stages of one more call, in ms, which watching slowed; "
-        "on the CPU, time inside each: there is no busy time and no host gap"
+        "stages of one more call, in ms; on the CPU, time inside each: there is no busy time and no host gap"
     )
     assert fields(heading) == [
         *("cell", "text", "UNet", "scheduler", "VAE", "unattributed", "ms/call")
@@ -307,7 +306,9 @@ def test_the_stages_of_a_watched_call_on_the_cpu_are_a_table_of_their_own() -> N
 def test_on_cuda_stages_and_the_host_gap_make_up_the_watched_call() -> None:
     row = measured(*[0.05] * 7, profiled=0.06, busy=0.048, stages=STAGES, calls=CALLS)
     said, heading, line = stages_of(row, width=200)
-    assert said.endswith("on CUDA, kernels and copies by the stage that launched them")
+    assert said.endswith(
+        "on CUDA, which the profiler slows, kernels and copies by the stage that launched them"
+    )
     assert fields(heading)[-2:] == ["host gap", "ms/call"]
     assert fields(line)[1:] == ["2.00", "5 × 8.00", "1.00", "5.00", "12.0", "60.0"]
     busier = replace(row, busy=0.055)
@@ -350,6 +351,19 @@ def test_a_fit_from_fewer_steps_is_set_against_what_was_measured() -> None:
     assert steps_fit(0.0201, 0.0299, 0.0501, 0.0898)[2] == (
         "  from fewer, 16 steps predicted 90.1 ± 5.8 ms, measured 89.8 ms"
     )
+
+
+def test_a_distance_that_the_medians_noise_explains_is_said_to_be_noise() -> None:
+    unsure = generate(
+        *("tiny", "cpu", "64x64", 4, MEASURED),
+        samples=(0.02, 0.025, 0.03, 0.036, 0.038, 0.04, 0.05),
+    )
+    rows = [
+        generate("tiny", "cpu", "64x64", count, MEASURED, samples=(0.01 + 0.005 * count,) * 7)
+        for count in (2, 8, 16)
+    ]
+    text = render([*rows, unsure], MACHINE, 200)
+    assert " off the line, as unsure as the medians are\n" in text
 
 
 def test_what_is_no_line_is_said_to_be_none() -> None:
