@@ -6,7 +6,7 @@ from bench import grid
 from bench.harness import memory
 from bench.harness.cell import Cell
 from bench.harness.profiled import Part
-from pipeline import diffusion, modes
+from pipeline import diffusion, meta, modes, sd_models
 from pipeline.arguments import parse_size
 from pipeline.modes import EAGER
 
@@ -43,6 +43,7 @@ class Pipelines:
         """Take the axes as they were given."""
         self._options = options
         self._key: tuple[Any, ...] = ()
+        self._last: Cell | None = None
         self._pipe: Any = None
         self._eager: dict[str, list[Image]] = {}
 
@@ -50,20 +51,26 @@ class Pipelines:
         """Return the pipeline of a cell of `generate`, in its mode; it has compiled.
 
         A mode begins with a pipeline of its own for each size and batch, which draws eager's
-        pictures before it is changed.
+        pictures before it is changed. Raises as `meta.require`, before anything is loaded, and as
+        `diffusion.load`.
         """
+        if cell == self._last:
+            return self._pipe  # at no cost: end to end, it is asked inside the clock
         at = cell.axes
+        name = grid.model_of(cell, self._options)
+        size = parse_size(str(at["size"]))
+        meta.require(sd_models.resolve(name), size, cell.images, str(at["dtype"]))
         key: tuple[Any, ...] = (at["model"], at["device"], at["dtype"])
         mode = str(at.get("mode", EAGER))
         if mode != EAGER:
             key += (mode, at["size"], cell.images)
         if key != self._key:
             self.drop()
-            name = grid.model_of(cell, self._options)
             self._pipe = diffusion.load(name, cell.device, str(at["dtype"]))
             if mode != EAGER:
                 self._change(cell, mode)
             self._key = key
+        self._last = cell
         return self._pipe
 
     def eager(self, cell: Cell) -> "list[Image]":
@@ -72,7 +79,7 @@ class Pipelines:
 
     def drop(self) -> None:
         """Give the memory of the pipeline back."""
-        self._key, self._pipe, self._eager = (), None, {}
+        self._key, self._last, self._pipe, self._eager = (), None, None, {}
         memory.give_back()
 
     def _change(self, cell: Cell, mode: str) -> None:

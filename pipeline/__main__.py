@@ -1,11 +1,13 @@
-"""python -m pipeline: generate, preprocess, forward, run, doctor."""
+"""python -m pipeline: generate, preprocess, forward, run, validate, doctor."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from pipeline import (
@@ -16,6 +18,8 @@ from pipeline import (
     preprocessing,
     schedulers,
     sd_models,
+    validation,
+    validation_table,
 )
 from pipeline.arguments import (
     Parser,
@@ -118,6 +122,34 @@ def run(given: argparse.Namespace) -> int:
     names = [pregenerated.preprocessed_name(number + 1) for number in range(len(images))]
     _print_scores(names, flux.forward(batch, given.device or "cpu"), None)
     return HOLDS
+
+
+def validate(given: argparse.Namespace) -> int:
+    """Print whether every tensor from prompt to scores fits; no weights are read."""
+    default = "tiny" if availability.cuda() else "arch:sd15"
+    asked = validation.questions(
+        given.sd_model or default,
+        given.size,
+        given.batch,
+        given.dtype,
+        given.channels,
+        given.flux_model,
+        given.memory,
+    )
+    begun = perf_counter()
+    scorers = validation.load_libraries(asked)
+    loaded = perf_counter()
+    answers = [validation.answer(each, scorers[each.flux_model]) for each in asked]
+    seconds = perf_counter() - loaded
+    broken = validation_table.first_broken(answers)
+    if given.json:
+        print(json.dumps(validation_table.as_dict(answers, seconds), indent=2))
+    else:
+        validation_table.print_answers(answers)
+        print(f"checked in {seconds:.2g} s, after {loaded - begun:.2g} s of imports")
+    if broken:
+        print(broken, file=sys.stderr if given.json else sys.stdout)
+    return DOES_NOT_HOLD if broken else HOLDS
 
 
 def doctor(given: argparse.Namespace) -> int:
@@ -336,6 +368,18 @@ def _parser() -> argparse.ArgumentParser:
     each.add_argument(
         "--require", default="", help=f"fail without these: {', '.join(availability.NEEDS)}"
     )
+    each = add("validate", validate, "whether every tensor will fit, without weights or a GPU")
+    for name, help_ in {
+        "sd-model": "tiny, arch:NAME, a hub id or a folder (default: tiny; with CUDA arch:sd15)",
+        "size": "512 or 768x512, width × height (default: the model's)",
+        "batch": "images at once (default: 1)",
+        "dtype": "float16, bfloat16, float32 (default: float16; tiny float32)",
+        "channels": "of a preprocessed image: 3, or 1 for grayscale (default: 3)",
+        "flux-model": f"FILE.jl:NAME, a model for {FLUX_JL}",
+        "memory": "what the device has, such as 8GB or 8GiB",
+    }.items():
+        each.add_argument(f"--{name}", default="", metavar="LIST", help=help_)
+    each.add_argument("--json", action="store_true", help="print one JSON document")
     add("doctor", doctor, "what is here, what is missing, what to do")
     return parser
 

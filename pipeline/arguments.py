@@ -10,6 +10,7 @@ from pipeline.errors import PipelineError
 __all__ = [
     "Parser",
     "Size",
+    "nearest_sizes",
     "parse_count",
     "parse_folder",
     "parse_list",
@@ -81,13 +82,18 @@ def parse_size(text: str, name: str = "--size", multiple: int = 8) -> Size:
     if min(width, height) < 1:
         raise PipelineError(f"{name} {text}", "at least 1 pixel a side", f"change {name}")
     if width % multiple or height % multiple:
-        below, above = (
-            size_label((_round(width, multiple, up), _round(height, multiple, up)))
-            for up in (False, True)
-        )
-        near = f"try {below} or {above}" if below != above else f"try {above}"
+        near = nearest_sizes((width, height), multiple)
         raise PipelineError(f"{name} {text}", f"sides divisible by {multiple}", near)
     return width, height
+
+
+def nearest_sizes(size: Size, multiple: int) -> str:
+    """Return `try 512x512 or 520x520` for 513: the sizes around one that `multiple` divides."""
+    below, above = (
+        size_label((_round(size[0], multiple, up), _round(size[1], multiple, up)))
+        for up in (False, True)
+    )
+    return f"try {below} or {above}" if below != above else f"try {above}"
 
 
 def size_label(size: Size) -> str:

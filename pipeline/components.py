@@ -2,31 +2,140 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import availability
 from pipeline.architectures import ARCHITECTURES, Part
+from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError
 
 if TYPE_CHECKING:
     from pipeline.sd_models import Model
 
-__all__ = ["build", "quiet", "read"]
+__all__ = ["Components", "build", "import_classes", "is_known", "on_meta", "quiet", "read"]
 
 CONFIGURATIONS = ("*.json", "*/*.json", "*/*.txt", "*/*.model")
 """The files of a hub id that are no weights: configurations and vocabularies."""
 
 
-def read(model: "Model") -> tuple[str, dict[str, Part]]:
-    """Return the class of a model's pipeline and its parts, from configuration files alone.
+_TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
+_TOKENIZERS = ("tokenizer", "tokenizer_2")
+_PARTS = ("unet", "vae", "scheduler")
+_KINDS = {"StableDiffusionPipeline": 1, "StableDiffusionXLPipeline": 2}
+"""The pipelines that are known, and how many text encoders each has."""
+_BASES = {
+    "unet": "UNet2DConditionModel",
+    "vae": "AutoencoderKL",
+    "scheduler": "SchedulerMixin",
+    "text_encoder": "PreTrainedModel",
+    "text_encoder_2": "PreTrainedModel",
+    "tokenizer": "PreTrainedTokenizerBase",
+    "tokenizer_2": "PreTrainedTokenizerBase",
+}
+"""The class that each part must be, or come from."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """The components of a pipeline, its networks on the meta device."""
+
+    is_xl: bool
+    """Whether there are two text encoders and added conditions."""
+    zeros_for_empty: bool
+    """Whether zeros stand for the embeddings of an empty prompt, as XL has it."""
+    networks: Mapping[str, Any]
+    text_encoders: tuple[Any, ...]
+    tokenizers: tuple[Any, ...]
+    unet: Any
+    decoder: Any
+    """The VAE as it decodes: in float32 where XL would overflow in float16 (`force_upcast`)."""
+    scheduler: Any
+
+    @property
+    def scale(self) -> int:
+        """Pixels of an image a side for one latent."""
+        return int(2 ** (len(self.decoder.config.block_out_channels) - 1))
+
+    @property
+    def multiple(self) -> int:
+        """What a side of an image must be divisible by: diffusers insists on 8 at least."""
+        return max(8, self.scale)
+
+    @property
+    def guided(self) -> bool:
+        """Whether the UNet runs on two copies of the batch, for classifier-free guidance.
+
+        It does not where the UNet takes the strength of guidance as an input.
+        """
+        return self.unet.config.time_cond_proj_dim is None
+
+    @property
+    def default_size(self) -> Size | None:
+        """The size that the pipeline takes where none is asked for; None where it has none."""
+        sides = self.unet.config.sample_size
+        if sides is None:
+            return None
+        height, width = (sides, sides) if isinstance(sides, int) else sides
+        return width * self.scale, height * self.scale
+
+
+@lru_cache(maxsize=4)
+def on_meta(model: "Model", dtype: str) -> Components:
+    """Return the components of `model` in `dtype` (a torch name), without weights.
+
+    Raises as `read` and `build`, and `PipelineError` for a pipeline of another kind, or one whose
+    parts are not all there.
+    """
+    import torch
+
+    index, parts = read(model)
+    kind = str(index.get("_class_name"))
+    if not is_known(model):
+        expected = f"a {' or '.join(_KINDS)}, not {kind}"
+        raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
+    encoders, tokenizers = _TEXT_ENCODERS[: _KINDS[kind]], _TOKENIZERS[: _KINDS[kind]]
+    for name in (*_PARTS, *encoders, *tokenizers):
+        if name not in parts:
+            expected = f"a {name} in model_index.json"
+            raise PipelineError(f"--sd-model {model.name}", expected, "copy the folder again")
+    built = build(model.name, parts, "meta", dtype)
+    for name in (*_PARTS, *encoders, *tokenizers):
+        if _BASES[name] not in (each.__name__ for each in type(built[name]).__mro__):
+            given, expected = f"--sd-model {model.name}, {name}", f"a {_BASES[name]}"
+            raise PipelineError(given, expected, "choose another model")
+    is_xl = len(encoders) > 1
+    decoder = built["vae"]
+    if is_xl and dtype == "float16" and decoder.config.force_upcast:
+        decoder = build(model.name, {"vae": parts["vae"]}, "meta", "float32")["vae"]
+    return Components(
+        is_xl,
+        is_xl and bool(index.get("force_zeros_for_empty_prompt", True)),
+        {name: part for name, part in built.items() if isinstance(part, torch.nn.Module)},
+        tuple(built[name] for name in encoders),
+        tuple(built[name] for name in tokenizers),
+        built["unet"],
+        decoder,
+        built["scheduler"],
+    )
+
+
+def is_known(model: "Model") -> bool:
+    """Say whether `on_meta` knows the kind of pipeline; raises as `read`."""
+    return str(read(model)[0].get("_class_name")) in _KINDS
+
+
+def read(model: "Model") -> tuple[dict[str, Any], dict[str, Part]]:
+    """Return a model's index and the parts that it names, from configuration files alone.
 
     Those of a hub id are downloaded where they are not cached. Raises `UnavailableError` where they
     cannot be had, `PipelineError` for a file that is missing or holds something else.
     """
     if model.name.startswith("arch:"):
         architecture = ARCHITECTURES[model.label]
-        return architecture.pipeline, dict(architecture.parts)
+        return {"_class_name": architecture.pipeline}, dict(architecture.parts)
     folder = model.folder or _download(model.name)
     index = _load(model.name, folder, "model_index.json")
     parts = {
@@ -34,7 +143,7 @@ def read(model: "Model") -> tuple[str, dict[str, Part]]:
         for name, value in index.items()
         if isinstance(value, list) and not name.startswith("_") and value[:1] != [None]
     }
-    return str(index.get("_class_name")), parts
+    return index, parts
 
 
 def build(name: str, parts: Mapping[str, Part], device: str, dtype: str) -> dict[str, Any]:
@@ -66,6 +175,13 @@ def build(name: str, parts: Mapping[str, Part], device: str, dtype: str) -> dict
         finally:
             torch.set_default_dtype(before)
     return built
+
+
+def import_classes(model: "Model") -> None:
+    """Import what `model` is built with; raises as `read` and `build`."""
+    quiet()
+    for name, part in read(model)[1].items():
+        _class(model.name, name, part)
 
 
 def quiet() -> None:

@@ -15,6 +15,7 @@ class PipelineError(Exception):
         """Join the three parts; line breaks inside them become spaces."""
         line = f"{given}: expected {expected}; {remedy}"
         super().__init__(" ".join(line.split()))
+        self.given, self.expected, self.remedy = given, expected, remedy
 
 
 class UnavailableError(PipelineError):

@@ -1,5 +1,6 @@
 """Forward: batch → scores, by Flux.jl (the Julia library, not the FLUX.1 image model)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["Model", "forward", "load", "split_name"]
+__all__ = ["Model", "forward", "load", "output_shape", "split_name"]
 
 
 def forward(
@@ -50,18 +51,31 @@ def load(channels: int, device: str = "cpu", model: str = "", weights: str = "")
     if model and weights:
         raise PipelineError("--flux-model and --flux-weights", "one of them", "leave one out")
     if model:
-        file, name = split_name(model)
-        with julia.gist(f"--flux-model {model}", "a function that returns a Flux model"):
-            made = scorer.load_model(file, name)
-        expected = f"a model that takes ({SIZE}, {SIZE}, {channels}, N), WHCN, to (classes, N)"
-        with julia.gist(f"--flux-model {model}", expected):
-            classes = int(scorer.output_size(made, channels, 2)[0])
+        made = _made_by(model)
+        classes = _output_size(made, model, channels, 2)[0]
     else:
         path = weights or str(network.weights_path(channels))
         with julia.gist(f"--flux-weights {path}", f"weights for {channels} channels"):
             made = scorer.build(scorer.load_weights(path))
             classes = int(scorer.output_size(made, channels, 2)[0])
     return Model(scorer.move(made, device), channels, classes, device)
+
+
+def output_shape(model: str = "") -> Callable[[int, int], tuple[int, int]]:
+    """Return what tells the shape (N, classes) of scores, for channels and N, by `Flux.outputsize`.
+
+    Nothing runs and no weights are read. `model` as in `load`; what is returned raises
+    `PipelineError` for images that it does not take. Raises `UnavailableError` without Julia.
+    """
+    scorer = julia.start().FluxScores
+    made = _made_by(model) if model else None
+
+    def shape(channels: int, count: int) -> tuple[int, int]:
+        asked = made if model else scorer.build(network.blank_weights(channels))
+        classes, images = _output_size(asked, model, channels, count)
+        return images, classes
+
+    return shape
 
 
 def split_name(model: str) -> tuple[str, str]:
@@ -77,6 +91,21 @@ def split_name(model: str) -> tuple[str, str]:
     if not Path(file).is_file():
         raise PipelineError(f"--flux-model {model}", "a file that exists", "check the path")
     return file, name
+
+
+def _made_by(model: str) -> Any:
+    """Return what a user's function returns."""
+    file, name = split_name(model)
+    with julia.gist(f"--flux-model {model}", "a function that returns a Flux model"):
+        return julia.start().FluxScores.load_model(file, name)
+
+
+def _output_size(made: Any, model: str, channels: int, count: int) -> tuple[int, int]:
+    """Return (classes, count) as a user's model gives them."""
+    expected = f"a model that takes ({SIZE}, {SIZE}, {channels}, N), WHCN, to (classes, N)"
+    with julia.gist(f"--flux-model {model}", expected):
+        classes, images = julia.start().FluxScores.output_size(made, channels, count)
+    return int(classes), int(images)
 
 
 @dataclass(frozen=True)

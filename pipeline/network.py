@@ -12,7 +12,16 @@ from pipeline.files import FIXTURES
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["CLASSES", "FEATURES", "FILTERS", "GRID", "KERNEL", "load_weights", "weights_path"]
+__all__ = [
+    "CLASSES",
+    "FEATURES",
+    "FILTERS",
+    "GRID",
+    "KERNEL",
+    "blank_weights",
+    "load_weights",
+    "weights_path",
+]
 
 KERNEL = 3
 FILTERS = 16
@@ -41,3 +50,16 @@ def load_weights(channels: int) -> "dict[str, np.ndarray]":
 
     loaded: dict[str, np.ndarray] = load_file(weights_path(channels))
     return loaded
+
+
+def blank_weights(channels: int) -> "dict[str, np.ndarray]":
+    """Return zeros with the names and shapes of the weights: what the network looks like."""
+    import numpy as np
+
+    shapes = {
+        "conv.weight": (FILTERS, channels, KERNEL, KERNEL),
+        "conv.bias": (FILTERS,),
+        "dense.weight": (CLASSES, FEATURES),
+        "dense.bias": (CLASSES,),
+    }
+    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-__all__ = ["SIZE", "decode", "preprocess", "to_image", "transform"]
+__all__ = ["SIZE", "decode", "preprocess", "scale", "to_image", "transform"]
 
 SIZE = 224
 """Side of a preprocessed image in pixels."""
@@ -76,9 +76,16 @@ def transform(image: "Image", size: int = SIZE, grayscale: bool = False) -> "tor
     """
     import numpy as np
     import torch
-    from torchvision.transforms.v2 import functional
 
     pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+    return scale(pixels, size, grayscale)
+
+
+def scale(pixels: "torch.Tensor", size: int = SIZE, grayscale: bool = False) -> "torch.Tensor":
+    """Turn pixels (3, H, W), uint8, into `(C, size, size)`, float32 in [0, 1], contiguous."""
+    import torch
+    from torchvision.transforms.v2 import functional
+
     resized: torch.Tensor = functional.resize(pixels, [size, size], antialias=True)
     if grayscale:
         resized = functional.rgb_to_grayscale(resized)

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import availability, network
 from pipeline.errors import UnavailableError
+from pipeline.preprocessing import SIZE
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["forward", "load", "load_compiled"]
+__all__ = ["build", "forward", "load", "load_compiled", "output_shape"]
 
 
 def forward(batch: "torch.Tensor", device: str = "cpu", compiled: bool = False) -> "np.ndarray":
@@ -49,15 +50,8 @@ def load(channels: int, device: str = "cpu") -> Any:
         if absent is not None:
             raise UnavailableError("--device cuda", absent)
     import torch
-    from torch import nn
 
-    model = nn.Sequential(
-        nn.Conv2d(channels, network.FILTERS, network.KERNEL, padding=1),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(network.GRID),
-        nn.Flatten(),
-        nn.Linear(network.FEATURES, network.CLASSES),
-    )
+    model = build(channels)
     places = {"conv": "0", "dense": "4"}
     state = {}
     for name, array in network.load_weights(channels).items():
@@ -65,3 +59,26 @@ def load(channels: int, device: str = "cpu") -> Any:
         state[f"{places[layer]}.{parameter}"] = torch.from_numpy(array)
     model.load_state_dict(state)
     return model.to(device).eval()
+
+
+def build(channels: int) -> Any:
+    """Return the network as PyTorch makes it, without the weights of the fixture."""
+    from torch import nn
+
+    return nn.Sequential(
+        nn.Conv2d(channels, network.FILTERS, network.KERNEL, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(network.GRID),
+        nn.Flatten(),
+        nn.Linear(network.FEATURES, network.CLASSES),
+    )
+
+
+def output_shape(channels: int, count: int) -> tuple[int, int]:
+    """Return the shape (N, classes) of the scores of `count` images; nothing is computed."""
+    import torch
+
+    with torch.device("meta"):
+        batch = torch.empty((count, channels, SIZE, SIZE))
+        images, classes = build(channels)(batch).shape
+    return images, classes

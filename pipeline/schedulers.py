@@ -9,7 +9,6 @@ __all__ = ["NAMES", "check", "replace"]
 NAMES = {
     "ddim": "DDIMScheduler",
     "ddpm": "DDPMScheduler",
-    "deis": "DEISMultistepScheduler",
     "dpm++": "DPMSolverMultistepScheduler",
     "dpm++-single": "DPMSolverSinglestepScheduler",
     "euler": "EulerDiscreteScheduler",
@@ -19,6 +18,10 @@ NAMES = {
     "unipc": "UniPCMultistepScheduler",
 }
 """What `--scheduler` takes, and the class of diffusers, whose own name it takes too."""
+
+
+_SETTINGS = {"PNDMScheduler": {"skip_prk_steps": True}}
+"""As Stable Diffusion 1.5 has it; with them four steps are the fewest."""
 
 
 def check(name: str) -> None:
@@ -38,7 +41,9 @@ def replace(pipe: Any, name: str) -> None:
     compatible[type(pipe.scheduler).__name__] = type(pipe.scheduler)
     if wanted not in compatible:
         raise _unknown(name, [known for known, class_ in NAMES.items() if class_ in compatible])
-    pipe.scheduler = compatible[wanted].from_config(pipe.scheduler.config)
+    pipe.scheduler = compatible[wanted].from_config(
+        pipe.scheduler.config, **_SETTINGS.get(wanted, {})
+    )
 
 
 def _unknown(name: str, known: list[str]) -> PipelineError:

@@ -13,6 +13,7 @@ from pipeline.arguments import (
     parse_count,
     parse_folder,
     parse_list,
+    parse_number,
     parse_size,
     size_label,
 )
@@ -141,3 +142,15 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == (
         "paint: argument --seed: invalid int value: 'x'; see paint --help\n"
     )
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0.0), ("7.5", 7.5), ("1e1", 10.0)])
+def test_a_number_from_0_is_read(text: str, number: float) -> None:
+    assert parse_number(text, "--guidance") == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "-0.1", "nan", "inf", "7,5", "much"])
+def test_another_number_is_refused(text: str) -> None:
+    with pytest.raises(PipelineError) as refused:
+        parse_number(text, "--guidance")
+    assert str(refused.value) == (f"--guidance {text}: expected a number from 0; change --guidance")

@@ -41,6 +41,10 @@ any_row = st.builds(
     threads=st.none() | st.integers(1, 64),
     clock=st.sampled_from([WALL, JULIA]),
     extra=st.dictionaries(text, seconds, max_size=2),
+    profiled=st.none() | seconds,
+    busy=st.none() | seconds,
+    stages=st.dictionaries(text, seconds, max_size=2),
+    calls=st.dictionaries(text, st.integers(0, 99), max_size=2),
     fingerprint=text,
 )
 

@@ -113,8 +113,8 @@ def test_a_batch_of_floats_from_0_to_1_holds() -> None:
             "batch: shape (2, 4, 4, 3), expected shape (2, 3, 4, 4); "
             "check what was fed to this stage",
         ),
-        ("half", "batch: dtype torch.float16, expected torch.float32; convert it before"),
-        ("double", "batch: dtype torch.float64, expected torch.float32; convert it before"),
+        ("half", "batch: dtype float16, expected float32; convert it to float32"),
+        ("double", "batch: dtype float64, expected float32; convert it to float32"),
         (
             "channels_last",
             "batch: strides (48, 1, 12, 3), expected contiguous NCHW; call .contiguous()",
@@ -177,7 +177,7 @@ def test_scores_that_differ_hold() -> None:
         (
             [[0, 1], [2, 3]],
             "float64",
-            "scores: dtype float64, expected float32; convert it before",
+            "scores: dtype float64, expected float32; convert it to float32",
         ),
         (
             [[0, 1], [2, float("nan")]],
@@ -205,8 +205,8 @@ def test_scores_that_break_their_contract_are_named(
 
 
 def test_a_fault_leaves_the_remedy_out() -> None:
-    violation = Violation("batch", "dtype torch.float16", "torch.float32", "convert it before")
-    assert violation.fault == "batch: dtype torch.float16, expected torch.float32"
+    violation = Violation("batch", "dtype float16", "float32", "convert it to float32")
+    assert violation.fault == "batch: dtype float16, expected float32"
 
 
 def test_the_first_violation_is_raised() -> None:
@@ -218,3 +218,26 @@ def test_the_first_violation_is_raised() -> None:
 
 def test_nothing_is_raised_where_all_holds() -> None:
     contracts.require([])
+
+
+def test_nan_in_an_image_is_found_before_it_is_rounded_to_black() -> None:
+    import numpy as np
+
+    drawn = np.full((2, 4, 4, 3), 0.5, np.float32)
+    assert contracts.check_drawn(drawn) == []
+    drawn[1, :2] = np.nan
+    assert [str(each) for each in contracts.check_drawn(drawn)] == [
+        "image 2: NaN in 50% of its levels, expected finite levels; "
+        "try float32 or bfloat16: half precision overflows in some VAEs"
+    ]
+
+
+def test_an_image_that_a_safety_checker_blanked_is_no_picture() -> None:
+    import numpy as np
+
+    drawn = np.zeros((2, 4, 4, 3), np.float32)
+    assert contracts.check_drawn(drawn, [False, False]) == []
+    assert [str(each) for each in contracts.check_drawn(drawn, [False, True])] == [
+        "image 2: blanked by the safety checker, expected a picture; "
+        "try another prompt or seed, or a model without a safety checker"
+    ]

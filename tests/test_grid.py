@@ -131,6 +131,31 @@ def test_what_compiles_needs_a_compiler() -> None:
         assert ("compiler" in cell.needs) == (cell.axes.get("engine") == "compiled")
 
 
+@pytest.mark.parametrize(
+    ("mode", "device", "needs"),
+    [
+        ("eager", "cpu", ()),
+        ("eager", "cuda", ("cuda",)),
+        ("compile", "cpu", ("compiler",)),
+        ("compile", "cuda", ("cuda", "compiler")),
+        ("graph", "cpu", ("cuda", "compiler")),
+        ("graph", "cuda", ("cuda", "compiler")),
+    ],
+)
+def test_a_mode_needs_what_compiles_it(mode: str, device: str, needs: tuple[str, ...]) -> None:
+    for cell in grid.generate(Options(sd_model="tiny", sd_mode=mode, sd_device=device)):
+        assert cell.needs == needs
+
+
+def test_a_cell_knows_its_batch_and_its_mode_and_has_time_for_them() -> None:
+    options = Options(
+        sd_model="tiny", sd_size="64", sd_steps="4", sd_batch="1,4", sd_mode="compile"
+    )
+    one, four = grid.generate(options)
+    assert (one.images, one.regime, one.weight) == (1, {"batch": 1, "mode": "compile"}, 1.0)
+    assert (four.images, four.regime, four.weight) == (4, {"batch": 4, "mode": "compile"}, 4.0)
+
+
 def test_a_model_of_ones_own_runs_in_flux_alone_and_is_named(tmp_path: Path) -> None:
     file = tmp_path / "mine.jl"
     file.touch()
@@ -204,6 +229,29 @@ def test_a_full_size_cell_has_more_time_than_a_tiny_one() -> None:
             {"sd_model": "owner/name", "sd_size": "512", "sd_steps": "30", "sd_device": "cpu"},
             ["owner/name-cpu-float32-512x512-30steps"],
         ),
+        (
+            "generate",
+            {"sd_model": "tiny", "sd_size": "64", "sd_steps": "4", "sd_batch": "1,4"},
+            ["tiny-cpu-float32-64x64-4steps", "tiny-cpu-float32-64x64-batch4-4steps"],
+        ),
+        (
+            "generate",
+            {
+                "sd_model": "tiny",
+                "sd_size": "64",
+                "sd_steps": "4",
+                "sd_batch": "1,4",
+                "sd_mode": "eager,compile,graph",
+            },
+            [
+                "tiny-cpu-float32-64x64-4steps",
+                "tiny-cpu-float32-64x64-batch4-4steps",
+                "tiny-cpu-float32-64x64-compile-4steps",
+                "tiny-cpu-float32-64x64-batch4-compile-4steps",
+                "tiny-cpu-float32-64x64-graph-4steps",
+                "tiny-cpu-float32-64x64-batch4-graph-4steps",
+            ],
+        ),
         ("preprocess", {"preprocess_regime": "file"}, ["file-rgb", "file-gray"]),
         (
             "preprocess",
@@ -271,6 +319,11 @@ COUNT = "expected a whole number of at least 1"
         ),
         ({"sd_steps": "0"}, f"--sd-steps 0: {COUNT}; change --sd-steps"),
         ({"sd_steps": "10,-5"}, f"--sd-steps -5: {COUNT}; change --sd-steps"),
+        ({"sd_batch": "0"}, f"--sd-batch 0: {COUNT}; change --sd-batch"),
+        (
+            {"sd_mode": "fast"},
+            "--sd-mode fast: expected eager or compile or graph; change --sd-mode",
+        ),
         ({"sd_steps": "2.5"}, f"--sd-steps 2.5: {COUNT}; change --sd-steps"),
         ({"sd_device": "tpu"}, "--sd-device tpu: expected cpu or cuda; change --sd-device"),
         (
@@ -345,6 +398,11 @@ def test_a_cell_leads_back_to_what_sd_model_named(tmp_path: Path) -> None:
         (
             {"sd_model": "tiny", "sd_steps": "3", "sd_size": "72"},
             "tiny-cpu-float32-72x72-3steps",
+            1.0,
+        ),
+        (
+            {"sd_model": "tiny", "sd_batch": "4", "sd_mode": "compile"},
+            "tiny-cpu-float32-64x64-2steps",
             1.0,
         ),
         ({"sd_model": "arch:sd15,tiny"}, "sd15-cuda-float16-512x512-10steps", 15.0),

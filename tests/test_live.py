@@ -111,12 +111,23 @@ def test_a_short_line_is_whole(clock: Clock) -> None:
     assert stream.getvalue() == (BEFORE + "decode-rgb  0/6 rounds, 2 s left in its budget" + AFTER)
 
 
+def test_a_line_is_said_at_once_and_stays_for_a_fifth_of_a_second(clock: Clock) -> None:
+    stream = Terminal()
+    line = Live(stream)
+    line.show("decode-rgb", 0, 6, 2.0)
+    stream.truncate(stream.seek(0))
+    line.say("large  estimated memory: 8.1 GB")
+    line.show("large", 0, 6, 2.0)
+    assert stream.getvalue() == BEFORE + "large  estimated memory: 8.1 GB" + AFTER
+
+
 def test_nothing_is_written_without_a_terminal(clock: Clock) -> None:
     stream = io.StringIO()
     line = Live(stream)
     line.show("decode-rgb", 0, 6, 2.0)
     clock.now += 1
     line.show("decode-rgb", 1, 6, 1.0)
+    line.say("large  estimated memory: 8.1 GB")
     line.clear()
     assert stream.getvalue() == ""
 

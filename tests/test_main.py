@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pipeline import __main__ as command_line
 from pipeline import availability, julia, pregenerated
 from pipeline.availability import Missing
 from pipeline.diffusion import PROMPT
+from pipeline.sd_models import TINY
 
 GENERATED = [f"generated_image_{number}.png" for number in (1, 2, 3)]
 PREPROCESSED = [f"preprocessed_image_{number}.png" for number in (1, 2, 3)]
@@ -97,6 +99,85 @@ def test_a_model_defaults_to_its_own_size_and_steps(command: Command) -> None:
     assert opened(Path("run", GENERATED[0])).size == (64, 64)
 
 
+QUESTION = ("generate", "--sd-model", "tiny", "--steps", "2", "--count", "2")
+
+
+def bytes_in(folder: str) -> list[bytes]:
+    return [Path(folder, name).read_bytes() for name in files(folder)]
+
+
+def test_the_same_command_writes_the_same_bytes_and_another_seed_others(command: Command) -> None:
+    for seed, out in (("7", "a"), ("7", "b"), ("8", "c")):
+        assert command(*QUESTION, "--seed", seed, "--out", out)[0] == 0
+    assert bytes_in("a") == bytes_in("b")
+    for one, other in zip(bytes_in("a"), bytes_in("c"), strict=True):
+        assert one != other
+
+
+def test_a_png_says_what_made_it_and_names_no_folder(command: Command, tmp_path: Path) -> None:
+    shutil.copytree(TINY, tmp_path / "mine")
+    model = str(tmp_path / "mine")
+    others = ("--negative-prompt", "雨", "--guidance", "3.5", "--dtype", "bfloat16")
+    question = (*QUESTION, "--sd-model", model, "--device", "cpu", "--size", "64x72", *others)
+    assert command(*question, "--scheduler", "pndm", "--prompt", "a river", "--seed", "7")[0] == 0
+    assert opened(Path("run", GENERATED[1])).text == {
+        "prompt": "a river",
+        "negative prompt": "雨",
+        "seed": "8",
+        "steps": "2",
+        "guidance": "3.5",
+        "size": "64x72",
+        "scheduler": "PNDMScheduler",
+        "model": "folder mine",
+        "dtype": "bfloat16",
+        "device": "cpu",
+    }
+
+
+def test_what_is_not_asked_for_is_the_models_own(command: Command) -> None:
+    command("generate", "--sd-model", "tiny", "--count", "1")
+    text = opened(Path("run", GENERATED[0])).text
+    assert (text["prompt"], text["negative prompt"], text["seed"]) == (PROMPT, "", "0")
+    assert (text["steps"], text["guidance"], text["size"]) == ("4", "7.5", "64x64")
+    assert (text["scheduler"], text["dtype"]) == ("DDIMScheduler", "float32")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--negative-prompt", "rain"),
+        ("--guidance", "1"),
+        ("--scheduler", "pndm"),
+        ("--dtype", "bfloat16"),
+        ("--prompt", "river"),
+    ],
+    ids=lambda option: option[0],
+)
+def test_every_option_changes_the_picture(command: Command, option: tuple[str, str]) -> None:
+    command(*QUESTION, "--out", "a")
+    command(*QUESTION, *option, "--out", "b")
+    one, other = (opened(Path(folder, GENERATED[0])).tobytes() for folder in "ab")
+    assert one != other
+
+
+def test_a_picture_that_breaks_its_contract_is_exit_code_1_and_not_written(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from pipeline import diffusion
+
+    black = [Image.new("RGB", (64, 64))]
+    monkeypatch.setattr(diffusion, "generate", lambda *question, **others: black)
+    code, out, said = command("generate", "--sd-model", "tiny", "--count", "1")
+    assert (code, out) == (1, [])
+    assert said[1:] == [
+        "image 1: one flat colour (standard deviation 0.00 of 255): expected a picture; "
+        "try float32, another seed, or no safety checker"
+    ]
+    assert files() == []
+
+
 def test_a_full_size_model_needs_cuda_or_a_word(command: Command) -> None:
     assert command("generate", "--sd-model", "arch:sd15") == (
         1,
@@ -109,7 +190,17 @@ def test_a_full_size_model_needs_cuda_or_a_word(command: Command) -> None:
     assert files() == []
 
 
-@pytest.mark.parametrize(("option", "value"), [("size", "768"), ("steps", "7")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("size", "768"),
+        ("steps", "7"),
+        ("negative-prompt", "rain"),
+        ("guidance", "3"),
+        ("scheduler", "ddim"),
+        ("dtype", "float32"),
+    ],
+)
 def test_what_pre_generated_images_cannot_honour_is_refused(
     command: Command, option: str, value: str
 ) -> None:
@@ -308,6 +399,15 @@ WRONG = [
     (
         ("generate", "--sd-model", "tiny", "--size", "100"),
         "--size 100: expected sides divisible by 8; try 96x96 or 104x104",
+    ),
+    (
+        ("generate", "--sd-model", "tiny", "--guidance", "-1"),
+        "--guidance -1: expected a number from 0; change --guidance",
+    ),
+    (
+        ("generate", "--sd-model", "tiny", "--scheduler", "eular"),
+        "--scheduler eular: expected one of ddim, ddpm, dpm++, dpm++-single, euler, "
+        "euler-ancestral, heun, pndm, unipc; change --scheduler",
     ),
     (
         ("generate", "--sd-model", "tiny", "--size", "wide"),

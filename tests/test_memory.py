@@ -9,8 +9,10 @@ from bench.harness.cell import MEASURED, OUT_OF_MEMORY
 from runs import Run, folder_of, pytest_in
 
 SUITE = """
+import gc
 import time
 import warnings
+import weakref
 
 import pytest
 
@@ -20,7 +22,14 @@ TORCH_SAYS = (
     "CUDA out of memory. Tried to allocate 96.00 GiB. GPU 0 has a total capacity of 80.00 GiB of "
     "which 41.00 GiB is free. See documentation for Memory Management and so on."
 )
-CELLS = [Cell("preprocess", {"work": name}) for name in ("large", "rounds", "warned")]
+CELLS = [
+    Cell("preprocess", {"work": name}) for name in ("large", "rounds", "expected", "warned")
+]
+HELD = []
+
+
+class Activations:
+    pass
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
@@ -28,12 +37,20 @@ def test_work(measure, cell):
     import torch
 
     calls = 0
+    if cell.id == "expected":
+        measure.expect(estimated_bytes=8.14e9)
+    if cell.id == "warned":
+        gc.collect()
+        assert len(HELD) > 3
+        assert [held() for held in HELD] == [None] * len(HELD), "an error keeps what it held"
 
     def work():
         nonlocal calls
         calls += 1
+        activations = Activations()
+        HELD.append(weakref.ref(activations))
         time.sleep(0.001)
-        if cell.id == "large" or (cell.id == "rounds" and calls == 9):
+        if cell.id in ("large", "expected") or (cell.id == "rounds" and calls == 9):
             raise torch.OutOfMemoryError(TORCH_SAYS)
         if cell.id == "warned":
             warnings.warn("a library says that it will change", FutureWarning)
@@ -54,6 +71,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return pytest_in(folder, "test_cells.py", "--benchmark-only", *brief)
 
 
+def test_what_was_estimated_before_is_said_beside_what_was_needed_and_free(run: Run) -> None:
+    row = run.others["expected"]
+    assert row["reason"] == f"{REASON} Estimated before: 8.14 GB."
+    assert row["extra"] == {"estimated_bytes": 8.14e9}
+
+
+def test_what_a_call_held_when_memory_ran_out_is_let_go(run: Run) -> None:
+    """The last cell asserts it, of the three before: no error keeps their frames alive."""
+    assert run.measured["warned"]["extra_info"]["cell"]["status"] == MEASURED
+
+
 @pytest.mark.parametrize("cell", ["large", "rounds"])
 def test_memory_that_runs_out_is_a_row_without_a_number(run: Run, cell: str) -> None:
     row = run.others[cell]
@@ -67,7 +95,7 @@ def test_memory_that_runs_out_is_a_row_without_a_number(run: Run, cell: str) -> 
 
 def test_the_run_goes_on_and_a_warning_fails_no_cell(run: Run) -> None:
     assert run.code == 0, run.out
-    assert "1 passed, 2 skipped" in run.out
+    assert "1 passed, 3 skipped" in run.out
     assert list(run.measured) == ["warned"]
     assert run.measured["warned"]["extra_info"]["cell"]["status"] == MEASURED
     assert "FutureWarning: a library says that it will change" in run.out

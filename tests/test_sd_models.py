@@ -241,8 +241,9 @@ def test_an_architecture_has_as_many_parameters_as_the_published_one(label: str)
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Model:
     """An architecture that builds in no time: the tiny pipeline's."""
-    pipeline, parts = components.read(sd_models.resolve("tiny"))
-    monkeypatch.setitem(ARCHITECTURES, "small", Architecture((64, 64), pipeline, parts))
+    index, parts = components.read(sd_models.resolve("tiny"))
+    made = Architecture((64, 64), index["_class_name"], parts)
+    monkeypatch.setitem(ARCHITECTURES, "small", made)
     return sd_models.resolve("arch:small")
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from math import floor, log10
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def fields(line: str) -> list[str]:
     return re.split(r" {2,}", line)
 
 
-def measured(*seconds: float, **known: object) -> Row:
+def measured(*seconds: float, **known: Any) -> Row:
     return replace(
         generate("tiny", "cpu", "64x64", 4, MEASURED, samples=seconds),
         **{"first_call": 0.02, "limited_by": "precision", **known},
@@ -228,6 +229,145 @@ def test_signs_that_mean_something_to_a_terminal_are_shown_or_replaced() -> None
     assert "[red]a[/red]:smile:�[2J�" in text
     assert "  �[1m[b]no[/b] x" in text
     text.encode()
+
+
+# What explains a time of Stable Diffusion.
+
+
+def in_mode(mode: str, seconds: float, **known: Any) -> Row:
+    row = measured(*[seconds] * 7, **known)
+    axes = dict(row.cell.axes)
+    steps = axes.pop("steps")
+    return replace(row, cell=replace(row.cell, axes={**axes, "mode": mode, "steps": steps}))
+
+
+def column(lines: list[str], heading: str) -> list[str]:
+    index = fields(lines[0]).index(heading)
+    return [fields(line)[index] for line in lines[1:]]
+
+
+def test_a_mode_stands_against_eager_where_both_were_measured() -> None:
+    lines = table_of(measured(*[0.9] * 7), in_mode("compile", 0.6), in_mode("graph", 0.45))
+    assert fields(lines[0])[:6] == ["cell", "ms/image", "± 95 %", "rounds", "× eager", "p95"]
+    assert column(lines, "× eager") == ["–", "1.50", "2.00"]
+    assert "× eager" not in table_of(in_mode("graph", 0.45))[0]
+
+
+def test_operations_are_given_a_second_and_over_the_matrix_product() -> None:
+    row = measured(*[0.5] * 7, extra={"call_flop": 2e10})
+    assert column(table_of(row), "GFLOP/s") == ["40.0"]
+    fast = measured(*[0.5] * 7, extra={"call_flop": 5e13})
+    assert column(table_of(fast, row, width=200), "TFLOP/s") == ["100", "0.0400"]
+    rates = {"matrix_cpu_float32_flop_per_s": 1.6e11}
+    text = render([row], {**MACHINE, "workload": {"start": rates}}, 200)
+    heading, line = (each for each in text.split("\n") if each.startswith(("cell ", "tiny-")))
+    assert column([heading, line], "of matrix") == ["25 %"]
+
+
+def test_images_a_second_are_given_where_a_call_makes_several() -> None:
+    row = measured(*[0.5] * 7)
+    batch = replace(row, cell=replace(row.cell, images=4))
+    assert column(table_of(batch), "images/s") == ["8.00"]
+    assert "images/s" not in table_of(row)[0]
+
+
+def test_busy_time_and_host_gap_are_columns_where_a_device_was_watched() -> None:
+    row = measured(*[0.5] * 7, busy=0.375, profiled=0.6)
+    lines = table_of(row, width=200)
+    assert column(lines, "busy") + column(lines, "host gap") == ["375.0", "125.0"]
+    text = render([row], MACHINE, 300)
+    assert "busy: how long the GPU worked in one watched call; host gap: the rest" in text
+    assert "busy" not in render([measured(*[0.5] * 7)], MACHINE, 300)
+
+
+STAGES = {"text encoder": 0.002, "UNet": 0.04, "scheduler": 0.001, "VAE decode": 0.005}
+CALLS = {"text encoder": 2, "UNet": 5, "scheduler": 9, "VAE decode": 1}
+
+
+def stages_of(*given: Row, width: int = 120) -> list[str]:
+    """The lines of the table of stages, and before it what is said of them."""
+    lines = render(given, MACHINE, width).split("\n")
+    start = next(number for number, line in enumerate(lines) if line.startswith("stages of"))
+    return [line for line in lines[start : lines.index("", start)] if not line.startswith("──")]
+
+
+def test_the_stages_of_a_watched_call_on_the_cpu_are_a_table_of_their_own() -> None:
+    row = measured(*[0.05] * 7, profiled=0.06, stages=STAGES, calls=CALLS)
+    said, heading, line = stages_of(row, width=200)
+    assert said == (
+        "stages of one more call, in ms; on the CPU, time inside each: there is no busy time and no host gap"
+    )
+    assert fields(heading) == [
+        *("cell", "text", "UNet", "scheduler", "VAE", "unattributed", "ms/call")
+    ]
+    assert fields(line)[1:] == ["2.00", "5 × 8.00", "1.00", "5.00", "12.0", "60.0"]
+
+
+def test_on_cuda_stages_and_the_host_gap_make_up_the_watched_call() -> None:
+    row = measured(*[0.05] * 7, profiled=0.06, busy=0.048, stages=STAGES, calls=CALLS)
+    said, heading, line = stages_of(row, width=200)
+    assert said.endswith(
+        "on CUDA, which the profiler slows, kernels and copies by the stage that launched them"
+    )
+    assert fields(heading)[-2:] == ["host gap", "ms/call"]
+    assert fields(line)[1:] == ["2.00", "5 × 8.00", "1.00", "5.00", "12.0", "60.0"]
+    busier = replace(row, busy=0.055)
+    assert "unattributed" in stages_of(busier, width=200)[1]
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_what_no_stage_explains_is_never_left_out(width: int) -> None:
+    row = measured(*[0.05] * 7, profiled=0.09, busy=0.06, stages=STAGES, calls=CALLS)
+    lines = stages_of(row, width=width)
+    assert any("unattributed" in line and "host gap" in line for line in lines)
+    assert max(map(len, lines)) <= width
+
+
+def test_no_stages_no_table() -> None:
+    assert "stages of" not in render([measured(*[0.05] * 7)], MACHINE, 80)
+
+
+def steps_fit(*seconds: float, width: int = 200) -> list[str]:
+    """What is said of rows of 2, 4, 8, … steps that took so long."""
+    rows = [
+        generate("tiny", "cpu", "64x64", 2**number, MEASURED, samples=(each,) * 7)
+        for number, each in enumerate(seconds, 1)
+    ]
+    lines = render(rows, MACHINE, width).split("\n")
+    start = next((at for at, line in enumerate(lines) if line.startswith("steps fit")), None)
+    return [] if start is None else lines[start : lines.index("", start)]
+
+
+def test_the_steps_fit_is_said_in_words() -> None:
+    assert steps_fit(0.0201, 0.0299, 0.0501) == [
+        "steps fit: a call = fixed + per step × steps (± 95 %)",
+        "tiny-cpu-float32-64x64: fixed 10.0 ± 2.5 ms, 5.01 ± 0.47 ms a step; "
+        "at most 0.43 % off the line",
+    ]
+    assert steps_fit(0.0201, 0.0299) == []
+
+
+def test_a_fit_from_fewer_steps_is_set_against_what_was_measured() -> None:
+    assert steps_fit(0.0201, 0.0299, 0.0501, 0.0898)[2] == (
+        "  from fewer, 16 steps predicted 90.1 ± 5.8 ms, measured 89.8 ms"
+    )
+
+
+def test_a_distance_that_the_medians_noise_explains_is_said_to_be_noise() -> None:
+    unsure = generate(
+        *("tiny", "cpu", "64x64", 4, MEASURED),
+        samples=(0.02, 0.025, 0.03, 0.036, 0.038, 0.04, 0.05),
+    )
+    rows = [
+        generate("tiny", "cpu", "64x64", count, MEASURED, samples=(0.01 + 0.005 * count,) * 7)
+        for count in (2, 8, 16)
+    ]
+    text = render([*rows, unsure], MACHINE, 200)
+    assert " off the line, as unsure as the medians are\n" in text
+
+
+def test_what_is_no_line_is_said_to_be_none() -> None:
+    assert steps_fit(0.02, 0.06, 0.05)[1].endswith("; not a line: 64 % off it at 2 steps")
 
 
 # What is said under the tables.

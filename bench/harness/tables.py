@@ -379,9 +379,11 @@ def _longest(rows: Sequence[Row]) -> float:
 
 def _watched(rows: Sequence[Row]) -> str:
     """Say whose time the stages have."""
-    parts = [f"stages of one more call, in {unit_of(_longest(rows))[0]}, which watching slowed"]
+    parts = [f"stages of one more call, in {unit_of(_longest(rows))[0]}"]
     if any(row.busy is not None for row in rows):
-        parts.append("on CUDA, kernels and copies by the stage that launched them")
+        parts.append(
+            "on CUDA, which the profiler slows, kernels and copies by the stage that launched them"
+        )
     if any(row.busy is None for row in rows):
         parts.append("on the CPU, time inside each: there is no busy time and no host gap")
     return "; ".join(parts)
@@ -392,7 +394,7 @@ def _fits(rows: Sequence[Row]) -> list[str]:
     found = steps.fits(rows)
     lines = ["steps fit: a call = fixed + per step × steps (± 95 %)"] if found else []
     for each in found:
-        fit, off = each.fit, each.off
+        fit = each.fit
         fixed, per_step = (
             _plus_minus(value, (high - low) / 2)
             for value, (low, high) in (
@@ -400,12 +402,7 @@ def _fits(rows: Sequence[Row]) -> list[str]:
                 (fit.per_step, fit.per_step_interval),
             )
         )
-        check = (
-            f"at most {_percent(max(map(each.residual, each.points)))} off the line"
-            if off is None
-            else f"not a line: {_percent(each.residual(off))} off it at {off.steps} steps"
-        )
-        lines.append(f"{plain(each.of)}: fixed {fixed}, {per_step} a step; {check}")
+        lines.append(f"{plain(each.of)}: fixed {fixed}, {per_step} a step; {_straight(each)}")
         if each.foreseen is not None:
             value, low, high = each.foreseen
             last = each.points[-1]
@@ -415,6 +412,17 @@ def _fits(rows: Sequence[Row]) -> list[str]:
                 f"  from fewer, {last.steps} steps predicted {predicted}, measured {measured}"
             )
     return lines
+
+
+def _straight(found: steps.StepsFit) -> str:
+    """Say how far the points lie from the line, and whether it is one."""
+    if found.off is not None:
+        return (
+            f"not a line: {_percent(found.residual(found.off))} off it at {found.off.steps} steps"
+        )
+    furthest = max(map(found.residual, found.points))
+    noise = "" if furthest <= steps.OFF_THE_LINE else ", as unsure as the medians are"
+    return f"at most {_percent(furthest)} off the line{noise}"
 
 
 def _allocations(rows: Sequence[Row]) -> list[Column]:
