@@ -248,7 +248,7 @@ def column(lines: list[str], heading: str) -> list[str]:
 
 def test_a_mode_stands_against_eager_where_both_were_measured() -> None:
     lines = table_of(measured(*[0.9] * 7), in_mode("compile", 0.6), in_mode("graph", 0.45))
-    assert fields(lines[0])[:6] == ["cell", "ms/image", "± 95 %", "rounds", "× eager", "p95"]
+    assert fields(lines[0])[:6] == ["cell", "ms/image", "± 95 %", "rounds", "it/s", "× eager"]
     assert column(lines, "× eager") == ["–", "1.50", "2.00"]
     assert "× eager" not in table_of(in_mode("graph", 0.45))[0]
 
