@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["NEEDS", "Missing", "compiler", "cuda", "flux", "network", "torch_cuda", "weights"]
+__all__ = [
+    "NEEDS",
+    "Missing",
+    "compiler",
+    "cuda",
+    "flux",
+    "network",
+    "rest_of",
+    "torch_cuda",
+    "weights",
+]
 
 NETWORK_TIMEOUT_S = 4.0
 
@@ -98,6 +108,19 @@ def weights(model: str) -> Missing | None:
         "weights",
         f"no weights: {model} is not in the local cache and {unreachable.reason}",
         "download it on a machine with a network, and pass the folder as --sd-model",
+    )
+
+
+def rest_of(model: str) -> Missing | None:
+    """Ask whether what the local cache lacks of a hub id can be had: the hub must be reached."""
+    unreachable = network()
+    if unreachable is None:
+        return None
+    return Missing(
+        "weights",
+        "weights",
+        f"no weights: {model} is only partly in the local cache and {unreachable.reason}",
+        "download the rest on a machine with a network, and pass the folder as --sd-model",
     )
 
 

@@ -137,12 +137,18 @@ def read(model: "Model") -> tuple[dict[str, Any], dict[str, Part]]:
         architecture = ARCHITECTURES[model.label]
         return {"_class_name": architecture.pipeline}, dict(architecture.parts)
     folder = model.folder or _download(model.name)
-    index = _load(model.name, folder, "model_index.json")
-    parts = {
-        name: _part(model.name, folder, name, value)
-        for name, value in index.items()
-        if isinstance(value, list) and not name.startswith("_") and value[:1] != [None]
-    }
+    try:
+        index = _load(model.name, folder, "model_index.json")
+        parts = {
+            name: _part(model.name, folder, name, value)
+            for name, value in index.items()
+            if isinstance(value, list) and not name.startswith("_") and value[:1] != [None]
+        }
+    except PipelineError as error:
+        absent = availability.rest_of(model.name) if model.folder is None else None
+        if absent is not None:
+            raise UnavailableError(f"--sd-model {model.name}", absent) from error
+        raise
     return index, parts
 
 

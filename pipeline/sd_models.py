@@ -103,6 +103,7 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             low_cpu_mem_usage=False,
+            local_files_only=model.folder is None and availability.network() is not None,
         )
     except torch.OutOfMemoryError:
         raise
@@ -115,6 +116,9 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
         RuntimeError,
         SafetensorError,
     ) as error:
+        absent = availability.rest_of(model.name) if model.folder is None else None
+        if absent is not None:
+            raise UnavailableError(f"--sd-model {model.name}", absent) from error
         raise PipelineError(
             f"--sd-model {model.name}",
             f"a pipeline that diffusers can load ({error})",

@@ -208,6 +208,40 @@ def test_a_hub_id_that_cannot_be_had_is_unavailable(monkeypatch: pytest.MonkeyPa
     )
 
 
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The files of `owner/name` in a cache of its own, where the hub cannot be reached."""
+    from huggingface_hub import constants
+
+    unreachable = Missing("network", "the model hub", "this test hides the hub", "run another test")
+    monkeypatch.setattr(availability, "network", lambda: unreachable)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    kept = tmp_path / "models--owner--name"
+    (kept / "refs").mkdir(parents=True)
+    (kept / "refs" / "main").write_text("abc")
+    return Path(shutil.copytree(TINY, kept / "snapshots" / "abc"))
+
+
+@pytest.mark.parametrize("missing", ["unet/config.json", UNET, "scheduler"])
+def test_a_hub_id_that_is_half_downloaded_is_unavailable_without_the_hub(
+    cached: Path, missing: str
+) -> None:
+    absent = cached / missing
+    absent.unlink() if absent.is_file() else shutil.rmtree(absent)
+    with pytest.raises(UnavailableError) as refused:
+        load(sd_models.resolve("owner/name"))
+    assert refused.value.missing.need == "weights"
+    assert str(refused.value.missing) == (
+        "no weights: owner/name is only partly in the local cache and this test hides the hub; "
+        "download the rest on a machine with a network, and pass the folder as --sd-model"
+    )
+
+
+@pytest.mark.usefixtures("cached")
+def test_a_hub_id_that_is_in_the_cache_needs_no_hub() -> None:
+    assert load(sd_models.resolve("owner/name")).unet.config.sample_size == 8
+
+
 # Architectures.
 
 

@@ -291,6 +291,12 @@ def _columns(
         found = RATES[name](rows[index], medians[index]) if medians[index] else inf
         return with_margin(found, margins[index]) if isfinite(found) else NOTHING
 
+    p95 = Column("p95", aligned(time(_p95(row), index) for index, row in enumerate(rows)))
+    rates = [
+        Column(name, aligned(rate(name, index) for index in range(len(rows))))
+        for name in layout.rates
+    ]
+    eager = _against_eager(rows)
     return [
         Column("cell", [_id(row, notes) for row in rows]),
         Column(
@@ -299,12 +305,7 @@ def _columns(
         ),
         Column("± 95 %", [_percent(each) for each in margins]),
         Column("rounds", [_spaced(len(row.samples), 0) for row in rows]),
-        *_against_eager(rows),
-        Column("p95", aligned(time(_p95(row), index) for index, row in enumerate(rows))),
-        *(
-            Column(name, aligned(rate(name, index) for index in range(len(rows))))
-            for name in layout.rates
-        ),
+        *([*rates, *eager, p95] if eager else [p95, *rates]),
         *_set_against(rows, records),
         *(
             Column(heading, aligned(time(each, index) for index, each in enumerate(found)))
