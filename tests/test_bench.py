@@ -8,7 +8,7 @@ import pytest
 
 from bench import grid
 from bench.grid import Options
-from bench.harness import record
+from bench.harness import record, thumbnail
 from bench.harness.cell import CHECKED, MEASURED, UNAVAILABLE
 from runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in
 
@@ -91,6 +91,29 @@ def test_a_result_file_has_every_number_and_what_it_ran_on(measured: Run) -> Non
         assert re.fullmatch("[0-9a-f]{384}", row.fingerprint)
     assert rows["tiny-cpu-float32-64x64-2steps"].weights == "tiny, seeded random"
     assert set(run.machine) == {"hardware", "software", "state"}
+
+
+def test_a_result_file_has_a_small_picture_of_what_a_cell_made(measured: Run) -> None:
+    found = {
+        row.cell.id: dict(row.thumbnail) for row in record.load(measured.folder / "out.json").rows
+    }
+    assert all(thumbnail.is_jpeg(each.pop("jpeg")) for each in found.values())
+    prompt = "a serene sunset over a futuristic city"
+    assert found == {
+        "tiny-cpu-float32-64x64-2steps": {"prompt": prompt, "seed": 0, "width": 64, "height": 64},
+        "transform-rgb": {"source": "generated_image_1.png", "width": 224, "height": 224},
+    }
+
+
+def test_report_makes_a_page_of_the_run(measured: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    made = python_in(
+        tmp_path, "-m", "bench", "report", str(measured.folder / "out.json"), "-o", str(page)
+    )
+    assert (made.code, made.out, made.err) == (0, f"report: {page}\n", "")
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<img ") == 2
+    assert "UNet takes" in text
 
 
 def test_importing_torchvision_is_not_preprocessing(measured: Run) -> None:
