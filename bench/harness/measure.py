@@ -83,8 +83,8 @@ class Measure:
         `inside` reads from a call's output the seconds that Julia's own clock gave it, which are
         then what is published. `synchronise` False is for calls that wait for their device
         themselves, as Julia does on streams that torch does not see. `extra` measures what else is
-        said of the row, after the rounds. One more call is then watched where there is a device,
-        or where `parts` name the stages of a call.
+        said of the row, after the rounds. One more call is then watched where torch ran it on a
+        device, or where `parts` name its stages.
         Raises `ContractError` for an output that breaks its contract: it is never timed.
         """
         if inside is not None:
@@ -111,7 +111,8 @@ class Measure:
         elif first > self._budget:
             self._publish_first_call(first)
         else:
-            self._run_rounds(call, extra, parts)
+            on_torch = synchronise and inside is None
+            self._run_rounds(call, extra, parts, on_torch)
 
     def withdraw(self) -> None:
         """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
@@ -140,6 +141,7 @@ class Measure:
         call: Callable[[], Any],
         extra: Callable[[], Mapping[str, float]] | None,
         parts: Sequence[profiled.Part],
+        on_torch: bool,
     ) -> None:
         iterations, pilot = self._pilot(call)
         left = self._budget - sum(pilot) * iterations
@@ -164,7 +166,7 @@ class Measure:
             raise
         if extra is not None:
             self.row = replace(self.row, extra={**self.row.extra, **extra()})
-        if parts or self.cell.device == "cuda":
+        if parts or (on_torch and self.cell.device == "cuda"):
             seen = profiled.profile(call, parts, self.cell.device)
             self.row = replace(
                 self.row, profiled=seen.wall, busy=seen.busy, stages=seen.stages, calls=seen.calls
