@@ -101,11 +101,11 @@ def on_meta(model: "Model", dtype: str) -> Components:
         if name not in parts:
             expected = f"a {name} in model_index.json"
             raise PipelineError(f"--sd-model {model.name}", expected, "copy the folder again")
-    built = build(model.name, parts, "meta", dtype)
-    for name in (*_PARTS, *encoders, *tokenizers):
-        if _BASES[name] not in (each.__name__ for each in type(built[name]).__mro__):
+        bases = _class(model.name, name, parts[name]).__mro__
+        if _BASES[name] not in (each.__name__ for each in bases):
             given, expected = f"--sd-model {model.name}, {name}", f"a {_BASES[name]}"
             raise PipelineError(given, expected, "choose another model")
+    built = build(model.name, parts, "meta", dtype)
     is_xl = len(encoders) > 1
     decoder = built["vae"]
     if is_xl and dtype == "float16" and decoder.config.force_upcast:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pipeline import components, contracts, diffusion, liveness
+from pipeline import components, contracts, diffusion, tally
 from pipeline.arguments import Size, nearest_sizes, size_label
 from pipeline.boundaries import Boundaries, Boundary, BrokenError
 from pipeline.components import Components
@@ -131,7 +131,7 @@ class _Walker:
         self._dims = self._boundaries.dims
         self._flops: dict[str, int] = {}
         self._peaks: dict[str, int] = {}
-        self._live = liveness.tracker("meta")
+        self._tally = tally.tally("meta")
         self._ids: list[torch.Tensor] = []
         self._prompt: Any = None
         self._pooled: Any = None
@@ -313,13 +313,10 @@ class _Walker:
 
     def _run(self, name: str, stage: Callable[[], None]) -> None:
         """Run a stage, counting its operations and what lives meanwhile."""
-        from torch.utils.flop_counter import FlopCounterMode
-
-        self._live.peak = self._live.now
-        # The counter takes attention apart, so it must be the outer one.
-        with FlopCounterMode(display=False) as counter, self._live:
+        self._tally.peak, before = self._tally.now, self._tally.flops
+        with self._tally:
             stage()
-        self._flops[name], self._peaks[name] = counter.get_total_flops(), self._live.peak
+        self._flops[name], self._peaks[name] = self._tally.flops - before, self._tally.peak
 
     def _cost(self) -> Cost:
         parts = self._parts

@@ -1,5 +1,6 @@
 """What must hold at a boundary, and the line that says what does not."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -240,4 +241,159 @@ def test_an_image_that_a_safety_checker_blanked_is_no_picture() -> None:
     assert [str(each) for each in contracts.check_drawn(drawn, [False, True])] == [
         "image 2: blanked by the safety checker, expected a picture; "
         "try another prompt or seed, or a model without a safety checker"
+    ]
+
+
+# A spec: names that agree from one boundary to the next.
+
+
+def test_a_batch_needs_nothing_but_its_spec() -> None:
+    import torch
+
+    good = torch.rand((2, 1, 224, 224))
+    assert contracts.check(good, contracts.BATCH) == []
+    assert contracts.check(good.numpy(), contracts.BATCH) == []
+    assert lines(contracts.check(good.double()[:, :, :5], contracts.BATCH)) == [
+        "batch: shape (2, 1, 5, 224), expected shape (N, C, 224, 224); "
+        "check what was fed to this stage",
+        "batch: dtype float64, expected float32; convert it to float32",
+    ]
+
+
+def test_a_picture_is_checked_as_an_image() -> None:
+    assert contracts.check(picture(), contracts.IMAGE) == []
+    assert lines(contracts.check(picture("L"), contracts.IMAGE)) == [
+        "image: mode L, expected mode RGB; convert it"
+    ]
+    assert lines(contracts.check(picture(), contracts.IMAGE, {"W": 16, "H": 16})) == [
+        "image: 16x8, expected 16x16; check the size that was asked for"
+    ]
+
+
+@pytest.mark.parametrize("value", [[1, 2], None, "batch"])
+def test_what_is_no_array_is_named(value: Any) -> None:
+    assert lines(contracts.check(value, contracts.BATCH)) == [
+        f"batch: of type {type(value).__name__}, expected a tensor or an array; "
+        "check what was fed to this stage"
+    ]
+
+
+def test_dimensions_agree_from_one_boundary_to_the_next() -> None:
+    import torch
+
+    dims = {"scale": 8, "copies": 2}
+    assert contracts.check(torch.zeros((3, 4, 9, 5)), contracts.LATENTS, dims) == []
+    assert dims == {"scale": 8, "copies": 2, "N": 3, "latent_C": 4, "H": 72, "W": 40}
+    assert contracts.check(torch.zeros((6, 4, 9, 5)), contracts.UNET_OUTPUT, dims) == []
+    assert contracts.check(torch.zeros((3, 3, 72, 40)), contracts.DECODED, dims) == []
+    assert lines(contracts.check(torch.zeros((3, 3, 72, 48)), contracts.DECODED, dims)) == [
+        "decoded image: shape (3, 3, 72, 48), expected shape (3, 3, 72, 40); "
+        "check the VAE's configuration"
+    ]
+    assert lines(contracts.check(torch.zeros((3, 4, 9, 5)), contracts.UNET_OUTPUT, dims)) == [
+        "UNet output: shape (3, 4, 9, 5), expected shape (6, 4, 9, 5); "
+        "check what was fed to this stage"
+    ]
+
+
+def test_a_product_gives_its_unknown_factor_a_size() -> None:
+    import torch
+
+    spec, dims = contracts.TEXT_EMBEDDINGS, {"copies": 2}
+    assert contracts.check(torch.zeros((6, 77, 32)), spec, dims) == []
+    assert dims["N"] == 3
+    assert lines(contracts.check(torch.zeros((5, 77, 32)), spec, {"copies": 2})) == [
+        "text embeddings: shape (5, 77, 32), expected shape (copies*N, tokens, text_width); "
+        "check the text encoder"
+    ]
+
+
+def test_a_shape_that_does_not_hold_names_nothing() -> None:
+    import torch
+
+    dims: dict[str, int] = {}
+    contracts.check(torch.zeros((2, 3, 224, 225)), contracts.BATCH, dims)
+    assert dims == {}
+
+
+def test_no_dimension_is_empty() -> None:
+    import torch
+
+    assert lines(contracts.check(torch.zeros((0, 3, 224, 224)), contracts.BATCH)) == [
+        "batch: shape (0, 3, 224, 224), expected shape (N, C, 224, 224); "
+        "check what was fed to this stage"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ids", "line"),
+    [
+        ([[0, 653]], None),
+        ([[0, 654]], "token ids: values from 0 to 654, expected finite values in [0, 653]; "),
+        ([[-1, 3]], "token ids: values from -1 to 3, expected finite values in [0, 653]; "),
+    ],
+)
+def test_token_ids_lie_in_the_vocabulary(ids: list[list[int]], line: str | None) -> None:
+    import torch
+
+    found = contracts.check(torch.tensor(ids), replace(contracts.TOKEN_IDS, high=653))
+    remedy = "use the tokenizer that the text encoder was trained with"
+    assert lines(found) == ([] if line is None else [line + remedy])
+
+
+def test_julias_view_of_a_batch_is_the_same_memory_reversed() -> None:
+    import numpy as np
+    import torch
+
+    whole = torch.rand((2, 3, 224, 224))
+    assert contracts.check(whole.permute(3, 2, 1, 0), contracts.WHCN) == []
+    assert contracts.check(whole.numpy().T, contracts.WHCN) == []
+    copied = np.ascontiguousarray(whole.numpy().T)
+    assert lines(contracts.check(copied, contracts.WHCN)) == [
+        "WHCN batch: strides (1344, 6, 2, 1), expected contiguous WHCN; "
+        "reverse the dimensions of a contiguous NCHW batch"
+    ]
+
+
+def test_a_strided_array_says_how_to_copy_it() -> None:
+    import numpy as np
+
+    array = np.zeros((2, 3, 224, 448), np.float32)[..., ::2]
+    assert lines(contracts.check(array, contracts.BATCH)) == [
+        "batch: strides (301056, 100352, 448, 2), expected contiguous NCHW; "
+        "call numpy.ascontiguousarray"
+    ]
+
+
+def test_a_device_is_held_to() -> None:
+    import torch
+
+    spec = replace(contracts.LATENTS, device="meta")
+    assert lines(contracts.check(torch.zeros((1, 4, 8, 8)), spec)) == [
+        "latents: on cpu, expected on meta; move it to meta"
+    ]
+    assert contracts.check(torch.empty((1, 4, 8, 8), device="meta"), spec) == []
+
+
+def test_one_switch_turns_the_checks_of_values_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    bad = torch.full((1, 3, 224, 224), 255.0)
+    assert len(contracts.check(bad, contracts.BATCH)) == 1
+    assert contracts.check(bad, contracts.BATCH, values=False) == []
+    monkeypatch.setenv(contracts.VALUES_VARIABLE, "0")
+    assert contracts.check(bad, contracts.BATCH) == []
+    assert contracts.check_images([flat(0)], 1, (10, 10)) == []
+    assert len(contracts.check(bad, contracts.BATCH, values=True)) == 1
+    assert len(contracts.check(bad.half(), contracts.BATCH)) == 1  # not a matter of values
+
+
+def test_latents_must_be_finite() -> None:
+    import torch
+
+    latents = torch.zeros((1, 4, 8, 8), dtype=torch.bfloat16)
+    latents[0, 0, 0, 0] = torch.inf
+    assert lines(contracts.check(latents, contracts.LATENTS)) == [
+        "latents: a value that is not finite, expected finite; "
+        "try float32 or bfloat16, or check the weights"
     ]
