@@ -1,6 +1,8 @@
 """The benchmarks themselves: every cell's contract, and one real run from measuring to reading."""
 
+import json
 import re
+import shutil
 import statistics
 from pathlib import Path
 
@@ -9,7 +11,8 @@ import pytest
 from bench import grid
 from bench.grid import Options
 from bench.harness import record, thumbnail
-from bench.harness.cell import CHECKED, MEASURED, UNAVAILABLE
+from bench.harness.cell import CHECKED, FAILED, MEASURED, UNAVAILABLE
+from pipeline.sd_models import TINY
 from runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in
 
 HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}
@@ -48,6 +51,51 @@ def test_every_cell_that_can_run_anywhere_holds_its_contract(checked: Run) -> No
     assert set(free.values()) == {CHECKED}
 
 
+CONTRACTS = "bench/test_contracts.py"
+
+
+def test_skipping_benchmarks_checks_the_contracts_of_what_they_would_run(tmp_path: Path) -> None:
+    skipped = pytest_in(
+        copy_of_bench(tmp_path), "bench/", "--benchmark-skip", "--sd-model=tiny", "-v"
+    )
+    assert skipped.code == 0, skipped.out
+    held = re.findall(rf"{CONTRACTS}::test_contracts\[(\S+)\] PASSED", skipped.out)
+    assert held == [
+        f"tiny-float32-{size}-batch1-{color}"
+        for size in ("64x64", "128x128")
+        for color in ("rgb", "gray")
+    ]
+    assert "4 passed" in skipped.out
+
+
+def test_a_contract_fails_in_pytest_with_the_line_of_validate(tmp_path: Path) -> None:
+    folder = copy_of_bench(tmp_path)
+    model = folder / "narrow"
+    shutil.copytree(TINY, model)
+    config = json.loads((model / "unet" / "config.json").read_text())
+    config["cross_attention_dim"] = 48
+    (model / "unet" / "config.json").write_text(json.dumps(config))
+    at = ("--sd-model=narrow", "--sd-size=64", "--sd-device=cpu", "--sd-steps=1")
+    line = (
+        "text embeddings: width 32, expected 48, the UNet's cross-attention; "
+        "take text encoder and UNet from one model"
+    )
+    failed = pytest_in(folder, CONTRACTS, *at, "--preprocess-color=rgb")
+    assert failed.code == 1, failed.out
+    assert f"does not hold: {line}" in failed.out.splitlines()
+    asked = ("--sd-model", "narrow", "--size", "64", "--dtype", "float32")
+    said = python_in(folder, "-m", "pipeline", "validate", *asked)
+    assert said.code == 1, said.err
+    assert said.out.splitlines()[-1] == f"does not hold: {line}"
+    timed = pytest_in(
+        folder, "bench/test_generate.py", *at, "--benchmark-disable", "--benchmark-json=out.json"
+    )
+    assert timed.code == 1, timed.out
+    (row,) = timed.others.values()
+    assert (row["status"], row["first_call"]) == (FAILED, None)
+    assert row["reason"] == line.replace(", expected", ": expected", 1)
+
+
 def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
     rows = record.load(checked.folder / "out.json").rows
     absent = [row for row in rows if "cuda" in row.cell.needs]
@@ -70,7 +118,7 @@ def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
 
 def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:
     assert measured.code == 0, measured.out
-    assert "2 passed, 48 deselected" in measured.out
+    assert "2 passed, 56 deselected" in measured.out
     assert "2 of 2 cells can run here: about 1 s, at most 5 s where calls are slow" in measured.out
     printed = lines_after(measured.out, "= sd-flux-bench =")
     assert max(map(len, printed)) <= 80
@@ -172,7 +220,7 @@ def test_collecting_imports_nothing_heavy(measured: Run) -> None:
         measured.folder, "-Ximporttime", "-m", "pytest", "bench/", "--collect-only", "-qs"
     )  # -s: else pytest captures what is listed
     assert listed.code == 0, listed.out
-    assert "50 tests collected" in listed.out
+    assert "58 tests collected" in listed.out
     imported = {line.rpartition("|")[2].strip() for line in listed.err.splitlines()}
     assert "bench.grid" in imported
     assert imported & HEAVY == set()

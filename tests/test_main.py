@@ -1,5 +1,6 @@
 """python -m pipeline: what each command leaves and says, and how it refuses."""
 
+import json
 import os
 import re
 import shutil
@@ -377,12 +378,85 @@ def test_doctor_says_what_is_missing_and_what_to_do(
     ]
 
 
+# validate.
+
+
+def test_validate_prints_boundaries_and_its_own_time(command: Command) -> None:
+    code, out, err = command("validate", "--size", "72x40", "--batch", "2", "--memory", "1GB")
+    assert (code, err) == (0, [])
+    assert out[0] == "tiny · 72x40 · batch 2 · float32 · RGB"
+    assert [line.rsplit(maxsplit=1)[1] for line in out[1:13]] == ["verdict"] + ["holds"] * 11
+    assert out[-2] == "shape of scores: by the PyTorch reference (no Julia: this test hides it)"
+    assert re.fullmatch(r"checked in \S+ s, after \S+ s of imports", out[-1])
+
+
+def test_validate_names_the_first_broken_boundary_last(command: Command) -> None:
+    code, out, err = command("validate", "--size", "64,513", "--batch", "2")
+    assert (code, err) == (1, [])
+    assert out[-1] == (
+        "does not hold: tiny · 513x513 · batch 2 · float32 · RGB: "
+        "size: 513x513, expected sides divisible by 8; try 512x512 or 520x520"
+    )
+
+
+def test_validate_prints_nothing_but_json_when_asked(command: Command) -> None:
+    code, out, err = command("validate", "--size", "513", "--json")
+    document = json.loads("\n".join(out))
+    assert code == 1
+    assert err == [document["first_broken"]]
+    assert err == [
+        "does not hold: size: 513x513, expected sides divisible by 8; try 512x512 or 520x520"
+    ]
+    assert document["seconds"] > 0
+    code, out, err = command("validate", "--json")
+    assert (code, err, json.loads("\n".join(out))["holds"]) == (0, [], True)
+
+
+def test_validate_needs_julia_for_a_flux_model_of_ones_own(command: Command) -> None:
+    Path("mine.jl").touch()
+    assert command("validate", "--flux-model", "mine.jl:deep") == (
+        1,
+        [],
+        [
+            "--flux-model mine.jl:deep: expected Julia; "
+            "no Julia: this test hides it; run another test"
+        ],
+    )
+
+
 # Questions that are wrong.
 
 UNKNOWN_MODEL = "tiny, arch:NAME, an existing folder, or a hub id such as owner/name"
 COUNT = "a whole number of at least 1"
 
 WRONG = [
+    (
+        ("validate", "--size", "0"),
+        "--size 0: expected at least 1 pixel a side; change --size",
+    ),
+    (
+        ("validate", "--size", "lots"),
+        "--size lots: expected 512 or 768x512 (width × height); change --size",
+    ),
+    (("validate", "--batch", "0"), f"--batch 0: expected {COUNT}; change --batch"),
+    (
+        ("validate", "--memory", "lots"),
+        "--memory lots: expected a size such as 8GB or 8GiB; change --memory",
+    ),
+    (
+        ("validate", "--dtype", "int8"),
+        "--dtype int8: expected float16 or bfloat16 or float32; change --dtype",
+    ),
+    (("validate", "--channels", "2"), "--channels 2: expected 1 or 3; change --channels"),
+    (
+        ("validate", "--sd-model", "."),
+        "--sd-model .: expected a folder with a model_index.json; "
+        "name the folder that save_pretrained wrote",
+    ),
+    (
+        ("validate", "--size", "64,,72"),
+        "list '64,,72': expected values separated by commas; remove the empty one",
+    ),
     (
         ("generate", "--sd-model", "nonsense"),
         f"--sd-model nonsense: expected {UNKNOWN_MODEL}; check the spelling",
