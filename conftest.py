@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bench import grid
-from bench.harness import options
+from bench.harness import allocator, options
 from bench.harness.measure import Measure
 from bench.harness.session import Session
 from bench.images import ImageSource
@@ -21,13 +21,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a wrong question, pin the threads, and hand the hooks to the harness."""
+    """Refuse a wrong question, pin threads and allocator, and hand the hooks to the harness."""
     required = options.required(config)
     if not config.option.stock_table:
         config.option.benchmark_quiet = True
     threads = os.environ.setdefault("OMP_NUM_THREADS", "1")
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)
+    allocator.pin()
     config.pluginmanager.register(Session(config, required), NAME)
 
 
