@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,29 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.harness import machine
+from pipeline import nvml as nvml_module
+from simulated_nvml import NVMLDriverError, NVMLError, NVMLLibraryError, raises, simulated
 
 ROOT = Path(__file__).resolve().parent.parent
 FORBIDDEN_WORDS = """address argv command cwd folder home host hostname mac name node path pid pids
 process serial user username uuid"""
-
-
-class NVMLError(Exception):
-    pass
-
-
-class NVMLLibraryError(NVMLError):
-    pass
-
-
-class NVMLDriverError(NVMLError):
-    pass
-
-
-def raises(error: Exception) -> Any:
-    def call(*_: Any) -> None:
-        raise error
-
-    return call
 
 
 def python(code: str, *options: str, cwd: Path = ROOT, **environment: str) -> str:
@@ -108,30 +91,7 @@ def cgroups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture
 def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A `pynvml` with one H100 that this process alone uses; tests change what it says."""
-    fake: Any = ModuleType("pynvml")
-    fake.NVMLError = NVMLError
-    fake.NVMLError_LibraryNotFound = NVMLLibraryError
-    fake.NVMLError_DriverNotLoaded = NVMLDriverError
-    fake.NVML_CLOCK_SM, fake.NVML_TEMPERATURE_GPU = 1, 0
-    fake.opened = 0
-
-    def opened(by: int) -> None:
-        fake.opened += by
-
-    fake.nvmlInit, fake.nvmlShutdown = lambda: opened(1), lambda: opened(-1)
-    fake.nvmlSystemGetDriverVersion = lambda: "580.65.06"
-    fake.nvmlDeviceGetCount = lambda: 1
-    fake.nvmlDeviceGetHandleByIndex = lambda index: index
-    fake.nvmlDeviceGetHandleByUUID = raises(NVMLError("Not Found"))
-    fake.nvmlDeviceGetName = lambda gpu: "NVIDIA H100 80GB HBM3"
-    fake.nvmlDeviceGetMemoryInfo = lambda gpu: SimpleNamespace(total=85520809984, free=80000000000)
-    fake.nvmlDeviceGetPowerManagementLimit = lambda gpu: 700000
-    fake.nvmlDeviceGetPowerUsage = lambda gpu: 123456
-    fake.nvmlDeviceGetClockInfo = lambda gpu, kind: {1: 1980}[kind]
-    fake.nvmlDeviceGetTemperature = lambda gpu, sensor: {0: 41}[sensor]
-    fake.nvmlDeviceGetUtilizationRates = lambda gpu: SimpleNamespace(gpu=7, memory=3)
-    fake.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: 0x44
-    fake.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [SimpleNamespace(pid=os.getpid())]
+    fake = simulated()
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     return fake
@@ -246,7 +206,7 @@ def test_a_bug_in_a_collector_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_system_without_proc_sys_or_load_average_still_gives_a_record(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, no_nvml: None
 ) -> None:
-    for constant in ("_CGROUPS", "_MEMBERSHIP", "_CPUS", "_CPUINFO", "_MEMINFO", "_PID_NAMESPACE"):
+    for constant in ("_CGROUPS", "_MEMBERSHIP", "_CPUS", "_CPUINFO", "_MEMINFO"):
         monkeypatch.setattr(machine, constant, tmp_path / "absent")
     for function in ("sched_getaffinity", "sysconf", "getloadavg"):
         monkeypatch.delattr(os, function, raising=False)
@@ -513,7 +473,7 @@ def test_foreign_processes_are_counted_unless_a_container_hides_them(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(machine, "_PID_NAMESPACE", tmp_path / "pid")
+    monkeypatch.setattr(nvml_module, "_PID_NAMESPACE", tmp_path / "pid")
     (tmp_path / "pid").symlink_to(namespace)
     running = [SimpleNamespace(pid=pid) for pid in others]
     nvml.nvmlDeviceGetComputeRunningProcesses = lambda gpu: running

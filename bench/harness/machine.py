@@ -5,7 +5,6 @@ the record's `unread` says why ("gpus[0].power_w": "NVML: Not Supported"). The c
 functions that fail alone; none of them imports what is measured.
 """
 
-import ctypes
 import importlib
 import math
 import os
@@ -14,27 +13,24 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import Any
 
+from pipeline import nvml
+
 __all__ = ["hardware", "hardware_key", "records", "software", "state", "summary"]
 
 _CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 _CPUS, _CPUINFO = Path("/sys/devices/system/cpu"), Path("/proc/cpuinfo")
-_MEMINFO, _PID_NAMESPACE = Path("/proc/meminfo"), Path("/proc/self/ns/pid")
+_MEMINFO = Path("/proc/meminfo")
 _PACKAGES = (
     "diffusers juliacall numpy pillow pytest pytest-benchmark torch torchvision transformers"
 )
 _THREADS = "JULIA_NUM_THREADS MKL_NUM_THREADS OMP_NUM_THREADS OPENBLAS_NUM_THREADS"
-_THROTTLE_REASONS = (  # nvml.h: the bits of nvmlClocksEventReasons, from the lowest
-    "GPU idle, application clocks, software power cap, hardware slowdown, sync boost, "
-    "software thermal slowdown, hardware thermal slowdown, hardware power brake, display clocks"
-)
-_NO_DRIVER, _GPU_NOT_READ = "no NVIDIA driver", "GPU not read"
+_GPU_NOT_READ = "GPU not read"
 _WIDTH = 78
 
 
@@ -57,7 +53,7 @@ def hardware() -> dict[str, Any]:
         architecture=platform.machine,
         cores=_cores,
         cpu=_cpu_model,
-        gpus=partial(_nvml, partial(_gpus, _GPU_HARDWARE, unread)),
+        gpus=partial(nvml.ask, partial(_gpus, _GPU_HARDWARE, unread)),
         ram_gib=_ram_gib,
     )
 
@@ -77,7 +73,7 @@ def software() -> dict[str, Any]:
     variables = {name: partial(_thread_variable, name) for name in _THREADS.split()}
     return _collect(
         unread,
-        driver=partial(_nvml, lambda nvml: nvml.nvmlSystemGetDriverVersion()),
+        driver=partial(nvml.ask, lambda library: library.nvmlSystemGetDriverVersion()),
         implementation=platform.python_implementation,
         julia=_julia,
         kernel=lambda: _some(re.match(r"\d+(\.\d+)?", platform.release()), "number")[0],
@@ -107,7 +103,7 @@ def state() -> dict[str, Any]:
         cpu_governor=lambda: ", ".join(sorted({*_some(_cpufreq("scaling_governor"), "cpufreq")})),
         cpu_mhz=_cpu_mhz,
         free_memory_bytes=lambda: int(_proc(_MEMINFO, "MemAvailable")[0].split()[0]) * 1024,
-        gpus=partial(_nvml, partial(_gpus, _GPU_STATE, unread)),
+        gpus=partial(nvml.ask, partial(_gpus, _GPU_STATE, unread)),
         load_per_cpu=lambda: round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
     )
 
@@ -165,8 +161,8 @@ def _gpu_words(hardware: Mapping[str, Any]) -> str:
     if gpus := hardware.get("gpus"):
         models = Counter(gpu.get("model") or "unnamed GPU" for gpu in gpus)
         return " + ".join(f"{n}x {model}" if n > 1 else model for model, n in models.items())
-    why = (hardware.get("unread") or {}).get("gpus", _NO_DRIVER)
-    return "" if "gpus" not in hardware else "no GPU" if why == _NO_DRIVER else _GPU_NOT_READ
+    why = (hardware.get("unread") or {}).get("gpus", nvml.NO_DRIVER)
+    return "" if "gpus" not in hardware else "no GPU" if why == nvml.NO_DRIVER else _GPU_NOT_READ
 
 
 def _collect(
@@ -286,55 +282,14 @@ def _julia() -> dict[str, Any]:
     return importlib.import_module("pipeline.julia").software()  # type: ignore[no-any-return]
 
 
-def _nvml(read: Callable[..., Any], *gpu: Any) -> Any:
-    """What `read` gets from `pynvml` (package nvidia-ml-py); each of its errors as a ValueError."""
-    try:
-        nvml: Any = importlib.import_module("pynvml")
-    except ImportError:
-        with suppress(OSError):
-            ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
-            raise ValueError("no pynvml here: pip install nvidia-ml-py") from None
-        raise ValueError(_NO_DRIVER) from None
-    try:
-        nvml.nvmlInit()
-        try:
-            return read(nvml, *gpu)
-        finally:
-            nvml.nvmlShutdown()
-    except (nvml.NVMLError_LibraryNotFound, nvml.NVMLError_DriverNotLoaded):
-        raise ValueError(_NO_DRIVER) from None
-    except nvml.NVMLError as error:
-        raise ValueError(f"NVML: {error}") from None
-
-
-def _gpus(fields: Mapping[str, Callable[..., Any]], unread: dict[str, str], nvml: Any) -> list[Any]:
+def _gpus(
+    fields: Mapping[str, Callable[..., Any]], unread: dict[str, str], library: Any
+) -> list[Any]:
     asked = [
-        {key: partial(_nvml, read, gpu) for key, read in fields.items()} for gpu in _visible(nvml)
+        {key: partial(nvml.ask, read, gpu) for key, read in fields.items()}
+        for gpu in nvml.visible(library)
     ]
     return [_collect(unread, f"gpus[{n}].", **collectors) for n, collectors in enumerate(asked)]
-
-
-def _visible(nvml: Any) -> list[Any]:
-    """NVML lists every GPU of the machine; CUDA those that the variable numbers or names."""
-    every = ",".join(map(str, range(nvml.nvmlDeviceGetCount())))
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", every)
-    by_index, by_uuid = nvml.nvmlDeviceGetHandleByIndex, nvml.nvmlDeviceGetHandleByUUID
-    names = [name.strip() for name in chosen.split(",")] if chosen not in ("", "-1") else []
-    return [by_index(int(name)) if name.isdecimal() else by_uuid(name) for name in names]
-
-
-def _foreign_processes(nvml: Any, gpu: Any) -> int:
-    processes = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
-    # A container sees no processes, or the host's numbers; 4026531836 is the first namespace.
-    contained = _PID_NAMESPACE.is_symlink() and "4026531836" not in os.readlink(_PID_NAMESPACE)
-    if contained and os.getpid() not in processes:
-        raise ValueError("a container hides which processes are foreign")
-    return len(processes - {os.getpid()})
-
-
-def _throttle_reasons(nvml: Any, gpu: Any) -> list[str]:
-    bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)
-    return [name for bit, name in enumerate(_THROTTLE_REASONS.split(", ")) if bits >> bit & 1]
 
 
 _GPU_HARDWARE: Mapping[str, Callable[..., Any]] = {
@@ -343,13 +298,13 @@ _GPU_HARDWARE: Mapping[str, Callable[..., Any]] = {
     "power_limit_w": lambda nvml, gpu: round(nvml.nvmlDeviceGetPowerManagementLimit(gpu) / 1000),
 }
 _GPU_STATE: Mapping[str, Callable[..., Any]] = {
-    "foreign_processes": _foreign_processes,
+    "foreign_processes": nvml.foreign_processes,
     "free_memory_bytes": lambda nvml, gpu: nvml.nvmlDeviceGetMemoryInfo(gpu).free,
     "power_w": lambda nvml, gpu: round(nvml.nvmlDeviceGetPowerUsage(gpu) / 1000, 1),
     "sm_clock_mhz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM),
     "temperature_c": lambda nvml, gpu: nvml.nvmlDeviceGetTemperature(
         gpu, nvml.NVML_TEMPERATURE_GPU
     ),
-    "throttle_reasons": _throttle_reasons,
+    "throttle_reasons": nvml.throttle_reasons,
     "utilisation_percent": lambda nvml, gpu: nvml.nvmlDeviceGetUtilizationRates(gpu).gpu,
 }

@@ -1,0 +1,123 @@
+"""The only importer of NVML (`pynvml`, in nvidia-ml-py): what NVIDIA GPUs say of themselves."""
+
+import ctypes
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "NO_DRIVER",
+    "ask",
+    "ask_measured",
+    "foreign_processes",
+    "held",
+    "own_bytes",
+    "throttle_reasons",
+    "visible",
+]
+
+NO_DRIVER = "no NVIDIA driver"
+
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
+_THROTTLE_REASONS = (  # nvml.h: the bits of nvmlClocksEventReasons, from the lowest
+    "GPU idle, application clocks, software power cap, hardware slowdown, sync boost, "
+    "software thermal slowdown, hardware thermal slowdown, hardware power brake, display clocks"
+)
+
+
+def ask(read: Callable[..., Any], *gpu: Any) -> Any:
+    """Return `read(pynvml, *gpu)`; each error of NVML is a ValueError of one line."""
+    nvml = _library()
+    try:
+        nvml.nvmlInit()
+        try:
+            return read(nvml, *gpu)
+        finally:
+            nvml.nvmlShutdown()
+    except (nvml.NVMLError_LibraryNotFound, nvml.NVMLError_DriverNotLoaded):
+        raise ValueError(NO_DRIVER) from None
+    except nvml.NVMLError as error:
+        raise ValueError(f"NVML: {error}") from None
+
+
+def ask_measured(read: Callable[[Any, Any], Any]) -> Any:
+    """Return `read(pynvml, gpu)` of the GPU that a cell runs on; errors as `ask`."""
+    return ask(lambda nvml: read(nvml, _measured(nvml)))
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Keep NVML open meanwhile, where there is one: opening it anew takes milliseconds."""
+    kept = False
+    with suppress(ValueError):
+        ask(lambda nvml: nvml.nvmlInit())
+        kept = True
+    try:
+        yield
+    finally:
+        if kept:
+            _library().nvmlShutdown()
+
+
+def visible(nvml: Any) -> list[Any]:
+    """NVML lists every GPU of the machine; CUDA those that the variable numbers or names."""
+    every = ",".join(map(str, range(nvml.nvmlDeviceGetCount())))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", every)
+    by_index, by_uuid = nvml.nvmlDeviceGetHandleByIndex, nvml.nvmlDeviceGetHandleByUUID
+    names = [name.strip() for name in chosen.split(",")] if chosen not in ("", "-1") else []
+    return [by_index(int(name)) if name.isdecimal() else by_uuid(name) for name in names]
+
+
+def foreign_processes(nvml: Any, gpu: Any) -> int:
+    """How many other processes compute there; a ValueError where a container hides that."""
+    processes = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
+    if _contained() and os.getpid() not in processes:
+        raise ValueError("a container hides which processes are foreign")
+    return len(processes - {os.getpid()})
+
+
+def own_bytes(nvml: Any, gpu: Any) -> int:
+    """Memory of the GPU that this process holds, CUDA's context and every library included."""
+    running = nvml.nvmlDeviceGetComputeRunningProcesses(gpu)
+    used = [process.usedGpuMemory for process in running if process.pid == os.getpid()]
+    if not used or used[0] is None:
+        raise ValueError("the driver does not tell what this process holds")
+    return int(used[0])
+
+
+def throttle_reasons(nvml: Any, gpu: Any) -> list[str]:
+    """What holds the clocks down at this moment, in NVML's words."""
+    bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)
+    return [name for bit, name in enumerate(_THROTTLE_REASONS.split(", ")) if bits >> bit & 1]
+
+
+def _library() -> Any:
+    try:
+        return importlib.import_module("pynvml")
+    except ImportError:
+        with suppress(OSError):
+            ctypes.CDLL("nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1")
+            raise ValueError("no pynvml here: pip install nvidia-ml-py") from None
+        raise ValueError(NO_DRIVER) from None
+
+
+def _measured(nvml: Any) -> Any:
+    """The GPU that torch calls cuda:0; before torch has begun with it, the first visible one."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        uuid = torch.cuda.get_device_properties(0).uuid
+        with suppress(nvml.NVMLError):  # a part of a GPU (MIG) has another name
+            return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
+    gpus = visible(nvml)
+    if not gpus:
+        raise ValueError("CUDA_VISIBLE_DEVICES leaves no GPU")
+    return gpus[0]
+
+
+def _contained() -> bool:
+    """A container sees no processes, or the host's numbers; 4026531836 is the first namespace."""
+    return _PID_NAMESPACE.is_symlink() and "4026531836" not in os.readlink(_PID_NAMESPACE)
