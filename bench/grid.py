@@ -65,7 +65,12 @@ def preprocess(options: Options) -> list[Cell]:
     regimes = _choices(options.preprocess_regime, "--preprocess-regime", _REGIMES)
     colors = _choices(options.preprocess_color, "--preprocess-color", ("rgb", "gray"))
     return [
-        Cell("preprocess", {"regime": regime, "color": color}, regime=_REGIMES[regime])
+        Cell(
+            "preprocess",
+            {"regime": regime, "color": color},
+            dtype="" if regime == "decode" else "float32",
+            regime=_REGIMES[regime],
+        )
         for regime, color in product(regimes, colors)
         if not (regime == "decode" and color == "gray" and "rgb" in colors)  # the same work
     ]
@@ -87,6 +92,7 @@ def forward(options: Options) -> list[Cell]:
             needs=_needs(engine, device),
             images=batch,
             device=device,
+            dtype="" if engine == "flux-bridge" else "float32",
             weight=BRIDGE_WEIGHT if engine == "flux-bridge" else 1.0,
             regime=_FORWARD_REGIMES.get(engine, _FORWARD_REGIMES["reference"]),
         )
@@ -112,6 +118,7 @@ def end_to_end(options: Options) -> list[Cell]:
             needs=tuple(dict.fromkeys(needs + _needs(engine, device))),
             images=3,
             device=device,
+            dtype="float32",
             weight=source.weight if source else 1.0,
             regime={"images": source.id if source else "pregenerated"},
         )
@@ -185,6 +192,7 @@ def _generate(name: str, options: Options) -> list[Cell]:
                     images=batch,
                     steps=count,
                     device=device,
+                    dtype=dtype,
                     weight=(1.0 if tiny else FULL_SIZE_WEIGHT) * batch,
                     regime={"batch": batch, "mode": mode},
                 )

@@ -1,12 +1,17 @@
-"""Memory that runs out is a row, and the run goes on; a library's warning fails nothing."""
+"""The most that a call takes; memory that runs out is a row, and the run goes on."""
 
+import os
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bench.harness import memory
 from bench.harness.cell import MEASURED, OUT_OF_MEMORY
+from pipeline import sensors
 from runs import Run, folder_of, pytest_in
+from simulated_nvml import process, raises, simulated
 
 SUITE = """
 import gc
@@ -103,6 +108,74 @@ def test_the_run_goes_on_and_a_warning_fails_no_cell(run: Run) -> None:
 
 def test_the_cells_share_their_reason_below_the_tables(run: Run) -> None:
     assert "\nout of memory: 2 cells of preprocess\n" in run.out
+
+
+class Cuda:
+    """A simulated `torch.cuda`, which holds 7 MB in tensors and a little more in its cache."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call() -> int:
+            self.order.append(name)
+            return {"max_memory_allocated": 7_000_000, "max_memory_reserved": 9_000_000}.get(
+                name, 1
+            )
+
+        return call
+
+    def is_initialized(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    found, nvml = Cuda(), simulated()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=found))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return found
+
+
+def test_the_peaks_of_a_call_on_a_gpu_are_those_of_torch_and_of_nvml(cuda: Cuda) -> None:
+    assert memory.peaks(lambda: cuda.order.append("call"), "cuda", on_torch=True) == {
+        "peak_allocated_bytes": 7_000_000,
+        "peak_reserved_bytes": 9_000_000,
+        "gpu_process_bytes": 2**30,
+    }
+    assert cuda.order[-5:] == [
+        *("empty_cache", "reset_peak_memory_stats", "call"),
+        *("max_memory_allocated", "max_memory_reserved"),
+    ]
+
+
+def test_torch_is_not_asked_of_what_julia_holds(cuda: Cuda) -> None:
+    found = memory.peaks(lambda: None, "cuda", on_torch=False)
+    assert found == {"gpu_process_bytes": 2**30}
+    assert cuda.order == []
+
+
+def test_what_the_driver_does_not_tell_is_left_out(cuda: Cuda) -> None:
+    nvml: Any = sys.modules["pynvml"]
+    nvml.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [process(os.getpid(), None)]
+    assert memory.peaks(lambda: None, "cuda", on_torch=False) == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+def test_the_peak_of_a_call_on_the_cpu_holds_what_it_gave_back() -> None:
+    quiet, busy = (
+        memory.peaks(lambda size=size: b"\1" * size, "cpu", on_torch=True)
+        for size in (1, 200_000_000)
+    )
+    if not quiet:
+        pytest.skip("the peak of resident memory cannot be reset here")
+    assert 190_000_000 < busy["peak_rss_bytes"] - quiet["peak_rss_bytes"] < 400_000_000
+
+
+def test_a_peak_that_cannot_be_reset_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "reset_peak_rss", raises(PermissionError(13, "denied")))
+    assert memory.peaks(lambda: None, "cpu", on_torch=True) == {}
 
 
 def test_nothing_is_recognised_where_torch_was_not_imported(

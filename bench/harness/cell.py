@@ -52,6 +52,8 @@ class Cell:
     """Denoising steps of one call; 0 outside Stable Diffusion."""
     device: str = "cpu"
     """Where it runs, `cpu` or `cuda`: a call on a device ends with its synchronisation."""
+    dtype: str = ""
+    """What torch or Flux computes it in, such as `float32`; empty where neither does."""
     weight: float = 1.0
     """Its share of time: the budget is this times `--benchmark-max-time`."""
     regime: Mapping[str, Axis] = field(default_factory=dict)
@@ -86,7 +88,7 @@ class Row:
     iterations: int = 1
     """Calls grouped into one sample; more than 1 only for CPU calls under 100 µs."""
     limited_by: str = ""
-    """What set the number of rounds: precision, budget, cap or first call."""
+    """What set the number of rounds: precision, budget, cap, first call or fresh process."""
     weights: str = ""
     """What its numbers ran on; rows on different weights are never compared."""
     threads: int | None = None
@@ -107,6 +109,12 @@ class Row:
     """An output box-averaged to 8×8×3 bytes, in hex."""
     thumbnail: Mapping[str, Axis] = field(default_factory=dict)
     """The first call's image as a small `jpeg` in base64, its size, and what it was made with."""
+    spoiled: Mapping[str, int] = field(default_factory=dict)
+    """How many samples were dropped, by what was seen to spoil them."""
+    undersampled: str = ""
+    """Why too few samples are left, and what to do; empty where six or more are."""
+    guards: Mapping[str, str] = field(default_factory=dict)
+    """What was watched during its rounds: an empty text, or why it could not be."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads back."""

@@ -8,7 +8,7 @@ from statistics import median
 from time import monotonic
 from typing import Any, TypeVar
 
-from bench.harness import clock, costs, profiled, stats
+from bench.harness import clock, costs, energy, memory, profiled, stats, watch
 from bench.harness.cell import CHECKED, FAILED, JULIA, MEASURED, Axis, Cell, Row
 from pipeline import contracts
 from pipeline.contracts import Violation
@@ -150,29 +150,51 @@ class Measure:
         rounds = stats.rounds_needed(pilot, self._precision, maximum)
         deadline = monotonic() + left
         done = -1
+        meter = energy.Meter(self.cell.device)
 
         def tick() -> None:
             nonlocal done
             done += 1
+            watched.look(done)
             self._tell(self.cell.id, done, rounds, max(0.0, deadline - monotonic()))
 
-        try:
-            if iterations > 1:  # the plugin forbids a setup between grouped calls; these are quick
-                self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
-            else:
-                self._benchmark.pedantic(call, setup=tick, rounds=rounds)
-        except BaseException:  # Ctrl-C too
-            self.withdraw()
-            raise
-        if extra is not None:
-            self.row = replace(self.row, extra={**self.row.extra, **extra()})
+        with watch.Watch(self.cell.device) as watched:
+            try:
+                if iterations > 1:  # the plugin forbids a setup between grouped calls
+                    self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
+                else:
+                    self._benchmark.pedantic(call, setup=tick, rounds=rounds)
+            except BaseException:  # Ctrl-C too
+                self.withdraw()
+                raise
+            seen = watched.end(rounds)
+        spent = meter.per_image(rounds * iterations * self.cell.images)
+        self._drop(seen)
+        found = {
+            **self.row.extra,
+            **seen.extra,
+            **(spent or energy.measured(call, self.cell.device, self.cell.images)),
+            **memory.peaks(call, self.cell.device, on_torch),
+            **(extra() if extra is not None else {}),
+        }
+        self.row = replace(self.row, extra=found)
         if parts or (on_torch and self.cell.device == "cuda"):
-            seen = profiled.profile(call, parts, self.cell.device)
+            call_seen = profiled.profile(call, parts, self.cell.device)
             self.row = replace(
-                self.row, profiled=seen.wall, busy=seen.busy, stages=seen.stages, calls=seen.calls
+                self.row,
+                profiled=call_seen.wall,
+                busy=call_seen.busy,
+                stages=call_seen.stages,
+                calls=call_seen.calls,
             )
         limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
         self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
+
+    def _drop(self, seen: watch.Seen) -> None:
+        """Take spoiled samples from the plugin too: its statistics are computed later."""
+        data = self._benchmark.stats.stats.data
+        data[:], counts, undersampled = watch.drop(data, seen.spoiled)
+        self.row = replace(self.row, spoiled=counts, undersampled=undersampled, guards=seen.guards)
 
     def _pilot(self, call: Callable[[], Any]) -> tuple[int, list[float]]:
         """Warm up with one to six samples in a third of the budget; return grouping and samples."""

@@ -1,9 +1,15 @@
-"""Running out of memory: recognised without importing torch, and given back."""
+"""Memory: the most that a call takes, and running out of it, recognised without importing torch."""
 
 import gc
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
-__all__ = ["REMEDY", "gist", "give_back", "ran_out"]
+from pipeline import nvml, sensors
+from pipeline.sensors import GPU
+
+__all__ = ["REMEDY", "gist", "give_back", "peaks", "ran_out"]
 
 REMEDY = "a smaller size or batch, float16, or a device with more memory"
 
@@ -29,3 +35,36 @@ def give_back() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def peaks(call: Callable[[], Any], device: str, on_torch: bool) -> dict[str, float]:
+    """Make one call apart from the timed ones; return what it took, by names with their unit.
+
+    On CUDA `peak_allocated_bytes` (tensors) and `peak_reserved_bytes` (torch's cache) where torch
+    runs the call, and `gpu_process_bytes`, all that this process holds there afterwards, by NVML.
+    On the CPU `peak_rss_bytes`, of the whole process with every library and model that it has
+    loaded. What cannot be read is left out: `Row.guards` and the run's record say why.
+    """
+    if device != GPU:
+        return _peak_rss(call)
+    found: dict[str, float] = {}
+    if on_torch:
+        import torch
+
+        give_back()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        found["peak_allocated_bytes"] = float(torch.cuda.max_memory_allocated())
+        found["peak_reserved_bytes"] = float(torch.cuda.max_memory_reserved())
+    with suppress(ValueError, AttributeError):
+        found["gpu_process_bytes"] = float(nvml.ask_measured(nvml.own_bytes))
+    return found
+
+
+def _peak_rss(call: Callable[[], Any]) -> dict[str, float]:
+    try:
+        sensors.reset_peak_rss()
+        call()
+        return {"peak_rss_bytes": float(sensors.peak_rss_bytes())}
+    except (OSError, ValueError):
+        return {}

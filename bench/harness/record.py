@@ -13,10 +13,12 @@ from typing import Any
 from bench.harness.cell import MEASURED, Cell, Row
 from bench.harness.machine import summary
 from bench.harness.reading import read
+from bench.harness.workload import start_and_end
 from pipeline.errors import PipelineError
 from pipeline.files import writing
 
 __all__ = [
+    "ENDED",
     "JOURNAL",
     "SCHEMA",
     "Journal",
@@ -46,7 +48,8 @@ class Run:
     """One run as it was recorded."""
 
     machine: Mapping[str, Any]
-    """The records `hardware`, `software` and `state`."""
+    """The records `hardware`, `software` and `state`; `guards`: what can be watched here, or why
+    not; `workload`: rates at its start and its end."""
     rows: tuple[Row, ...]
     """Every cell's row, in the order in which they ended; from a file, measured ones first."""
     begun: str = ""
@@ -255,6 +258,7 @@ def _machine(data: Any, place: str) -> Mapping[str, Any]:
     records: Mapping[str, Any] = read(Mapping[str, Mapping[str, Any]], data, place)
     try:
         summary(records)
+        start_and_end(records)
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"records of a machine at {place}") from error
     return records

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.harness import costs, machine, memory, record, stats, tables
-from bench.harness.cell import FAILED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
+from bench.harness import costs, machine, memory, record, stats, tables, watch, workload
+from bench.harness.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.harness.clock import Clock
 from bench.harness.live import Live
 from bench.harness.measure import DEFAULT_PRECISION, Measure
@@ -46,6 +46,8 @@ class Session:
         self._rows: list[Row] = []
         self._journal: record.Journal | None = None
         self._saved = False
+        self._used: list[tuple[str, str]] = []
+        self._workload: dict[str, dict[str, float]] = {}
         self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
 
@@ -74,9 +76,10 @@ class Session:
                 f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
                 f"at most {ceil(WORST * seconds)} s where calls are slow; loading apart"
             )
-            self._journal = record.Journal(
-                self._config.rootpath / record.JOURNAL, machine.records()
-            )
+            if running:  # after Julia has started: this imports torch
+                self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
+                self._workload["start"] = workload.measured(self._used)
+            self._journal = record.Journal(self._config.rootpath / record.JOURNAL, self._records())
 
     def budget(self, cell: Cell) -> float:
         """Return the seconds that a cell's pilot and rounds may take."""
@@ -188,12 +191,23 @@ class Session:
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Add the machine and the rows without a number."""
         self._saved = True
-        record.update(output_json, self._rows, machine.records())
+        record.update(output_json, self._rows, self._records())
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
+        """Run the reference workload again, before the plugin writes its JSON; then finish."""
+        complete = exitstatus in record.ENDED
+        if self._workload and complete and any(row.status == MEASURED for row in self._rows):
+            self._workload["end"] = workload.measured(self._used)
+        try:
+            yield
+        finally:
+            self._finish(exitstatus)
+
+    def _finish(self, exitstatus: int) -> None:
         """Close the journal; write the JSON where the plugin has nothing to write."""
         if self._journal is not None:
-            self._journal.end(int(exitstatus), machine.records())
+            self._journal.end(int(exitstatus), self._records())
         path = self._config.option.benchmark_json
         if path is not None and self._rows and not self._saved:
             record.write(Path(path), self._document())
@@ -205,7 +219,7 @@ class Session:
         terminalreporter.section("sd-flux-bench")
         width = get_terminal_size().columns
         color = bool(terminalreporter.hasmarkup)
-        terminalreporter.write_line(tables.render(self._rows, machine.records(), width, color))
+        terminalreporter.write_line(tables.render(self._rows, self._records(), width, color))
         terminalreporter.write_line("")
         if self._config.option.benchmark_json is not None:
             terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
@@ -225,6 +239,10 @@ class Session:
         )
         hook.pytest_benchmark_update_json(config=config, benchmarks=[], output_json=document)
         return document
+
+    def _records(self) -> dict[str, Any]:
+        """Return what is known of the machine by now."""
+        return {**machine.records(), "guards": watch.unread(), "workload": dict(self._workload)}
 
     def _leave_out(self, item: pytest.Item, cell: Cell, absent: Missing) -> None:
         row = Row(item.nodeid, cell, UNAVAILABLE, reason=absent.reason, remedy=absent.remedy)

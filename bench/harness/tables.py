@@ -9,7 +9,7 @@ from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.harness import costs, stats, steps
+from bench.harness import costs, stats, steps, watch, workload
 from bench.harness.cell import CHECKED, JULIA, MEASURED, Cell, Row
 from bench.harness.machine import summary
 
@@ -60,6 +60,28 @@ P95_ROUNDS = 20
 
 TINY = 1e-9
 """Below this a number reads 0: no time is a millionth of a nanosecond."""
+
+OTHERS_BUSY_PERCENT = 33.0
+"""Share of the machine's CPU time from which other processes are worth a footnote."""
+
+STOLEN_PERCENT = 1.0
+
+CLOCK_FELL_BELOW = watch.THROTTLED_BELOW
+"""Of its highest: a CPU's clock, as a GPU's of its default."""
+
+EXTRAS = (
+    ("julia_allocated_bytes", "Julia MB/call", 1e6),
+    ("energy_j_per_image", "J/image", 1.0),
+    ("peak_allocated_bytes", "peak MB", 1e6),
+    ("peak_reserved_bytes", "reserved MB", 1e6),
+    ("gpu_process_bytes", "process MB", 1e6),
+    ("peak_rss_bytes", "peak RSS MB", 1e6),
+    ("empty_loop_ns", "empty loop ns", 1.0),
+    ("times_an_empty_loop", "× empty loop", 1.0),
+)
+"""Columns of what else was measured, each where a row has it: key, heading, unit."""
+
+UNITS = {"_flop_per_s": "FLOP/s", "_bytes_per_s": "B/s", "_steps_per_s": " steps/s"}
 
 HOW_TO_READ = (
     "times: medians of the wall clock, the device synchronised, after warm-up",
@@ -133,6 +155,8 @@ class Contents:
     how_to_read: Sequence[str]
     notes: Sequence[str]
     """Footnotes, each after its sign."""
+    meanwhile: Sequence[str]
+    """What was watched of the machine while it measured, and what it could do."""
     checked: str
     """How many cells were only checked; empty for none."""
     unmeasured: Sequence[Unmeasured]
@@ -183,6 +207,8 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
         console.print(wrapped("; ".join(found.how_to_read), width), style="dim")
     for line in found.notes:
         console.print(wrapped(line, width, 2), style="dim")
+    for line in found.meanwhile:
+        console.print(wrapped(line, width, 2), style="dim")
     for line in _without_number(found):
         console.print(wrapped(line, width, 4))
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
@@ -213,6 +239,7 @@ def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
         tables=tables,
         how_to_read=_how_to_read(measured) if measured else [],
         notes=notes.lines(),
+        meanwhile=[*_guarded(measured), *_reference(records)],
         checked=f"{_count(checked)} held the contract; nothing was timed" if checked else "",
         unmeasured=_unmeasured(rows),
     )
@@ -305,6 +332,7 @@ def _columns(
         ),
         Column("± 95 %", [_percent(each) for each in margins]),
         Column("rounds", [_spaced(len(row.samples), 0) for row in rows]),
+        *_dropped(rows),
         *([*rates, *eager, p95] if eager else [p95, *rates]),
         *_set_against(rows, records),
         *(
@@ -315,8 +343,12 @@ def _columns(
             )
             if any(each is not None for each in found)
         ),
-        *_allocations(rows),
         Column("first call", [duration(row.first_call) for row in rows]),
+        *(
+            column
+            for key, heading, unit in EXTRAS
+            if (column := _extra(rows, key, heading, unit)) is not None
+        ),
         Column("limited by", [plain(row.limited_by) for row in rows], "left"),
     ]
 
@@ -426,13 +458,20 @@ def _straight(found: steps.StepsFit) -> str:
     return f"at most {_percent(furthest)} off the line{noise}"
 
 
-def _allocations(rows: Sequence[Row]) -> list[Column]:
-    """Return what Julia allocates for a call, in MB, where a row has counted it."""
-    counted = [row.extra.get("julia_allocated_bytes") for row in rows]
-    if not any(counted):
+def _dropped(rows: Sequence[Row]) -> list[Column]:
+    """Return how many samples were spoiled and left out, where some were."""
+    if not any(row.spoiled for row in rows):
         return []
-    texts = [NOTHING if each is None else f"{each / 1e6:.1f}" for each in counted]
-    return [Column("Julia MB/call", texts)]
+    return [Column("dropped", [_spaced(sum(row.spoiled.values()), 0) for row in rows])]
+
+
+def _extra(rows: Sequence[Row], key: str, heading: str, unit: float) -> Column | None:
+    """Return a column of what was measured apart from the rounds; None where no row has it."""
+    found = [row.extra.get(key) for row in rows]
+    if not any(found):
+        return None
+    texts = [NOTHING if each is None else with_margin(each / unit, None) for each in found]
+    return Column(heading, aligned(texts))
 
 
 def table_of(columns: Sequence[Column], width: int, always: int = ALWAYS) -> "Table":
@@ -489,6 +528,13 @@ def _caveats(row: Row) -> list[str]:
         found.append("the forward alone, by Julia's own clock")
     if row.cell.regime.get("model") == "none":
         found.append("the same call without a model: the batch into Julia, zeros back")
+    found += _meanwhile(row)
+    if row.undersampled:
+        found.append(row.undersampled)
+    elif row.spoiled:
+        causes = " and ".join(row.spoiled)
+        remedies = dict.fromkeys(watch.CAUSES.get(cause, "") for cause in row.spoiled)
+        found.append(f"the dropped samples were spoiled by {causes}: {'; '.join(remedies)}")
     if row.limited_by == "first call":
         found.append(
             "one sample, its first call, which alone outlasted the budget: "
@@ -498,7 +544,7 @@ def _caveats(row: Row) -> list[str]:
         found.append(
             "six rounds, the fewest with an interval: a longer --benchmark-max-time gives more"
         )
-    elif len(row.samples) < stats.MIN_ROUNDS:
+    elif len(row.samples) < stats.MIN_ROUNDS and not row.undersampled:
         found.append("fewer than six rounds, so without an interval: measure it again")
     if stats.autocorrelated(row.samples):
         found.append(
@@ -506,6 +552,89 @@ def _caveats(row: Row) -> list[str]:
             "several runs instead"
         )
     return found
+
+
+def _meanwhile(row: Row) -> list[str]:
+    """Return what went on beside a row's rounds: noise, not proof, so nothing was dropped."""
+    found = []
+    if row.extra.get("others_busy_percent", 0) > OTHERS_BUSY_PERCENT:
+        found.append(
+            "other processes kept more than a third of the CPUs busy meanwhile: end them (top "
+            "lists them) and measure again"
+        )
+    if row.extra.get("stolen_percent", 0) > STOLEN_PERCENT:
+        found.append(
+            "other virtual machines took more than 1 % of the CPUs' time meanwhile: measure "
+            "again, or on a machine of one's own"
+        )
+    highest = row.extra.get("cpu_highest_mhz", 0)
+    if row.extra.get("cpu_lowest_mhz", highest) < CLOCK_FELL_BELOW * highest:
+        found.append(
+            "the CPU's clock fell under 75 % of its highest meanwhile: python -m pipeline doctor "
+            "says how to fix it"
+        )
+    if row.extra.get("gpu_power_capped_percent"):
+        found.append(
+            "the GPU's power limit held its clock down, as is normal under load: compare runs at "
+            "one limit (nvidia-smi -q -d POWER)"
+        )
+    return found
+
+
+def _guarded(rows: Sequence[Row]) -> list[str]:
+    """Return what was watched while these rows were measured, and what was not, and why."""
+    guards: dict[str, str] = {}
+    for row in rows:
+        guards.update((name, why) for name, why in row.guards.items() if not guards.get(name))
+    if not guards:
+        return []
+    seen = ", ".join(plain(name) for name, why in guards.items() if not why)
+    reasons: dict[str, list[str]] = {}
+    for name, why in guards.items():
+        if why:
+            reasons.setdefault(plain(why), []).append(plain(name))
+    unseen = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+    parts = [f"watched meanwhile: {seen or 'nothing'}"] + (
+        [f"not watched: {unseen}"] * bool(unseen)
+    )
+    return ["; ".join(parts)]
+
+
+def _reference(records: Mapping[str, Any]) -> list[str]:
+    """Return what the reference workload says of the machine, and whether it stayed as it was."""
+    start, end = workload.start_and_end(records)
+    if not start:
+        return []
+    rates = ", ".join(f"{_part(name)} {_rate(name, rate)}" for name, rate in start.items())
+    lines = [f"reference workload: {rates}"]
+    changed = workload.drifts(start, end)
+    if changed:
+        told = ", ".join(
+            f"{_part(name)} {change:+.0%}".replace("%", " %") for name, change in changed.items()
+        )
+        lines.append(
+            f"the machine changed while it measured: at the end {told}; end other work, let it "
+            "cool, and measure again"
+        )
+    elif end:
+        lines[0] += f"; at the end within {workload.DRIFT:.0%}".replace("%", " %")
+    return lines
+
+
+def _part(name: str) -> str:
+    """Return `matrix cpu float32` for `matrix_cpu_float32_flop_per_s`."""
+    for suffix in UNITS:
+        name = name.removesuffix(suffix)
+    return plain(name.replace("_", " ").replace("python", "Python"))
+
+
+def _rate(name: str, rate: float) -> str:
+    unit = next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
+    prefix, scale = next(
+        ((sign, scale) for sign, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6)) if rate >= scale),
+        ("", 1.0),
+    )
+    return f"{with_margin(rate / scale, None)} {prefix}{unit}"
 
 
 def _unmeasured(rows: Sequence[Row]) -> list[Unmeasured]:
