@@ -5,15 +5,32 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+from bench import cold
 from bench.harness.cell import Cell
 from pipeline import availability, diffusion, flux, modes, sd_models
 from pipeline.arguments import Size, parse_count, parse_list, parse_size, size_label
 from pipeline.errors import PipelineError
 
-__all__ = ["Options", "end_to_end", "forward", "generate", "image_cell", "model_of", "preprocess"]
+__all__ = [
+    "Options",
+    "cold_starts",
+    "end_to_end",
+    "forward",
+    "generate",
+    "harness",
+    "image_cell",
+    "model_of",
+    "preprocess",
+]
 
 FULL_SIZE_WEIGHT = 15.0
 """A full-size Stable Diffusion cell's share of time: one image takes seconds, not milliseconds."""
+
+COLD_WEIGHT = 2.0
+"""A start takes seconds, whatever the budget is; this makes the bound that is said before true."""
+
+NOOP_WEIGHT = 0.25
+"""Nothing takes 50 ns."""
 
 BRIDGE_WEIGHT = 0.5
 """A call without a model takes microseconds: its rounds fit in less."""
@@ -124,6 +141,26 @@ def end_to_end(options: Options) -> list[Cell]:
         )
         for engine, device in product(_flux_engines(options), _flux_devices(options))
         if engine in ("flux", "reference")
+    ]
+
+
+def harness() -> list[Cell]:
+    """Return the one cell of the harness's own cost."""
+    return [Cell("harness", {"call": "harness-noop"}, weight=NOOP_WEIGHT)]
+
+
+def cold_starts() -> list[Cell]:
+    """Return the cells of `cold`: each start of `cold.STARTS`, in a process of its own."""
+    return [
+        Cell(
+            "cold",
+            {"start": name},
+            needs=start.needs,
+            device=start.device,
+            weight=FULL_SIZE_WEIGHT if name.startswith("sd15") else COLD_WEIGHT,
+            regime={"process": "fresh"},
+        )
+        for name, start in cold.STARTS.items()
     ]
 
 

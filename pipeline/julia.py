@@ -25,7 +25,9 @@ from pipeline.availability import Missing
 from pipeline.errors import PipelineError, UnavailableError
 
 __all__ = [
+    "PACKAGE",
     "blas_threads",
+    "boot",
     "cuda_missing",
     "gist",
     "missing",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 PACKAGE = "FluxScores"
+"""The package of `julia/`."""
+
 CUDA_PACKAGES = {
     "CUDA": ("052768ef-5323-5732-b1bb-66c8b64840ba", "5"),
     "cuDNN": ("02a925ec-e4fe-4b08-9a7e-0d78e3d38ccd", "1"),
@@ -60,6 +64,13 @@ def start() -> Any:
     if isinstance(started, Missing):
         raise UnavailableError("Flux.jl", started)
     return started
+
+
+def boot() -> Any:
+    """Start Julia alone, in the environment that `start` has once resolved; return its `Main`."""
+    from juliacall import Main
+
+    return Main
 
 
 def missing() -> Missing | None:
@@ -149,10 +160,9 @@ def _start() -> Any:
 
 
 def _load() -> Any:
-    from juliacall import Main
-
-    Main.seval(f"import {PACKAGE}")
-    return Main
+    main = boot()
+    main.seval(f"import {PACKAGE}")
+    return main
 
 
 def _probe() -> "dict[str, str] | Missing":

@@ -12,6 +12,7 @@ from bench import grid
 from bench.grid import Options
 from bench.harness import record, thumbnail
 from bench.harness.cell import CHECKED, FAILED, MEASURED, UNAVAILABLE
+from bench.harness.workload import matrix_rate
 from pipeline.sd_models import TINY
 from runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in
 
@@ -45,9 +46,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_every_cell_that_can_run_anywhere_holds_its_contract(checked: Run) -> None:
     assert checked.code == 0, checked.out
     rows = record.load(checked.folder / "out.json").rows
-    assert len(rows) == 50
+    assert len(rows) == 51
     free = {row.name: row.status for row in rows if not row.cell.needs}
-    assert len(free) == 15
+    assert len(free) == 16
     assert set(free.values()) == {CHECKED}
 
 
@@ -109,23 +110,23 @@ def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
 
 def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
     names = {row.name: row.cell for row in record.load(checked.folder / "out.json").rows}
-    for family in (grid.generate, grid.preprocess, grid.forward, grid.end_to_end):
-        for cell in family(Options()):
-            name = f"bench/test_{cell.family}.py::test_{cell.family}[{cell.id}]"
-            assert names.pop(name).axes == cell.axes
+    families = (grid.generate, grid.preprocess, grid.forward, grid.end_to_end)
+    for cell in [*grid.harness(), *(cell for family in families for cell in family(Options()))]:
+        name = f"bench/test_{cell.family}.py::test_{cell.family}[{cell.id}]"
+        assert names.pop(name).axes == cell.axes
     assert names == {}
 
 
 def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:
     assert measured.code == 0, measured.out
-    assert "2 passed, 56 deselected" in measured.out
+    assert "2 passed, 74 deselected" in measured.out
     assert "2 of 2 cells can run here: about 1 s, at most 5 s where calls are slow" in measured.out
     printed = lines_after(measured.out, "= sd-flux-bench =")
     assert max(map(len, printed)) <= 80
     assert "generate · prompt → images, by diffusers" in printed
     assert "preprocess · images → batch, by torchvision" in printed
     for name in MEASURED_IDS:
-        lines = [line for line in printed if re.match(rf"{name}[¹²³⁴]* +[\d.]", line)]
+        lines = [line for line in printed if re.match(rf"{name}[¹²³⁴⁵⁶,]* +[\d.]", line)]
         assert len(lines) == (2 if name.startswith("tiny") else 1)  # its times, and its stages
 
 
@@ -139,7 +140,9 @@ def test_a_result_file_has_every_number_and_what_it_ran_on(measured: Run) -> Non
         assert row.threads == 1
         assert re.fullmatch("[0-9a-f]{384}", row.fingerprint)
     assert rows["tiny-cpu-float32-64x64-2steps"].weights == "tiny, seeded random"
-    assert set(run.machine) == {"hardware", "software", "state"}
+    assert set(run.machine) == {"hardware", "software", "state", "guards", "workload"}
+    assert run.machine["workload"]["start"].keys() == run.machine["workload"]["end"].keys()
+    assert matrix_rate(run.machine, "cpu", "float32")
 
 
 def test_a_result_file_has_a_small_picture_of_what_a_cell_made(measured: Run) -> None:
@@ -220,7 +223,7 @@ def test_collecting_imports_nothing_heavy(measured: Run) -> None:
         measured.folder, "-Ximporttime", "-m", "pytest", "bench/", "--collect-only", "-qs"
     )  # -s: else pytest captures what is listed
     assert listed.code == 0, listed.out
-    assert "58 tests collected" in listed.out
+    assert "59/76 tests collected (17 deselected)" in listed.out
     imported = {line.rpartition("|")[2].strip() for line in listed.err.splitlines()}
     assert "bench.grid" in imported
     assert imported & HEAVY == set()

@@ -74,13 +74,37 @@ IDS = {
         reference-cpu
         reference-cuda
     """,
+    "harness": """
+        harness-noop
+    """,
 }
+
+COLD = """
+        python-start
+        torch-import
+        torchvision-import
+        diffusers-import
+        tiny-cpu-load
+        tiny-cpu-first-call
+        sd15-cuda-load
+        sd15-cuda-first-call
+        reference-cpu-compile
+        reference-cuda-compile
+        cuda-context
+        cuda-first-kernel
+        julia-start
+        flux-using
+        flux-cpu-first-forward
+        flux-cuda-using
+        flux-cuda-first-forward
+    """
 
 FAMILIES = {
     "generate": grid.generate,
     "preprocess": grid.preprocess,
     "forward": grid.forward,
     "end_to_end": grid.end_to_end,
+    "harness": lambda options: grid.harness(),
 }
 
 NO_CUDA = availability.Missing("cuda", "a CUDA device", "no CUDA: hidden", "none")
@@ -119,6 +143,27 @@ def test_a_cell_knows_its_family_and_what_must_be_here() -> None:
             generated = "cuda" in str(cell.regime.get("images"))  # end to end, with CUDA
             assert ("cuda" in cell.needs) == (cell.device == "cuda" or generated)
             assert ("julia" in cell.needs) == cell.id.startswith("flux-")
+
+
+def test_cold_starts_have_these_names_and_needs() -> None:
+    assert [cell.id for cell in grid.cold_starts()] == COLD.split()
+    for cell in grid.cold_starts():
+        assert cell.family == "cold"
+        assert cell.regime == {"process": "fresh"}
+        assert ("cuda" in cell.needs) == (cell.device == "cuda") == ("cuda" in cell.id)
+        assert ("julia" in cell.needs) == cell.id.startswith(("julia-", "flux-"))
+        assert ("compiler" in cell.needs) == cell.id.endswith("-compile")
+
+
+def test_what_torch_or_flux_computes_has_a_dtype() -> None:
+    without = [cell.id for cell in cells() if not cell.dtype]
+    assert without == [
+        "decode-rgb",
+        *(f"flux-bridge-cpu-batch{batch}" for batch in (1, 8, 32)),
+        "harness-noop",
+    ]
+    half = {cell.axes["model"] for cell in cells() if cell.dtype == "float16"}
+    assert half == {"sd15"}
 
 
 def test_cuda_is_asked_for_before_julia_since_asking_for_julia_starts_it() -> None:
@@ -197,7 +242,7 @@ def test_the_default_run_without_cuda_takes_at_most_a_minute() -> None:
     addopts = shlex.split(settings["tool"]["pytest"]["ini_options"]["addopts"])
     (seconds,) = [float(text[21:]) for text in addopts if text.startswith("--benchmark-max-time=")]
     budgets = [cell.weight * seconds for cell in cells() if "cuda" not in cell.needs]
-    assert len(budgets) == 28
+    assert len(budgets) == 29
     assert sum(budgets) < 60
 
 

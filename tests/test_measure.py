@@ -285,7 +285,7 @@ def test_a_first_call_that_outlasts_the_budget_is_the_one_sample(
     assert row.samples == (row.first_call,)
     assert row.samples[0] >= 0.3
     assert row.limited_by == "first call"
-    assert re.search("^outlasting[¹²³⁴]+ ", speeds.out, re.MULTILINE)
+    assert re.search("^outlasting[¹²³⁴⁵⁶,]+ ", speeds.out, re.MULTILINE)
     assert "one sample, its first call" in speeds.out
 
 

@@ -91,7 +91,7 @@ class Measure:
             call = self._by_julia(call, inside)
         elif synchronise:
             call = clock.synchronised(call, self.cell.device)
-        first, output = self._timer.timed(call)
+        (first, output), seen = self._watched(lambda: self._timer.timed(call))
         self.row = replace(self.row, first_call=first, weights=weights, threads=_threads())
         violations = check(output)
         if violations:
@@ -109,10 +109,20 @@ class Measure:
             self._benchmark.pedantic(_nothing)  # its one call has been made: leave no warning
             self.row = replace(self.row, status=CHECKED)
         elif first > self._budget:
-            self._publish_first_call(first)
+            self._publish(first, "first call", seen)
         else:
             on_torch = synchronise and inside is None
             self._run_rounds(call, extra, parts, on_torch)
+
+    def once(self, take: Callable[[], float], weights: str = "") -> None:
+        """Publish the one sample that `take` returns, in seconds, from a process of its own."""
+        seconds, seen = self._watched(take)
+        self.row = replace(self.row, weights=weights)
+        if self._benchmark.disabled:
+            self._benchmark.pedantic(_nothing)
+            self.row = replace(self.row, status=CHECKED)
+        else:
+            self._publish(seconds, "fresh process", seen)
 
     def withdraw(self) -> None:
         """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
@@ -131,10 +141,19 @@ class Measure:
 
         return counted
 
-    def _publish_first_call(self, seconds: float) -> None:
+    def _watched(self, take: Callable[[], T]) -> tuple[T, watch.Seen]:
+        """Return what `take` returns, and what was seen before and after it."""
+        with watch.Watch(self.cell.device) as watched:
+            watched.look(0)
+            taken = take()
+            return taken, watched.end(1)
+
+    def _publish(self, seconds: float, limited_by: str, seen: watch.Seen) -> None:
+        """Hand the plugin one sample that was taken before."""
         self._timer.replay(seconds)
         self._benchmark.pedantic(_nothing, rounds=1)
-        self._keep(limited_by="first call", iterations=1)
+        self._drop(seen)
+        self._keep(limited_by=limited_by, iterations=1)
 
     def _run_rounds(
         self,
@@ -172,7 +191,6 @@ class Measure:
         self._drop(seen)
         found = {
             **self.row.extra,
-            **seen.extra,
             **(spent or energy.measured(call, self.cell.device, self.cell.images)),
             **memory.peaks(call, self.cell.device, on_torch),
             **(extra() if extra is not None else {}),
@@ -194,7 +212,13 @@ class Measure:
         """Take spoiled samples from the plugin too: its statistics are computed later."""
         data = self._benchmark.stats.stats.data
         data[:], counts, undersampled = watch.drop(data, seen.spoiled)
-        self.row = replace(self.row, spoiled=counts, undersampled=undersampled, guards=seen.guards)
+        self.row = replace(
+            self.row,
+            spoiled=counts,
+            undersampled=undersampled,
+            guards=seen.guards,
+            extra=seen.extra,
+        )
 
     def _pilot(self, call: Callable[[], Any]) -> tuple[int, list[float]]:
         """Warm up with one to six samples in a third of the budget; return grouping and samples."""

@@ -67,6 +67,11 @@ def add(parser: pytest.Parser) -> None:
         help=f"fail where one of these is missing instead of skipping: {', '.join(REQUIREMENTS)}",
     )
     group.addoption(
+        "--cold",
+        action="store_true",
+        help="also time cold starts: imports, loading, first calls, each in a fresh process",
+    )
+    group.addoption(
         "--stock-table",
         action="store_true",
         help="also print pytest-benchmark's own table",

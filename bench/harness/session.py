@@ -31,6 +31,9 @@ WORST = 1 + 1 / 3 + 1 + stats.MIN_ROUNDS
 """Budgets that a cell can take: a first call and a call of its pilot just under the budget, the
 pilot's own third, and the six rounds that are the least."""
 
+COLD = "cold"
+"""The family that runs with `--cold` alone."""
+
 _ROW = pytest.StashKey[Row]()
 _ATTRIBUTE = "sd_flux_bench_row"
 """Carries a row on pytest's report, which crosses processes under xdist."""
@@ -54,7 +57,17 @@ class Session:
     # Before: what will run, how long it may take, and Julia before torch.
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Give every cell the harness's clock, and its family as pytest-benchmark's group."""
+        """Give every cell the harness's clock, and its family as pytest-benchmark's group.
+
+        Cold starts are deselected without `--cold`: they would double the time of a run.
+        """
+        if not self._config.option.cold:
+            left_out = [item for item in items if (cell := _cell(item)) and cell.family == COLD]
+            items[:] = [item for item in items if item not in left_out]
+            if left_out:
+                self._config.hook.pytest_deselected(items=left_out)
+            if left_out and not items:
+                self._say(f"{len(left_out)} cold starts were left out: add --cold")
         for item in items:
             cell = _cell(item)
             if cell is not None:

@@ -72,12 +72,12 @@ CLOCK_FELL_BELOW = watch.THROTTLED_BELOW
 EXTRAS = (
     ("julia_allocated_bytes", "Julia MB/call", 1e6),
     ("energy_j_per_image", "J/image", 1.0),
+    ("times_an_empty_loop", "× empty loop", 1.0),
+    ("empty_loop_ns", "empty loop ns", 1.0),
     ("peak_allocated_bytes", "peak MB", 1e6),
     ("peak_reserved_bytes", "reserved MB", 1e6),
     ("gpu_process_bytes", "process MB", 1e6),
     ("peak_rss_bytes", "peak RSS MB", 1e6),
-    ("empty_loop_ns", "empty loop ns", 1.0),
-    ("times_an_empty_loop", "× empty loop", 1.0),
 )
 """Columns of what else was measured, each where a row has it: key, heading, unit."""
 
@@ -172,6 +172,8 @@ LAYOUTS = {
         "forward · batch → scores, by Flux.jl and a PyTorch reference", False, ("images/s",)
     ),
     "end_to_end": Layout("end to end · images → batch → scores", True, ("images/s",)),
+    "harness": Layout("harness · a call that does nothing: what measuring costs", False, ()),
+    "cold": Layout("cold · what happens once in a process", False, ()),
 }
 
 RATES: dict[str, Callable[[Row, float], float]] = {
@@ -518,6 +520,8 @@ def _how_to_read(rows: Sequence[Row]) -> list[str]:
     if any(row.busy is not None for row in rows):
         lines.append("busy: how long the GPU worked in one watched call")
         lines.append("host gap: the rest of the median")
+    if any("times_an_empty_loop" in row.extra for row in rows):
+        lines.append("× empty loop: relative to a step of an empty loop, timed beside it")
     return lines
 
 
@@ -535,7 +539,9 @@ def _caveats(row: Row) -> list[str]:
         causes = " and ".join(row.spoiled)
         remedies = dict.fromkeys(watch.CAUSES.get(cause, "") for cause in row.spoiled)
         found.append(f"the dropped samples were spoiled by {causes}: {'; '.join(remedies)}")
-    if row.limited_by == "first call":
+    if row.limited_by == "fresh process":
+        found.append("one sample in a fresh process: run again for another")
+    elif row.limited_by == "first call":
         found.append(
             "one sample, its first call, which alone outlasted the budget: "
             "a longer --benchmark-max-time gives rounds"
@@ -610,14 +616,15 @@ def _reference(records: Mapping[str, Any]) -> list[str]:
     changed = workload.drifts(start, end)
     if changed:
         told = ", ".join(
-            f"{_part(name)} {change:+.0%}".replace("%", " %") for name, change in changed.items()
+            f"{_part(name)} {change:+.0%}".replace("%", "\u00a0%")
+            for name, change in changed.items()
         )
         lines.append(
             f"the machine changed while it measured: at the end {told}; end other work, let it "
             "cool, and measure again"
         )
     elif end:
-        lines[0] += f"; at the end within {workload.DRIFT:.0%}".replace("%", " %")
+        lines[0] += f"; at the end within {workload.DRIFT:.0%}".replace("%", "\u00a0%")
     return lines
 
 

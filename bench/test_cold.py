@@ -1,0 +1,18 @@
+"""Cold starts, each one sample in a fresh process; they run with `--cold` alone."""
+
+import pytest
+
+from bench import cold, grid
+from bench.harness.cell import Cell
+from bench.harness.measure import Measure
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test a cell."""
+    metafunc.parametrize("cell", grid.cold_starts(), ids=lambda cell: cell.id)
+
+
+def test_cold(measure: Measure, cell: Cell) -> None:
+    """Time one start, in a process that does nothing else."""
+    name = str(cell.axes["start"])
+    measure.once(lambda: cold.seconds_of(name), weights=cold.STARTS[name].weights)

@@ -1,0 +1,42 @@
+"""The harness's own cost: a call that does nothing, timed as every other, and an empty loop."""
+
+from collections.abc import Sequence
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import pytest
+
+from bench import grid
+from bench.harness.cell import Cell
+from bench.harness.measure import Measure
+
+STEPS = 100_000
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test a cell."""
+    metafunc.parametrize("cell", grid.harness(), ids=lambda cell: cell.id)
+
+
+def test_harness(measure: Measure, cell: Cell, benchmark: Any) -> None:
+    """Time nothing: what remains is the harness and the plugin."""
+    measure(
+        lambda: None,
+        check=lambda output: [],
+        extra=lambda: beside_an_empty_loop(benchmark.stats.stats.data),
+    )
+
+
+def beside_an_empty_loop(samples: Sequence[float]) -> dict[str, float]:
+    """Return what a step of an empty loop takes at this moment, and the call in such steps."""
+    seconds = median(empty_loop() for _ in range(9)) / STEPS
+    return {"empty_loop_ns": seconds * 1e9, "times_an_empty_loop": median(samples) / seconds}
+
+
+def empty_loop() -> float:
+    """Return the seconds of `STEPS` steps of a loop that does nothing."""
+    begun = perf_counter()
+    for _ in range(STEPS):
+        pass
+    return perf_counter() - begun
