@@ -153,26 +153,10 @@ def validate(given: argparse.Namespace) -> int:
 
 
 def doctor(given: argparse.Namespace) -> int:
-    """Print what is here, what is missing, and what to do."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print what is here, what is watched while measuring, and what would make numbers steadier."""
+    from pipeline import doctor
 
-    flux = availability.flux()  # before torch
-    answers = {
-        "CUDA": availability.torch_cuda(),
-        "Julia and Flux.jl": flux,
-        "C++ compiler": availability.compiler(),
-        "model hub": availability.network(),
-    }
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for name, missing in answers.items():
-        table.add_row(name, "here" if missing is None else "missing", _advice(missing))
-    for name, text in _versions(flux is None).items():
-        table.add_row(name, "here", text)
-    Console(highlight=False).print(table)
+    doctor.show()
     return HOLDS
 
 
@@ -292,22 +276,6 @@ def _require(text: str) -> None:
             raise UnavailableError(f"--require {name}", absent)
 
 
-def _advice(missing: availability.Missing | None) -> str:
-    return "" if missing is None else f"{missing.reason}\n→ {missing.remedy}"
-
-
-def _versions(with_julia: bool) -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("torch", "torchvision", "diffusers", "transformers", "juliacall")
-    found = {name: version(name) for name in names}
-    if with_julia:
-        from pipeline import julia
-
-        found["julia"] = julia.version()
-    return found
-
-
 def _parser() -> argparse.ArgumentParser:
     sd = Parser(add_help=False)
     sd.add_argument("--prompt", default=diffusion.PROMPT)
@@ -380,7 +348,7 @@ def _parser() -> argparse.ArgumentParser:
     }.items():
         each.add_argument(f"--{name}", default="", metavar="LIST", help=help_)
     each.add_argument("--json", action="store_true", help="print one JSON document")
-    add("doctor", doctor, "what is here, what is missing, what to do")
+    add("doctor", doctor, "what is here, what is watched while measuring, what to do")
     return parser
 
 

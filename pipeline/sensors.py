@@ -20,6 +20,7 @@ __all__ = [
     "peak_rss_bytes",
     "read",
     "reset_peak_rss",
+    "sm_clock",
 ]
 
 CPU, GPU = "cpu", "cuda"
@@ -101,6 +102,16 @@ def peak_rss_bytes() -> int:
     raise ValueError("no VmHWM here")
 
 
+def sm_clock(library: Any, gpu: Any) -> Mapping[str, float]:
+    """The clock, and what it is judged by: NVIDIA's default, or the highest where none is told."""
+    kind = library.NVML_CLOCK_SM
+    try:
+        default = library.nvmlDeviceGetDefaultApplicationsClock(gpu, kind)
+    except library.NVMLError:
+        default = library.nvmlDeviceGetMaxClockInfo(gpu, kind)
+    return {"mhz": library.nvmlDeviceGetClockInfo(gpu, kind), "default_mhz": default}
+
+
 def _own_seconds() -> float:
     """CPU time of this process, of children that have ended, and of those that run."""
     user, system, child_user, child_system, _ = os.times()
@@ -129,16 +140,6 @@ def _peak_rss() -> int:
     return peak_rss_bytes()
 
 
-def _sm_clock(library: Any, gpu: Any) -> Mapping[str, float]:
-    """The clock, and what it is judged by: NVIDIA's default, or the highest where none is told."""
-    kind = library.NVML_CLOCK_SM
-    try:
-        default = library.nvmlDeviceGetDefaultApplicationsClock(gpu, kind)
-    except library.NVMLError:
-        default = library.nvmlDeviceGetMaxClockInfo(gpu, kind)
-    return {"mhz": library.nvmlDeviceGetClockInfo(gpu, kind), "default_mhz": default}
-
-
 def _gpu(read_gpu: Callable[[Any, Any], Any]) -> Callable[[], Any]:
     return lambda: nvml.ask_measured(read_gpu)
 
@@ -161,9 +162,7 @@ SENSORS = (
     Sensor(
         "GPU throttling", GPU, "heat and power that slow it", _gpu(nvml.throttle_reasons), _NVIDIA
     ),
-    Sensor(
-        "GPU clock", GPU, "whether it falls under 75 % of its default", _gpu(_sm_clock), _NVIDIA
-    ),
+    Sensor("GPU clock", GPU, "whether it falls under 75 % of its default", _gpu(sm_clock), _NVIDIA),
     Sensor(
         "GPU temperature",
         GPU,

@@ -364,18 +364,33 @@ def test_doctor_says_what_is_missing_and_what_to_do(
     monkeypatch.setenv("COLUMNS", "120")
     code, lines, said = command("doctor")
     assert (code, said) == (0, [])
-    assert [line.rstrip() for line in lines] == [
-        "CUDA               missing  no CUDA: this test hides it",
-        "                            → run another test",
-        "Julia and Flux.jl  missing  no Julia: this test hides it",
-        "                            → run another test",
-        "C++ compiler       here",
-        "model hub          here",
+    shown = [line.rstrip() for line in lines]
+    assert shown[: shown.index("")] == [
+        "CUDA                   missing       no CUDA: this test hides it",
+        "                                     → run another test",
+        "Julia and Flux.jl      missing       no Julia: this test hides it",
+        "                                     → run another test",
+        "C++ compiler           here",
+        "model hub              here",
         *(
-            f"{name:<19}here     {version(name)}"
+            f"{name:<23}here          {version(name)}"
             for name in ("torch", "torchvision", "diffusers", "transformers", "juliacall")
         ),
     ]
+    assert "While measuring, these are watched:" in shown
+    assert "For steadier numbers:" in shown
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_what_doctor_says_fits_the_terminal(
+    columns: int, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "network", lambda: None)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, lines, _ = command("doctor")
+    assert code == 0
+    assert max(map(len, lines)) <= columns
+    assert not any("…" in line for line in lines)
 
 
 # validate.
