@@ -472,8 +472,13 @@ def _extra(rows: Sequence[Row], key: str, heading: str, unit: float) -> Column |
     found = [row.extra.get(key) for row in rows]
     if not any(found):
         return None
-    texts = [NOTHING if each is None else with_margin(each / unit, None) for each in found]
+    texts = [NOTHING if each is None else _amount(each / unit) for each in found]
     return Column(heading, aligned(texts))
+
+
+def _amount(value: float) -> str:
+    """Return three digits, and all of those before the point."""
+    return _spaced(value, 0) if value >= 100 else with_margin(value, None)
 
 
 def table_of(columns: Sequence[Column], width: int, always: int = ALWAYS) -> "Table":
