@@ -109,8 +109,9 @@ def _measured(nvml: Any) -> Any:
     """The GPU that torch calls cuda:0; before torch has begun with it, the first visible one."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        uuid = torch.cuda.get_device_properties(0).uuid
-        with suppress(nvml.NVMLError):  # a part of a GPU (MIG) has another name
+        # A part of a GPU (MIG) has another name; after an error of CUDA torch may not answer.
+        with suppress(nvml.NVMLError, AttributeError, RuntimeError):
+            uuid = torch.cuda.get_device_properties(0).uuid
             return nvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}")
     gpus = visible(nvml)
     if not gpus:

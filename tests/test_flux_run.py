@@ -127,7 +127,7 @@ def test_every_engine_has_a_row_by_its_clock_and_its_threads(whole: Run) -> None
         assert row.status == MEASURED
         assert row.clock == (JULIA if engine == "flux-inside" else WALL)
         assert row.threads == 1
-        assert set(row.extra) == ({"julia_allocated_bytes"} if engine == "flux" else set())
+        assert ("julia_allocated_bytes" in row.extra) == (engine == "flux")
 
 
 def test_the_bridge_costs_a_fraction_of_the_forward(whole: Run) -> None:
@@ -140,7 +140,7 @@ def test_the_table_has_every_engine_and_notes_julias_clock(whole: Run) -> None:
     printed = lines_after(whole.out, "= sd-flux-bench =")
     assert max(map(len, printed)) <= 80
     for engine in whole.measured:
-        assert sum(bool(re.match(rf"{engine}[¹²³⁴⁵]* +[\d.]", line)) for line in printed) == 1
+        assert sum(bool(re.match(rf"{engine}[¹²³⁴⁵⁶,]* +[\d.]", line)) for line in printed) == 1
     (note,) = [
         line for line in printed if line.endswith(" the forward alone, by Julia's own clock")
     ]

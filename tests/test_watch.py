@@ -147,6 +147,16 @@ def test_a_reading_that_fails_is_not_watched_and_the_others_are(nvml: Any) -> No
     assert (seen.guards["GPU throttling"], seen.guards["GPU clock"]) == ("", "")
 
 
+def test_a_reading_that_fails_later_spoils_nothing_from_then_on(nvml: Any) -> None:
+    def others(done: int) -> None:
+        failing = raises(NVMLError("GPU is lost")) if done >= 2 else lambda gpu: [process(-7)]
+        nvml.nvmlDeviceGetComputeRunningProcesses = failing
+
+    seen = watched(5, others)
+    assert seen.spoiled == dict.fromkeys((0, 1), FOREIGN)
+    assert seen.guards["foreign GPU processes"] == "NVML: GPU is lost"
+
+
 def test_a_cell_of_the_cpu_is_not_judged_by_the_gpu(nvml: Any) -> None:
     nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: THERMAL
     seen = watched(3, lambda done: None, device="cpu")

@@ -28,7 +28,8 @@ SHORTEST_S = 0.2
 """Rounds of less time say nothing of other processes: the system counts in ticks of 10 ms."""
 
 THROTTLED_BELOW = 0.75
-"""Share of the GPU's default clock under which a sample is spoiled: that of nvbench (A3)."""
+"""Share of the GPU's default clock under which a sample is spoiled, as in NVIDIA's nvbench
+(nvbench/detail/measure_cold.cu)."""
 
 CAUSES = {
     "hardware thermal slowdown": "cool the GPU: nvidia-smi -q -d TEMPERATURE,PERFORMANCE",
@@ -74,7 +75,8 @@ class Watch:
 
     def __init__(self, device: str) -> None:
         """Look at nothing yet."""
-        self._polled = ("CPU clock", *(WATCHED[GPU] if device == GPU else ()))
+        self._on_gpu = device == GPU
+        self._polled = ("CPU clock", *(WATCHED[GPU] if self._on_gpu else ()))
         self._guards: dict[str, str] = {}
         self._looks: list[tuple[int, str]] = []
         self._readings: dict[str, list[Any]] = {name: [] for name in self._polled}
@@ -83,7 +85,8 @@ class Watch:
 
     def __enter__(self) -> "Watch":
         """Begin."""
-        self._open.enter_context(nvml.held())
+        if self._on_gpu:
+            self._open.enter_context(nvml.held())
         self._begun = perf_counter()
         self._cpu = self._read("other processes")
         self._guards["stolen time"] = self._guards["other processes"]
@@ -111,17 +114,16 @@ class Watch:
         self._look(done)
         spoiled = {}
         for (first, before), (end, after) in zip(self._looks, self._looks[1:], strict=False):
-            cause = _worse(before, after)
-            if cause:
-                spoiled.update(dict.fromkeys(range(first, end), cause))
+            worse = _worse(before, after)
+            if worse:
+                spoiled.update(dict.fromkeys(range(first, end), worse))
         return Seen(spoiled, self._extra(), dict(self._guards))
 
     def _look(self, done: int) -> None:
-        for name in self._polled:
-            reading = self._read(name)
+        now = {name: self._read(name) for name in self._polled}
+        for name, reading in now.items():
             if reading is not None:
                 self._readings[name].append(reading)
-        now = {name: found[-1] for name, found in self._readings.items() if found}
         self._looks.append((done, cause(now)))
 
     def _read(self, name: str) -> Any:
@@ -161,7 +163,7 @@ def drop(
     if not spoiled or len(kept) >= stats.MIN_ROUNDS:
         return kept, counts, ""
     causes = " and ".join(counts)
-    remedy = "; ".join(dict.fromkeys(CAUSES[cause] for cause in counts))
+    remedy = "; ".join(dict.fromkeys(CAUSES[each] for each in counts))
     said = f"undersampled: {len(spoiled)} of {len(samples)} samples were spoiled by {causes}"
     if not kept:
         return list(samples), {}, f"{said}, so all were kept; {remedy}"
@@ -170,7 +172,7 @@ def drop(
 
 def cause(reading: Mapping[str, Any]) -> str:
     """Return what of one look, readings by the names of their sensors, spoils a sample; or ""."""
-    reasons = reading.get("GPU throttling", ())
+    reasons = reading.get("GPU throttling") or ()
     found = [name for name in CAUSES if name in reasons]
     if reading.get("foreign GPU processes"):
         found.append(FOREIGN)
@@ -188,7 +190,7 @@ def unread() -> dict[str, str]:
 
 
 def _worse(*causes: str) -> str:
-    return next((cause for cause in CAUSES if cause in causes), "")
+    return next((each for each in CAUSES if each in causes), "")
 
 
 def _meanwhile(before: CpuTime | None, after: CpuTime | None, begun: float) -> Mapping[str, float]:
