@@ -7,7 +7,7 @@ import pytest
 from bench import grid
 from bench.harness import fingerprint, options, thumbnail
 from bench.harness.cell import Cell
-from bench.harness.costs import CALL_FLOP, ESTIMATED
+from bench.harness.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
 from bench.harness.measure import Measure
 from bench.pipelines import Pipelines, draw, parts
 from pipeline import contracts, diffusion, meta, modes, sd_models
@@ -37,7 +37,7 @@ def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: P
         if found or "mode" not in cell.axes:
             return found
         eager = pipelines.eager(cell)
-        off["levels_off_eager"] = modes.furthest(images, eager)
+        off[OFF_EAGER] = modes.furthest(images, eager)
         limit = modes.tolerance(str(cell.axes["dtype"]), cell.device)
         return modes.check_alike(images, eager, limit)
 

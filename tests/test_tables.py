@@ -253,6 +253,13 @@ def test_a_mode_stands_against_eager_where_both_were_measured() -> None:
     assert "× eager" not in table_of(in_mode("graph", 0.45))[0]
 
 
+def test_how_far_the_modes_pictures_lie_from_eagers_is_said_once() -> None:
+    rows = [in_mode("compile", 0.6, extra={"levels_off_eager": n}) for n in (1.0, 3.0, 0.0)]
+    text = render(rows, MACHINE, 500)
+    assert text.count("other modes drew what eager draws, within 3 of 255 levels") == 1
+    assert "drew" not in render([measured(0.6)], MACHINE, 300)
+
+
 def test_operations_are_given_a_second_and_over_the_matrix_product() -> None:
     row = measured(*[0.5] * 7, extra={"call_flop": 2e10})
     assert column(table_of(row), "GFLOP/s") == ["40.0"]

@@ -9,6 +9,7 @@ from bench.harness.cell import Row
 __all__ = [
     "CALL_FLOP",
     "ESTIMATED",
+    "OFF_EAGER",
     "flop_per_second",
     "host_gap",
     "matrix_rate",
@@ -22,6 +23,9 @@ CALL_FLOP = "call_flop"
 ESTIMATED = "estimated_bytes"
 """In a row's `extra`, the memory that a call should need, as it was known before."""
 
+
+OFF_EAGER = "levels_off_eager"
+"""In a row's `extra`, how far a pixel of its picture lies from eager's, in levels of 255."""
 
 UNATTRIBUTED = 0.05
 """Share of a watched call that may belong to no stage before the table says so."""

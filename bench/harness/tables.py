@@ -520,6 +520,9 @@ def _how_to_read(rows: Sequence[Row]) -> list[str]:
         lines.append("it/s: denoising steps a second of the whole call")
     if any("mode" in row.cell.axes for row in rows):
         lines.append("× eager: how many times as fast")
+    off = [row.extra[costs.OFF_EAGER] for row in rows if costs.OFF_EAGER in row.extra]
+    if off:
+        lines.append(f"other modes drew what eager draws, within {max(off):.0f} of 255 levels")
     if any(costs.CALL_FLOP in row.extra for row in rows):
         lines.append("FLOP/s: of matrix products, convolutions and attention alone")
     if any(row.busy is not None for row in rows):
