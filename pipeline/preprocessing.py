@@ -1,95 +1,152 @@
-"""Preprocess: images → one float32 batch, by torchvision."""
+"""Preprocess: pictures → one float32 batch, by torchvision."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pipeline.errors import PipelineError
+from pipeline import availability, decoding, pixels
+from pipeline.decoding import WHITE, decode
+from pipeline.errors import PipelineError, UnavailableError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from PIL.Image import Image
 
-__all__ = ["SIZE", "decode", "preprocess", "scale", "to_image", "transform"]
+__all__ = [
+    "INTERPOLATIONS",
+    "SIZE",
+    "Picture",
+    "Settings",
+    "decode",
+    "empty",
+    "fill",
+    "preprocess",
+    "to_image",
+    "transform",
+]
 
 SIZE = 224
 """Side of a preprocessed image in pixels."""
 
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
+"""What torchvision calls them; `bilinear` with antialiasing is Pillow's."""
+
+Picture: TypeAlias = "decoding.Encoded | Image | np.ndarray | torch.Tensor"
+"""A path, bytes, an open binary file, an image, an array (H, W, C) or a tensor (C, H, W)."""
+
+LUMA = (19595, 38470, 7471)
+"""Shares of red, green and blue in gray, in 1/65536: ITU-R 601-2, in Pillow's own integers."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How pictures become a batch; what is wrong raises `PipelineError`."""
+
+    size: int = SIZE
+    """Side of the result in pixels; the aspect ratio gives way."""
+    grayscale: bool = False
+    channels: int | None = None
+    """3, or 1 with `grayscale`; 3 with `grayscale` makes three equal ones."""
+    interpolation: str = "bilinear"
+    antialias: bool = True
+    device: str = "cpu"
+    """`cpu`, or `cuda`, where JPEG files are decoded there and everything is resized there."""
+    background: tuple[int, int, int] = WHITE
+    """What lies behind transparent pixels."""
+
+    def __post_init__(self) -> None:
+        """Refuse the first value that is wrong, and a device that is missing."""
+        if self.size < 1:
+            raise PipelineError(f"size {self.size}", "at least 1 pixel", "use 224")
+        if self.channels not in (None, 1, 3) or (self.channels == 1 and not self.grayscale):
+            raise PipelineError(
+                f"channels {self.channels}", "3, or 1 with grayscale", "add grayscale=True"
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            known = " or ".join(INTERPOLATIONS)
+            raise PipelineError(f"interpolation {self.interpolation}", known, "use bilinear")
+        if self.device.partition(":")[0] not in ("cpu", "cuda"):
+            raise PipelineError(f"device {self.device}", "cpu or cuda", "use cpu")
+        if self.device != "cpu" and (absent := availability.torch_cuda()) is not None:
+            raise UnavailableError(f"device {self.device}", absent)
+
+    def shape(self, count: int) -> tuple[int, int, int, int]:
+        """Return the shape of a batch of `count` pictures."""
+        channels = self.channels or (1 if self.grayscale else 3)
+        return (count, channels, self.size, self.size)
+
 
 def preprocess(
-    images: "Sequence[Image | str | PathLike[str]]", size: int = SIZE, grayscale: bool = False
+    images: Iterable[Picture],
+    size: int = SIZE,
+    grayscale: bool = False,
+    *,
+    channels: int | None = None,
+    interpolation: str = "bilinear",
+    antialias: bool = True,
+    device: str = "cpu",
+    background: tuple[int, int, int] = WHITE,
 ) -> "torch.Tensor":
-    """Turn images into one batch `(N, C, size, size)`, float32 in [0, 1], contiguous.
+    """Turn pictures into one batch `(N, C, size, size)`, float32 in [0, 1], contiguous.
 
-    `images` are PIL images or paths, mixed. C is 3, or 1 with `grayscale` (ITU-R 601 luma). The
-    resize is bilinear with antialiasing, and does not keep the aspect ratio. Raises `PipelineError`
-    at the first image that cannot be read, or for no image at all.
+    `images` are paths, bytes, open files, PIL images, arrays `(H, W, C)` and tensors `(C, H, W)`,
+    mixed; arrays and tensors hold uint8 or floats in [0, 1]. `Settings` says what each keyword
+    means, and `decoding.decode` how a file is read. Raises `PipelineError` at the first picture
+    that cannot be read, or for none at all.
     """
-    import torch
-
-    if not images:
+    settings = Settings(size, grayscale, channels, interpolation, antialias, device, background)
+    if _is_picture(images):
+        raise PipelineError(f"{_name(images)}, alone", "a list of images", "put it in a list")
+    pictures = list(images)
+    if not pictures:
         raise PipelineError("no image", "at least one", "pass one image or more")
-    if size < 1:
-        raise PipelineError(f"size {size}", "at least 1 pixel", "use 224")
-    batch = torch.empty((len(images), 1 if grayscale else 3, size, size), dtype=torch.float32)
-    for slot, image in zip(batch, images, strict=True):
-        opened = decode(image) if isinstance(image, str | PathLike) else image
-        slot.copy_(transform(opened, size, grayscale))
+    batch = empty(len(pictures), settings)
+    for slot, picture in zip(batch, pictures, strict=True):
+        fill(slot, picture, settings)
     return batch
 
 
-def decode(path: "str | PathLike[str]") -> "Image":
-    """Read one image file as RGB, upright by its EXIF orientation.
-
-    Raises `PipelineError`, with the file in it, for one that is missing, empty, truncated, a folder
-    or not an image.
-    """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    file = Path(path)
-    try:
-        if file.is_file() and file.stat().st_size == 0:
-            raise PipelineError(f"image {file}", "an image, but it is empty", "make it again")
-        with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):  # Pillow clips these at 255
-                upright = upright.point(lambda level: level / 257).convert("L")
-            return upright.convert("RGB")
-    except FileNotFoundError as error:
-        raise PipelineError(f"image {file}", "a file that exists", "check the path") from error
-    except UnidentifiedImageError as error:
-        raise PipelineError(
-            f"image {file}", "a format that Pillow reads, such as PNG or JPEG", "convert it"
-        ) from error
-    except (OSError, SyntaxError, RuntimeError, ValueError, Image.DecompressionBombError) as error:
-        raise PipelineError(
-            f"image {file}", f"a whole image file ({error})", "make or copy it again"
-        ) from error
+def transform(image: Picture, size: int = SIZE, grayscale: bool = False) -> "torch.Tensor":
+    """Turn one picture into `(C, size, size)`, float32 in [0, 1], contiguous."""
+    return preprocess([image], size, grayscale)[0]
 
 
-def transform(image: "Image", size: int = SIZE, grayscale: bool = False) -> "torch.Tensor":
-    """Turn one decoded image into `(C, size, size)`, float32 in [0, 1], contiguous.
-
-    The pixels stay uint8 in their interleaved (channels-last) order until after the resize: that
-    is torchvision's fast path.
-    """
-    import numpy as np
+def empty(count: int, settings: Settings) -> "torch.Tensor":
+    """Return a batch whose slots are to be filled."""
     import torch
 
-    pixels = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
-    return scale(pixels, size, grayscale)
+    return torch.empty(settings.shape(count), dtype=torch.float32, device=settings.device)
 
 
-def scale(pixels: "torch.Tensor", size: int = SIZE, grayscale: bool = False) -> "torch.Tensor":
-    """Turn pixels (3, H, W), uint8, into `(C, size, size)`, float32 in [0, 1], contiguous."""
-    import torch
-    from torchvision.transforms.v2 import functional
+def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
+    """Write one picture into its `slot` of a batch.
 
-    resized: torch.Tensor = functional.resize(pixels, [size, size], antialias=True)
-    if grayscale:
-        resized = functional.rgb_to_grayscale(resized)
-    return resized.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    The levels stay uint8 in their interleaved (channels-last) order until after the resize: that
+    is torchvision's fast path, within one level of Pillow's own resize.
+    """
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    levels = _pixels(picture, settings)
+    on_device = slot.device.type != "cpu"
+    if on_device:
+        levels = levels.to(slot.device, non_blocking=True)
+        if not levels.is_floating_point():
+            levels = levels[:3].float().div_(255)  # the CPU alone resizes uint8
+    resized = functional.resize(
+        levels,
+        [settings.size, settings.size],
+        InterpolationMode(settings.interpolation),
+        antialias=settings.antialias,
+    )
+    if settings.grayscale and len(resized) > 1:
+        resized = _gray(resized)
+    slot.copy_(resized[: 3 if len(resized) > 1 else 1])
+    if resized.is_floating_point():
+        slot.clamp_(0, 1)
+    else:
+        slot.div_(255)
 
 
 def to_image(tensor: "torch.Tensor") -> "Image":
@@ -98,3 +155,73 @@ def to_image(tensor: "torch.Tensor") -> "Image":
 
     levels: Any = tensor.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     return Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+
+
+def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
+    """Return a picture as `(C, H, W)`, uint8 or float32; a fourth channel says nothing."""
+    import numpy as np
+    import torch
+
+    name = _name(picture)
+    if isinstance(picture, torch.Tensor):
+        return pixels.of_tensor(picture, name)
+    if isinstance(picture, np.ndarray):
+        return pixels.of_array(picture, name)
+    if not _is_picture(picture):
+        raise PipelineError(
+            name, "a path, bytes, a file, a PIL image, an array or a tensor", "convert it"
+        )
+    if settings.device != "cpu" and (data := decoding.jpeg(picture, name)) is not None:
+        decoded = _decoded_on(settings.device, data)
+        if decoded is not None:
+            return decoded
+    return pixels.of_image(decode(picture, settings.background, name))
+
+
+def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
+    """Decode a JPEG file on a CUDA device; None where nvJPEG or this torchvision cannot.
+
+    Its rounding and chroma differ from libjpeg's, which the CPU has. torchvision 0.29 calls its
+    decoders deprecated: when they are gone, the CPU decodes.
+    """
+    import torch
+    from torchvision import io
+
+    if not hasattr(io, "decode_jpeg"):
+        return None
+    try:
+        with decoding.quiet():
+            decoded: torch.Tensor = io.decode_jpeg(
+                torch.frombuffer(bytearray(data), dtype=torch.uint8),
+                mode=io.ImageReadMode.RGB,
+                device=device,
+            )
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return None  # the CPU reads it, or says what is wrong with it
+    return decoded
+
+
+def _gray(levels: "torch.Tensor") -> "torch.Tensor":
+    """Return the luma `(1, H, W)` of red, green and blue, levels rounded as in Pillow."""
+    import torch
+
+    red, green, blue = LUMA
+    if levels.is_floating_point():
+        return (levels[0] * red + levels[1] * green + levels[2] * blue)[None] / 65536
+    sums = levels[0].to(torch.int32).mul_(red).add_(levels[1], alpha=green)
+    return sums.add_(levels[2], alpha=blue).add_(0x8000).bitwise_right_shift_(16)[None]
+
+
+def _is_picture(source: Any) -> bool:
+    """Tell a picture from a list of them; an array or a tensor of four dimensions is a list."""
+    from PIL import Image
+
+    if isinstance(source, str | PathLike | bytes | bytearray | memoryview | Image.Image):
+        return True
+    return hasattr(source, "read") or getattr(source, "ndim", 4) < 4
+
+
+def _name(source: Any) -> str:
+    return decoding.name_of(source)

@@ -168,7 +168,7 @@ def load_libraries(asked: Sequence[Question]) -> dict[str, Scorer]:
     import torch
 
     # torchvision, and what the meta device is made of:
-    preprocessing.scale(torch.empty((3, 8, 8), dtype=torch.uint8, device="meta"))
+    _preprocessed(torch.empty((8, 8, 3), dtype=torch.uint8, device="meta"), 1, 3)
     for name, channels in {(each.flux_model, each.channels) for each in asked}:
         with suppress(PipelineError):  # the answer says so
             scorers[name].shape(channels, 1)  # Julia compiles, for seconds
@@ -220,8 +220,7 @@ def _after(walked: meta.Walk, asked: Question, scored: Scorer) -> list[Boundary]
         pixels = torch.empty((height, width, 3), dtype=torch.uint8, device="meta")
         boundaries.hold(pixels, contracts.IMAGE)
         with boundaries.calling(contracts.BATCH):
-            scaled = preprocessing.scale(pixels.permute(2, 0, 1), grayscale=asked.channels == 1)
-            batch = scaled.new_empty((asked.batch, *scaled.shape))
+            batch = _preprocessed(pixels, asked.batch, asked.channels)
         boundaries.hold(batch, contracts.BATCH)
         boundaries.hold(batch.permute(3, 2, 1, 0), contracts.WHCN)
         expected = contracts.SCORES.expected(boundaries.dims)
@@ -234,6 +233,16 @@ def _after(walked: meta.Walk, asked: Question, scored: Scorer) -> list[Boundary]
             boundaries.hold(scores, contracts.SCORES)
         _hold_memory(walked, asked.memory_bytes, boundaries)
     return boundaries.crossed
+
+
+def _preprocessed(pixels: "torch.Tensor", count: int, channels: int) -> "torch.Tensor":
+    """Return the batch that `count` images of these pixels (H, W, 3), uint8, become."""
+    import torch
+
+    settings = preprocessing.Settings(grayscale=channels == 1)
+    batch = torch.empty(settings.shape(count), device=pixels.device)
+    preprocessing.fill(batch[0], pixels.permute(2, 0, 1), settings)
+    return batch
 
 
 def _hold_memory(walked: meta.Walk, memory: int | None, boundaries: Boundaries) -> None:

@@ -251,10 +251,8 @@ def test_what_a_component_raises_is_named_at_the_boundary_it_was_to_reach(folder
 
 
 def test_a_preprocessed_batch_of_another_shape_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    scale = preprocessing.scale
-    monkeypatch.setattr(
-        preprocessing, "scale", lambda pixels, grayscale: scale(pixels, 256, grayscale)
-    )
+    settings = preprocessing.Settings
+    monkeypatch.setattr(preprocessing, "Settings", lambda grayscale: settings(256, grayscale))
     assert [str(each) for each in answer("tiny", channels="1").violations] == [
         "batch: shape (1, 1, 256, 256), expected shape (1, 1, 224, 224); "
         "check what was fed to this stage"

@@ -1,0 +1,115 @@
+"""Pixels: an image, an array or a tensor as one tensor (C, H, W), in place where that can be."""
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from PIL.Image import Image
+
+__all__ = ["of_array", "of_image", "of_tensor"]
+
+
+class _ArrowArray(ctypes.Structure):
+    """The C struct of Arrow's data interface, which Pillow fills for others to read."""
+
+
+_ArrowArray._fields_ = [
+    ("length", ctypes.c_int64),
+    ("null_count", ctypes.c_int64),
+    ("offset", ctypes.c_int64),
+    ("n_buffers", ctypes.c_int64),
+    ("n_children", ctypes.c_int64),
+    ("buffers", ctypes.POINTER(ctypes.c_void_p)),
+    ("children", ctypes.POINTER(ctypes.POINTER(_ArrowArray))),
+    ("dictionary", ctypes.c_void_p),
+    ("release", ctypes.c_void_p),
+    ("private_data", ctypes.c_void_p),
+]
+
+
+def of_image(image: "Image") -> "torch.Tensor":
+    """Return an RGB image's own memory as uint8 `(4, H, W)`, channels last; do not write to it.
+
+    Pillow keeps four bytes a pixel. The fourth says nothing, and torchvision resizes four channels
+    faster than three; copying the other three out would take as long as the resize. What Pillow
+    cannot lend, since it does not lie in one piece, is copied: `(3, H, W)`.
+    """
+    import numpy as np
+    import torch
+
+    try:
+        schema, array = image.__arrow_c_array__()
+    except ValueError:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+    levels = _pointer(array).children[0].contents
+    lent = (ctypes.c_uint8 * levels.length).from_address(levels.buffers[1])
+    lent.owner = (schema, array)  # what these own lives as long as the tensor
+    pixels = torch.frombuffer(lent, dtype=torch.uint8)
+    return pixels.view(image.height, image.width, 4).permute(2, 0, 1)
+
+
+def of_array(array: "np.ndarray", name: str) -> "torch.Tensor":
+    """Return an array `(H, W, C)` or `(H, W)`, uint8 or floats in [0, 1], as `(C, H, W)`.
+
+    Floats become float32. Raises `PipelineError` for another shape, dtype or range.
+    """
+    import numpy as np
+    import torch
+
+    kind = np.dtype(array.dtype)
+    if kind.kind != "f" and kind != np.uint8:
+        raise _other_dtype(name, str(kind))
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+        raise _other_shape(name, array.shape, "(H, W), (H, W, 1) or (H, W, 3)")
+    if kind.kind == "f":
+        array = array.astype(np.float32)
+    elif not array.flags.writeable or min(array.strides) < 0:  # torch lends neither
+        array = array.copy()
+    pixels = torch.from_numpy(array)
+    return _checked(pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels[None], name)
+
+
+def of_tensor(tensor: "torch.Tensor", name: str) -> "torch.Tensor":
+    """Return a tensor `(C, H, W)` or `(H, W)`, uint8 or floats in [0, 1], as `(C, H, W)`.
+
+    Floats become float32. Raises `PipelineError` for another shape, dtype or range.
+    """
+    import torch
+
+    if tensor.dtype != torch.uint8 and not tensor.is_floating_point():
+        raise _other_dtype(name, str(tensor.dtype).removeprefix("torch."))
+    if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and tensor.shape[0] not in (1, 3)):
+        raise _other_shape(name, tensor.shape, "(H, W), (1, H, W) or (3, H, W)")
+    if tensor.is_floating_point():
+        tensor = tensor.detach().to(torch.float32)
+    return _checked(tensor if tensor.ndim == 3 else tensor[None], name)
+
+
+def _pointer(capsule: object) -> Any:
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    return ctypes.cast(get(capsule, b"arrow_array"), ctypes.POINTER(_ArrowArray)).contents
+
+
+def _checked(pixels: "torch.Tensor", name: str) -> "torch.Tensor":
+    if 0 in pixels.shape:
+        raise PipelineError(f"{name} of no pixels", "at least one pixel", "check what it holds")
+    if pixels.is_floating_point():
+        low, high = pixels.min().item(), pixels.max().item()
+        if not (low >= 0.0 and high <= 1.0):  # NaN fails this too
+            given = f"{name} of values from {low:.4g} to {high:.4g}"
+            raise PipelineError(given, "floats in [0, 1], or uint8", "divide 8-bit levels by 255")
+    return pixels
+
+
+def _other_dtype(name: str, dtype: str) -> PipelineError:
+    return PipelineError(f"{name} of {dtype}", "uint8, or floats in [0, 1]", "convert it")
+
+
+def _other_shape(name: str, shape: Any, expected: str) -> PipelineError:
+    remedy = "an array is (H, W, C), a tensor (C, H, W)"
+    return PipelineError(f"{name} of shape {tuple(shape)}", expected, remedy)
