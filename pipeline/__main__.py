@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline import (
     availability,
     contracts,
+    conversion,
     diffusion,
     pregenerated,
     preprocessing,
@@ -72,16 +73,28 @@ def generate(given: argparse.Namespace) -> int:
 
 
 def preprocess(given: argparse.Namespace) -> int:
-    """Write preprocessed_image_1.png …, one for each image, in their order."""
+    """Write a preprocessed PNG for each image that has none yet; skip what cannot be read."""
     out = parse_folder(given.out, "--out")
-    size = parse_count(given.size, "--size")
-    with progress("preprocess", len(given.images), "images") as tell:
-        for number, path in enumerate(given.images, 1):
-            tensor = preprocessing.preprocess([path], size, given.grayscale)[0]
-            name = pregenerated.preprocessed_name(number)
-            _save(preprocessing.to_image(tensor), out / name)
-            tell(number)
-    return HOLDS
+    settings = preprocessing.Settings(parse_count(given.size, "--size"), given.grayscale)
+    workers = parse_count(given.workers, "--workers") if given.workers else None
+    plan = conversion.plan(given.images, out, settings)
+    if plan.done:
+        images = "image was" if plan.done == 1 else "images were"
+        print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+    preprocessing.load()
+    with progress("preprocess", len(plan.missing), "images") as tell:
+
+        def written(done: int, outputs: Sequence[Path]) -> None:
+            for output in outputs:
+                print(output)
+            tell(done)
+
+        skipped = conversion.convert(plan.missing, settings, workers, written)
+    for error in skipped:
+        print(error, file=sys.stderr)
+    if skipped:
+        print(f"skipped {len(skipped)} of {len(plan.missing)} images", file=sys.stderr)
+    return DOES_NOT_HOLD if skipped else HOLDS
 
 
 def forward(given: argparse.Namespace) -> int:
@@ -318,8 +331,10 @@ def _parser() -> argparse.ArgumentParser:
         return each
 
     add("generate", generate, "prompt → images, by Stable Diffusion", sd, device, out)
-    each = add("preprocess", preprocess, "images → 224×224, by torchvision", paths, gray, out)
+    each = add("preprocess", preprocess, "images → 224×224, by torchvision", gray, out)
+    each.add_argument("images", nargs="+", metavar="PATH", help="an image, or a folder of them")
     each.add_argument("--size", default=str(preprocessing.SIZE), help="side in pixels")
+    each.add_argument("--workers", default="", help="threads (default: one for each core)")
     each = add("forward", forward, f"images → scores, by {FLUX_JL}", paths, gray, device)
     each.add_argument("--top", default="", help="print the N highest scores alone")
     each.add_argument(

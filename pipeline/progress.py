@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, a plain line at the end elsewhere."""
+"""Progress on standard error: a bar on a terminal, elsewhere plain lines, the last at the end."""
 
 import sys
 import time
@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["progress"]
+
+SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
@@ -17,11 +19,34 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
         console = Console(stderr=True)
-        columns = (label, BarColumn(), MofNCompleteColumn(), unit, TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(label, total=total)
-            yield lambda done: bar.update(task, completed=done)
+        rate = "{task.fields[rate]}"
+        columns = (label, BarColumn(), MofNCompleteColumn(), unit, rate, TimeRemainingColumn())
+        to_terminal = sys.stdout.isatty()  # else its lines belong in a file or a pipe
+        with Progress(
+            *columns, console=console, transient=True, redirect_stdout=to_terminal
+        ) as bar:
+            task = bar.add_task(label, total=total, rate="")
+
+            def show(done: int) -> None:
+                bar.update(task, completed=done, rate=f"{_rate(done, begun):.1f} {unit}/s")
+
+            yield show
     else:
-        yield lambda done: None
+        told = begun
+
+        def say(done: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                rate = _rate(done, begun)
+                left = f", {(total - done) / rate:.0f} s left" if rate else ""
+                line = f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}"
+                print(line, file=sys.stderr, flush=True)
+
+        yield say
     seconds = time.monotonic() - begun
     print(f"{label}: {total} {unit} in {seconds:.1f} s", file=sys.stderr, flush=True)
+
+
+def _rate(done: int, begun: float) -> float:
+    return done / max(time.monotonic() - begun, 1e-9)

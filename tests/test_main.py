@@ -516,6 +516,7 @@ WRONG = [
         "--count 4: expected at most 3 without a model; --sd-model tiny",
     ),
     (("preprocess", PHOTO, "--size", "0"), f"--size 0: expected {COUNT}; change --size"),
+    (("preprocess", PHOTO, "--workers", "0"), f"--workers 0: expected {COUNT}; change --workers"),
     (("forward", PHOTO, "--top", "0"), f"--top 0: expected {COUNT}; change --top"),
     (
         ("forward", PHOTO, "--flux-model", "nowhere.jl"),
@@ -580,7 +581,7 @@ def test_a_number_that_is_too_large_for_the_library_is_exit_code_2(
         ),
         (
             ("preprocess",),
-            r"python -m pipeline preprocess: the following arguments are required: IMAGE",
+            r"python -m pipeline preprocess: the following arguments are required: PATH",
         ),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
@@ -593,34 +594,65 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(
     assert re.fullmatch(rf"{line}; see python -m pipeline\b.* --help", said[0])
 
 
-def content(kind: str) -> bytes | None:
+def content(kind: str) -> bytes:
     whole = Path(PHOTO).read_bytes()
-    return {"missing": None, "empty": b"", "text": b"no image", "truncated": whole[:9999]}[kind]
+    return {"empty": b"", "text": b"no image", "truncated": whole[:9999]}[kind]
 
 
-@pytest.mark.parametrize("before", [[], [PHOTO]], ids=["first", "second"])
+@pytest.mark.parametrize("before", [[], [PHOTO]], ids=["alone", "second"])
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("missing", r"a file that exists; check the path"),
         ("empty", r"an image, but it is empty; make it again"),
         ("text", r"a format that Pillow reads, such as PNG or JPEG; convert it"),
         ("truncated", r"a whole image file \(.+\); make or copy it again"),
     ],
 )
-def test_an_image_that_cannot_be_read_is_one_line_and_leaves_nothing_half_written(
+def test_an_image_that_cannot_be_read_is_skipped_and_leaves_nothing_half_written(
     command: Command, before: list[str], kind: str, expected: str
 ) -> None:
-    bytes_ = content(kind)
-    if bytes_ is not None:
-        Path("in.png").write_bytes(bytes_)
-    code, _, said = command("preprocess", *before, "in.png", "--out", "out")
-    assert (code, len(said)) == (2, 1)
-    assert re.fullmatch(f"image in.png: expected {expected}", said[0])
-    left = set(files()) - {"in.png", "out"}
-    assert left <= {f"out/{name}" for name in PREPROCESSED[: len(before)]}
-    for name in left:
-        assert opened(Path(name)).size == (224, 224)
+    Path("in.png").write_bytes(content(kind))
+    code, out, said = command("preprocess", *before, "in.png", "--out", "out")
+    count = len(before) + 1
+    assert (code, said[0], said[2]) == (
+        1,
+        f"preprocess: {count} images",
+        f"skipped 1 of {count} images",
+    )
+    assert re.fullmatch(f"image in.png: expected {expected}", said[1])
+    assert out == [f"out/{name}" for name in PREPROCESSED[: len(before)]]
+    assert set(files()) - {"in.png", "out"} == set(out)
+
+
+def test_an_image_that_is_missing_is_skipped_beside_one_that_is_there(command: Command) -> None:
+    code, out, said = command("preprocess", PHOTO, "nowhere.png")
+    assert (code, out) == (1, [f"run/{PREPROCESSED[0]}"])
+    assert said == [
+        "preprocess: 2 images",
+        "image nowhere.png: expected a file that exists; check the path",
+        "skipped 1 of 2 images",
+    ]
+
+
+def test_where_no_image_is_there_the_question_is_wrong(command: Command) -> None:
+    assert command("preprocess", "nowhere.png", "nothing.png") == (
+        2,
+        [],
+        [
+            "image nowhere.png, nothing.png: expected a file that exists, or a folder of images; "
+            "check the path"
+        ],
+    )
+    assert files() == []
+
+
+def test_a_second_run_does_nothing_twice(command: Command) -> None:
+    assert command("preprocess", PHOTO)[0] == 0
+    assert command("preprocess", PHOTO) == (
+        0,
+        [],
+        ["1 image was preprocessed before", "preprocess: 0 images"],
+    )
 
 
 # Places that cannot be written.

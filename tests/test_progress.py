@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 
 import pytest
 
@@ -31,7 +32,7 @@ def test_on_a_terminal_progress_is_a_bar_that_counts(
     out, err = capsys.readouterr()
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
     assert out == ""
-    assert re.search(r"generate ━.* 5/8 steps", plain)
+    assert re.search(r"generate ━.* 5/8 steps \d+\.\d steps/s", plain)
     assert re.search(r"generate: 8 steps in \d+\.\d s\n$", plain)
 
 
@@ -39,3 +40,21 @@ def test_work_that_fails_is_not_said_to_be_done(capsys: pytest.CaptureFixture[st
     with pytest.raises(KeyboardInterrupt), progress("generate", 8, "steps"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == ""
+
+
+def test_elsewhere_long_work_says_its_rate_and_the_time_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with progress("preprocess", 300, "images") as tell:
+        now = 105.0
+        tell(50)
+        assert capsys.readouterr().err == ""
+        now = 110.0
+        tell(100)
+        assert capsys.readouterr().err == (
+            "preprocess: 100 of 300 images, 10.0 images/s, 20 s left\n"
+        )
+        tell(101)
+        assert capsys.readouterr().err == ""
