@@ -1,11 +1,12 @@
 """The grids: which cells each family has, from the options, before anything heavy is imported."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from bench import cold
+from bench import cold, peers, pictures
 from bench.harness.cell import Cell
 from pipeline import availability, diffusion, flux, modes, sd_models
 from pipeline.arguments import Size, parse_count, parse_list, parse_size, size_label
@@ -31,6 +32,10 @@ COLD_WEIGHT = 2.0
 
 NOOP_WEIGHT = 0.25
 """Nothing takes 50 ns."""
+PREPROCESS_WEIGHT = 0.4
+"""A picture takes milliseconds; one of 12 megapixels has more time."""
+
+PEER_WEIGHT = 0.2
 
 BRIDGE_WEIGHT = 0.5
 """A call without a model takes microseconds: its rounds fit in less."""
@@ -49,6 +54,12 @@ class Options:
     sd_dtype: str = ""
     preprocess_regime: str = ""
     preprocess_color: str = ""
+    preprocess_format: str = ""
+    preprocess_size: str = ""
+    preprocess_threads: str = ""
+    preprocess_device: str = ""
+    preprocess_peer: str = ""
+    preprocess_images: str = ""
     flux_engine: str = ""
     flux_device: str = ""
     flux_batch: str = ""
@@ -75,22 +86,38 @@ def model_of(cell: Cell, options: Options) -> str:
 
 
 def preprocess(options: Options) -> list[Cell]:
-    """Return the cells of preprocessing one fixture image: regime × color.
+    """Return the cells of preprocessing: regime × format × size × color × device × threads × peer.
 
-    Regimes: `decode` (PNG file to pixels), `transform` (pixels in memory to tensor), `file` (both).
+    Regimes: `decode` (file to pixels), `transform` (pixels in memory to tensor), `file` (both, one
+    by one), `stream` (both, 32 files in a batch, by threads). The peers do `transform` and `file`
+    in color. A folder of one's own takes the place of format and size.
     """
     regimes = _choices(options.preprocess_regime, "--preprocess-regime", _REGIMES)
     colors = _choices(options.preprocess_color, "--preprocess-color", ("rgb", "gray"))
-    return [
-        Cell(
-            "preprocess",
-            {"regime": regime, "color": color},
-            dtype="" if regime == "decode" else "float32",
-            regime=_REGIMES[regime],
-        )
-        for regime, color in product(regimes, colors)
-        if not (regime == "decode" and color == "gray" and "rgb" in colors)  # the same work
-    ]
+    devices = _choices(options.preprocess_device, "--preprocess-device", _DEVICES)
+    threads = _counts(options.preprocess_threads or "1,2", "--preprocess-threads")
+    chosen = _choices(options.preprocess_peer, "--preprocess-peer", (*peers.NEEDS, "none"))
+    sources = _sources(options)
+    cells = []
+    for regime in regimes:
+        for source in _of_regime(regime, sources):
+            by_color = ["rgb"] if regime == "decode" else colors  # the same work
+            by_color = by_color[:1] if regime == "stream" else by_color
+            for color, device in product(by_color, devices):
+                axes = {"regime": regime, **source, "color": color}
+                if device == "cuda" and (regime not in ("transform", "file") or color == "gray"):
+                    continue
+                if regime == "stream":
+                    cells += [_preprocess(axes, options, threads=count) for count in threads]
+                else:
+                    cells.append(_preprocess(axes, options, device=device))
+                if regime in ("transform", "file") and color == "rgb":
+                    cells += [
+                        _preprocess(axes, options, device=device, peer=peer)
+                        for peer in peers.NEEDS
+                        if peer in chosen and ("cuda" in peers.NEEDS[peer]) == (device == "cuda")
+                    ]
+    return cells
 
 
 def forward(options: Options) -> list[Cell]:
@@ -176,11 +203,91 @@ def image_cell(options: Options) -> Cell | None:
     return None if availability.cuda() else _generate("arch:sd15", plain)[0]
 
 
+STREAMED = 32
+"""Files in one batch of the regime `stream`."""
+
 _REGIMES: dict[str, dict[str, str | int]] = {
-    "decode": {"includes": "decode", "batch": 1, "layout": "HWC uint8"},
-    "transform": {"includes": "resize, convert", "batch": 1, "layout": "CHW float32"},
-    "file": {"includes": "decode, resize, convert", "batch": 1, "layout": "NCHW float32"},
+    "decode": {"includes": "decode", "batch": 1, "layout": "Pillow's RGB"},
+    "transform": {"includes": "resize, convert", "batch": 1},
+    "file": {"includes": "decode, resize, convert", "batch": 1},
+    "stream": {"includes": "decode, resize, convert", "batch": STREAMED},
 }
+
+_TENSOR: dict[str, str | int] = {
+    "layout": "contiguous NCHW float32",
+    "antialias": "bilinear",
+    "output": "224x224",
+}
+
+
+def _sources(options: Options) -> list[dict[str, str | int]]:
+    """Return what an id says of the pictures: format and size, or the folder's name."""
+    formats = _choices(options.preprocess_format, "--preprocess-format", ("png", "jpeg"))
+    text = options.preprocess_size or "512"
+    sizes = [parse_size(part, "--preprocess-size") for part in parse_list(text)]
+    known = dict.fromkeys(size for _, size in pictures.FILES)
+    for size in sizes:
+        if size not in known:
+            labels = " or ".join(map(size_label, known))
+            given = f"--preprocess-size {size_label(size)}"
+            raise PipelineError(given, labels, "change it, or add --preprocess-images FOLDER")
+    if options.preprocess_images:
+        pictures.folder(options.preprocess_images)
+        name = Path(options.preprocess_images).resolve().name
+        return [{"images": re.sub(r"[^\w.]+", "_", name)}]
+    found: list[dict[str, str | int]] = [
+        {"format": format_, "size": size_label(size)}
+        for size, format_ in product(dict.fromkeys(sizes), formats)
+        if (format_, size) in pictures.FILES
+    ]
+    if not found:
+        given = f"--preprocess-format {options.preprocess_format} of {size_label(sizes[0])}"
+        raise PipelineError(given, "jpeg, as that size has no other", "add jpeg")
+    return found
+
+
+def _of_regime(regime: str, sources: list[dict[str, str | int]]) -> list[dict[str, str | int]]:
+    """Leave the format out where pictures are in memory: it says nothing of them."""
+    if regime != "transform":
+        return sources
+    decoded = [
+        {axis: value for axis, value in source.items() if axis != "format"} for source in sources
+    ]
+    return [each for index, each in enumerate(decoded) if each not in decoded[:index]]
+
+
+def _preprocess(
+    axes: dict[str, str | int],
+    options: Options,
+    device: str = "cpu",
+    threads: int = 1,
+    peer: str = "",
+) -> Cell:
+    regime = str(axes["regime"])
+    own = len(pictures.folder(options.preprocess_images)) if options.preprocess_images else 0
+    pixels = 1 if own else _megapixels(str(axes["size"]))
+    more: dict[str, str | int] = {"device": device} if device != "cpu" else {}
+    more |= {"threads": threads} if regime == "stream" else {}
+    more |= {"peer": peer} if peer else {}
+    stated = _REGIMES[regime] | ({} if regime == "decode" else _TENSOR) | {"threads": threads}
+    stated |= {"images": "a folder's"} if own else {}
+    cuda = ("cuda",) if device == "cuda" else ()
+    return Cell(
+        "preprocess",
+        axes | more,
+        needs=tuple(dict.fromkeys(cuda + (peers.NEEDS[peer] if peer else ()))),
+        images=STREAMED if regime == "stream" else own or 1,
+        device=device,
+        dtype="" if regime == "decode" else "float32",
+        weight=(PEER_WEIGHT if peer else PREPROCESS_WEIGHT) * pixels,
+        regime=stated,
+    )
+
+
+def _megapixels(label: str) -> int:
+    """Return a size's megapixels, rounded up: its weight."""
+    width, height = parse_size(label)
+    return -(-width * height // 1_100_000)
 
 
 def _models(options: Options) -> dict[str, str]:

@@ -7,13 +7,16 @@ is called. Where `forward` is used, call `julia.start()` before torch is importe
 from pipeline.diffusion import generate
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 from pipeline.flux import forward
-from pipeline.preprocessing import preprocess
+from pipeline.preprocessing import Settings, preprocess
+from pipeline.streaming import stream
 
 __all__ = [
     "ContractError",
     "PipelineError",
+    "Settings",
     "UnavailableError",
     "forward",
     "generate",
     "preprocess",
+    "stream",
 ]

@@ -8,6 +8,7 @@ import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "cuda",
     "flux",
     "network",
+    "peers",
     "rest_of",
     "torch_cuda",
     "weights",
@@ -30,7 +32,7 @@ class Missing:
     """Why something cannot be used here, and what changes that."""
 
     need: str
-    """What `--require` calls it: cuda, compiler, julia, weights or network."""
+    """What `--require` calls it: cuda, compiler, julia, peers, weights or network."""
     what: str
     """What was expected, such as "a CUDA device"."""
     reason: str
@@ -170,10 +172,22 @@ def compiler() -> Missing | None:
     return None
 
 
+@cache
+def peers() -> Missing | None:
+    """Ask for the libraries that preprocessing is measured against; none of them is imported."""
+    modules = {"OpenCV": "cv2", "albumentations": "albumentations", "kornia": "kornia"}
+    absent = [name for name, module in modules.items() if find_spec(module) is None]
+    if not absent:
+        return None
+    reason = f"no peers: {', '.join(absent)} not installed"
+    return Missing("peers", "the peers", reason, 'pip install -e ".[peers]"')
+
+
 NEEDS: dict[str, Callable[[], Missing | None]] = {
     "cuda": cuda,
     "compiler": compiler,
     "julia": flux,
+    "peers": peers,
 }
 """What a cell can need, by the word that `--require` takes; `weights` depend on a model."""
 

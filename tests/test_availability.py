@@ -142,7 +142,18 @@ def test_what_can_be_required_has_one_word_each() -> None:
         "cuda": availability.cuda,
         "compiler": availability.compiler,
         "julia": availability.flux,
+        "peers": availability.peers,
     } == availability.NEEDS
+
+
+def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"cv2": object()}
+    monkeypatch.setattr(availability, "find_spec", found.get)
+    assert str(availability.peers.__wrapped__()) == (
+        'no peers: albumentations, kornia not installed; pip install -e ".[peers]"'
+    )
+    found |= {"albumentations": object(), "kornia": object()}
+    assert availability.peers.__wrapped__() is None
 
 
 def test_a_machine_without_a_cpp_compiler_is_told_what_to_install(

@@ -62,7 +62,7 @@ MINIMAL = {"name": "test[x]", "cell": {"family": "forward", "axes": {}}, "status
             "tiny-cpu-float32-64x64-4steps",
         ),
         ({"steps": 4, "model": "tiny"}, "4steps-tiny"),
-        ({"threads": 2}, "2"),
+        ({"regime": "stream", "threads": 2}, "stream-threads2"),
     ],
 )
 def test_an_id_joins_the_axes_in_their_order(axes: dict[str, Any], expected: str) -> None:

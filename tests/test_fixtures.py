@@ -10,6 +10,7 @@ import pytest
 
 from helpers import fresh_python
 from pipeline import contracts, network, pregenerated, sd_models
+from pipeline.files import FIXTURES
 
 SEED = 2026  # of every script
 CIRCUMSTANCES = {"_diffusers_version", "transformers_version", "local_files_only"}
@@ -77,6 +78,26 @@ def test_a_rendered_image_is_within_one_level_of_the_committed_one(number: int) 
     with Image.open(pregenerated.paths()[number - 1]) as image:
         committed = np.asarray(image, np.int16)
     assert np.abs(np.asarray(rendered(number), np.int16) - committed).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["1024x1024.png", "512x512.jpg", "1024x1024.jpg"])
+def test_a_larger_or_smaller_picture_made_again_is_the_committed_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from fixtures import render_images
+
+    with Image.open(pregenerated.paths()[0]) as first:
+        made = first.convert("RGB")
+    if not name.startswith("512"):
+        made = render_images.enlarge(made, 1024, 1024, SEED)
+    again = tmp_path / name
+    made.save(again, quality=render_images.QUALITY)
+    with Image.open(again) as image, Image.open(FIXTURES / "images" / name) as committed:
+        apart = np.abs(np.asarray(image, np.int16) - np.asarray(committed, np.int16))
+    assert apart.max() <= 1
 
 
 # The tiny pipeline.

@@ -33,11 +33,36 @@ IDS = {
         sd15-cuda-float16-768x768-50steps
     """,
     "preprocess": """
-        decode-rgb
-        transform-rgb
-        transform-gray
-        file-rgb
-        file-gray
+        decode-png-512x512-rgb
+        decode-jpeg-512x512-rgb
+        transform-512x512-rgb
+        transform-512x512-rgb-classic
+        transform-512x512-rgb-v2
+        transform-512x512-rgb-opencv
+        transform-512x512-rgb-albumentations
+        transform-512x512-rgb-cuda
+        transform-512x512-rgb-cuda-kornia
+        transform-512x512-gray
+        file-png-512x512-rgb
+        file-png-512x512-rgb-classic
+        file-png-512x512-rgb-v2
+        file-png-512x512-rgb-opencv
+        file-png-512x512-rgb-albumentations
+        file-png-512x512-rgb-cuda
+        file-png-512x512-rgb-cuda-kornia
+        file-png-512x512-gray
+        file-jpeg-512x512-rgb
+        file-jpeg-512x512-rgb-classic
+        file-jpeg-512x512-rgb-v2
+        file-jpeg-512x512-rgb-opencv
+        file-jpeg-512x512-rgb-albumentations
+        file-jpeg-512x512-rgb-cuda
+        file-jpeg-512x512-rgb-cuda-kornia
+        file-jpeg-512x512-gray
+        stream-png-512x512-rgb-threads1
+        stream-png-512x512-rgb-threads2
+        stream-jpeg-512x512-rgb-threads1
+        stream-jpeg-512x512-rgb-threads2
     """,
     "forward": """
         flux-cpu-batch1
@@ -142,6 +167,8 @@ def test_a_cell_knows_its_family_and_what_must_be_here() -> None:
             assert ("-cuda" in cell.id) == (cell.device == "cuda")
             generated = "cuda" in str(cell.regime.get("images"))  # end to end, with CUDA
             assert ("cuda" in cell.needs) == (cell.device == "cuda" or generated)
+            peer = cell.axes.get("peer") in ("opencv", "albumentations", "kornia")
+            assert ("peers" in cell.needs) == peer
             assert ("julia" in cell.needs) == cell.id.startswith("flux-")
 
 
@@ -219,7 +246,8 @@ def test_a_model_of_ones_own_runs_in_flux_alone_and_is_named(tmp_path: Path) -> 
         ("generate", "tiny", 6),
         ("forward", "flux-cpu", 3),
         ("forward", "batch32", 9),
-        ("preprocess", "gray", 2),
+        ("preprocess", "gray", 3),
+        ("preprocess", "-v2", 3),
     ],
 )
 def test_a_part_of_an_id_selects(family: str, part: str, count: int) -> None:
@@ -242,7 +270,7 @@ def test_the_default_run_without_cuda_takes_at_most_a_minute() -> None:
     addopts = shlex.split(settings["tool"]["pytest"]["ini_options"]["addopts"])
     (seconds,) = [float(text[21:]) for text in addopts if text.startswith("--benchmark-max-time=")]
     budgets = [cell.weight * seconds for cell in cells() if "cuda" not in cell.needs]
-    assert len(budgets) == 29
+    assert len(budgets) == 48
     assert sum(budgets) < 60
 
 
@@ -297,11 +325,41 @@ def test_a_full_size_cell_has_more_time_than_a_tiny_one() -> None:
                 "tiny-cpu-float32-64x64-batch4-graph-4steps",
             ],
         ),
-        ("preprocess", {"preprocess_regime": "file"}, ["file-rgb", "file-gray"]),
         (
             "preprocess",
-            {"preprocess_color": "gray"},
-            ["decode-gray", "transform-gray", "file-gray"],
+            {"preprocess_regime": "file", "preprocess_format": "png", "preprocess_peer": "none"},
+            ["file-png-512x512-rgb", "file-png-512x512-rgb-cuda", "file-png-512x512-gray"],
+        ),
+        (
+            "preprocess",
+            {
+                "preprocess_color": "gray",
+                "preprocess_size": "4000x3000",
+                "preprocess_device": "cpu",
+                "preprocess_threads": "3",
+            },
+            [
+                "decode-jpeg-4000x3000-rgb",
+                "transform-4000x3000-gray",
+                "file-jpeg-4000x3000-gray",
+                "stream-jpeg-4000x3000-gray-threads3",
+            ],
+        ),
+        (
+            "preprocess",
+            {
+                "preprocess_regime": "transform",
+                "preprocess_size": "1024,512",
+                "preprocess_color": "rgb",
+                "preprocess_peer": "v2",
+                "preprocess_device": "cpu",
+            },
+            [
+                "transform-1024x1024-rgb",
+                "transform-1024x1024-rgb-v2",
+                "transform-512x512-rgb",
+                "transform-512x512-rgb-v2",
+            ],
         ),
         (
             "forward",
@@ -325,7 +383,8 @@ def test_every_axis_can_be_overridden(
         ("generate", {"sd_model": "tiny", "sd_size": "64,64x64", "sd_steps": "4"}, 1),
         ("generate", {"sd_model": "tiny", "sd_size": "64", "sd_steps": "4,04,4"}, 1),
         ("generate", {"sd_model": "tiny", "sd_device": "cpu, cpu", "sd_dtype": "float32"}, 6),
-        ("preprocess", {"preprocess_regime": "file,file"}, 2),
+        ("preprocess", {"preprocess_regime": "decode,decode"}, 2),
+        ("preprocess", {"preprocess_regime": "decode", "preprocess_size": "512,512x512"}, 2),
         ("forward", {"flux_engine": "flux", "flux_device": "cpu", "flux_batch": "8,08"}, 1),
     ],
 )
@@ -377,12 +436,36 @@ COUNT = "expected a whole number of at least 1"
         ),
         (
             {"preprocess_regime": "resize"},
-            "--preprocess-regime resize: expected decode or transform or file; "
+            "--preprocess-regime resize: expected decode or transform or file or stream; "
             "change --preprocess-regime",
         ),
         (
             {"preprocess_color": "cmyk"},
             "--preprocess-color cmyk: expected rgb or gray; change --preprocess-color",
+        ),
+        (
+            {"preprocess_size": "640"},
+            "--preprocess-size 640x640: expected 512x512 or 1024x1024 or 4000x3000; "
+            "change it, or add --preprocess-images FOLDER",
+        ),
+        (
+            {"preprocess_size": "4000x3000", "preprocess_format": "png"},
+            "--preprocess-format png of 4000x3000: expected jpeg, as that size has no other; "
+            "add jpeg",
+        ),
+        (
+            {"preprocess_threads": "0"},
+            f"--preprocess-threads 0: {COUNT}; change --preprocess-threads",
+        ),
+        (
+            {"preprocess_peer": "dali"},
+            "--preprocess-peer dali: expected classic or v2 or opencv or albumentations or kornia "
+            "or none; change --preprocess-peer",
+        ),
+        (
+            {"preprocess_images": "nowhere"},
+            "--preprocess-images nowhere: expected a folder of images (No such file or directory); "
+            "change --preprocess-images",
         ),
         (
             {"flux_engine": "jax"},
@@ -480,3 +563,39 @@ def test_end_to_end_generates_its_images_where_there_is_cuda(
     made = grid.image_cell(Options())
     assert made is not None
     assert made.id == "sd15-cuda-float16-512x512-10steps"
+
+
+def test_every_row_of_preprocessing_states_its_regime() -> None:
+    for cell in grid.preprocess(Options()):
+        stated = {"includes", "threads", "batch", "layout"}
+        if cell.axes["regime"] != "decode":
+            stated |= {"antialias", "output"}
+        assert set(cell.regime) == stated
+        assert cell.regime["threads"] == cell.axes.get("threads", 1)
+        assert cell.images == cell.regime["batch"]
+
+
+def test_a_folder_of_ones_own_is_named_and_said(tmp_path: Path) -> None:
+    folder = tmp_path / "my photos [1]"
+    folder.mkdir()
+    with pytest.raises(PipelineError) as caught:
+        Options(preprocess_images=str(folder)).check()
+    assert str(caught.value) == (
+        f"--preprocess-images {folder}: expected a folder with an image; change --preprocess-images"
+    )
+    for number in range(40):
+        (folder / f"{number}.png").touch()
+    cells = grid.preprocess(
+        Options(preprocess_images=str(folder), preprocess_peer="none", preprocess_device="cpu")
+    )
+    assert [cell.id for cell in cells] == [
+        "decode-my_photos_1_-rgb",
+        "transform-my_photos_1_-rgb",
+        "transform-my_photos_1_-gray",
+        "file-my_photos_1_-rgb",
+        "file-my_photos_1_-gray",
+        "stream-my_photos_1_-rgb-threads1",
+        "stream-my_photos_1_-rgb-threads2",
+    ]
+    assert {cell.images for cell in cells} == {32}
+    assert {cell.regime["images"] for cell in cells} == {"a folder's"}

@@ -59,7 +59,10 @@ def importers(library: str) -> set[str]:
     ("library", "modules"),
     [
         ("diffusers", {"pipeline/components.py", "pipeline/diffusion.py", "pipeline/sd_models.py"}),
-        ("torchvision", {"pipeline/preprocessing.py"}),
+        ("torchvision", {"pipeline/preprocessing.py", "bench/peers.py"}),
+        ("cv2", {"bench/peers.py"}),
+        ("albumentations", {"bench/peers.py"}),
+        ("kornia", {"bench/peers.py"}),
         ("juliacall", {"pipeline/julia.py"}),
         ("juliapkg", {"pipeline/julia.py"}),
         ("matplotlib", {"bench/harness/plots.py"}),

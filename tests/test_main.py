@@ -524,7 +524,7 @@ WRONG = [
     ),
     (
         ("run", "--require", "gpu"),
-        "--require gpu: expected cuda or compiler or julia; change --require",
+        "--require gpu: expected cuda or compiler or julia or peers; change --require",
     ),
     (
         ("run", "--require", "cuda,"),

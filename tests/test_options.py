@@ -44,7 +44,8 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
         ("--flux-batch x", f"--flux-batch x: {COUNT}; change --flux-batch"),
         (
             "--require bogus",
-            "--require bogus: expected cuda or compiler or julia or weights; change --require",
+            "--require bogus: expected cuda or compiler or julia or peers or weights; "
+            "change --require",
         ),
         (
             "--benchmark-max-time -1",

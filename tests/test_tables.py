@@ -559,3 +559,14 @@ if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for columns in WIDTHS:
         golden(columns).write_text(render(rows(), MACHINE, columns) + "\n", encoding="utf-8")
+
+
+def test_a_row_is_compared_with_its_peers_under_the_table() -> None:
+    axes = {"regime": "transform", "color": "rgb"}
+    rows = [
+        named("preprocess", axes, MEASURED, samples=(0.002,) * 8),
+        named("preprocess", {**axes, "peer": "classic"}, MEASURED, samples=(0.009,) * 8),
+        named("preprocess", {**axes, "peer": "v2"}, MEASURED, samples=(0.001,) * 8),
+    ]
+    text = render(rows, MACHINE, 100)
+    assert "\ntransform-rgb: as fast as 4.500\u00a0×\u00a0classic, 0.5000\u00a0×\u00a0v2\n" in text

@@ -33,7 +33,7 @@ WALL, JULIA = "wall", "julia"
 
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
 
-_PATTERNS = {"steps": "{}steps", "batch": "batch{}"}
+_PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
 
 
 @dataclass(frozen=True)

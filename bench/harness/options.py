@@ -34,8 +34,15 @@ AXES = {
     "preprocess": (
         "preprocessing",
         {
-            "regime": "decode, transform, file (default: all)",
+            "regime": "decode (file to pixels), transform (pixels to tensor), file (both), stream "
+            "(both, 32 files by threads) (default: all)",
+            "format": "png, jpeg (default: both)",
+            "size": "512, 1024, 4000x3000, of which only JPEG (default: 512)",
             "color": "rgb, gray (default: both)",
+            "threads": "threads of stream (default: 1,2)",
+            "device": "cpu, cuda (default: both)",
+            "peer": "classic, v2, opencv, albumentations, kornia, none (default: all)",
+            "images": "a folder of your own, of which the first 32 are taken",
         },
     ),
     "flux": (

@@ -9,7 +9,7 @@ from statistics import median
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.harness import costs, stats, steps, watch, workload
+from bench.harness import costs, ratios, stats, steps, watch, workload
 from bench.harness.cell import CHECKED, JULIA, MEASURED, Cell, Row
 from bench.harness.machine import summary
 
@@ -127,6 +127,8 @@ class FamilyTable:
     """Weights and threads; empty where no row says them."""
     columns: Sequence[Column]
     """What matters most first."""
+    ratios: Sequence[str]
+    """How fast a row is beside others that do the same work; none where none do."""
     watched: str
     """Whose time the stages have; empty where no call was watched."""
     stages: Sequence[Column]
@@ -198,6 +200,8 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
         if each.ran_on:
             console.print(wrapped(each.ran_on, width), style="dim")
         console.print(table_of(each.columns, width))
+        for line in each.ratios:
+            console.print(wrapped(line, width, 4))
         if each.stages:
             console.print()
             console.print(wrapped(each.watched, width), style="dim")
@@ -231,6 +235,7 @@ def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
                 title=plain(layout.title),
                 ran_on=plain(_ran_on(members)),
                 columns=_columns(layout, members, notes, records),
+                ratios=_ratios(members),
                 watched=_watched(watched) if watched else "",
                 stages=_stage_columns(watched) if watched else [],
                 fits=_fits(members),
@@ -511,6 +516,15 @@ def _ran_on(rows: Sequence[Row]) -> str:
     parts = [f"weights: {'; '.join(weights)}"] if weights else []
     parts += [f"threads of torch and BLAS: {', '.join(threads)}"] if threads else []
     return " · ".join(parts)
+
+
+def _ratios(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each row that others of the run do the same work as."""
+    lines: dict[str, list[str]] = {}
+    for each in ratios.of_rows(rows):
+        text = f"{with_margin(each.value, each.margin)}\u00a0×\u00a0{plain(each.other)}"
+        lines.setdefault(plain(each.row.cell.id), []).append(text)
+    return [f"{name}: as fast as {', '.join(texts)}" for name, texts in lines.items()]
 
 
 def _how_to_read(rows: Sequence[Row]) -> list[str]:

@@ -1,0 +1,58 @@
+"""Exactness: how far a batch may lie from the reference, Pillow's resize of the same pixels."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.contracts import Violation
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+__all__ = ["CUDA_JPEG", "TOLERANCE", "check", "reference"]
+
+Tolerance = tuple[float, float]
+"""Levels of 255: the largest difference of one value, and the mean of all."""
+
+TOLERANCE: Tolerance = (2.0, 0.5)
+
+CUDA_JPEG: Tolerance = (32.0, 3.0)
+"""For files decoded by nvJPEG: its inverse transform rounds otherwise than libjpeg's, and it
+repeats chroma where libjpeg-turbo interpolates it. Not measured yet."""
+
+ROUNDING = 1e-3
+"""Levels that float32 may add to a difference of whole levels."""
+
+
+def reference(images: "Sequence[Image]", size: int, gray: bool) -> "torch.Tensor":
+    """Return RGB images as a batch, bilinear with antialiasing as in Pillow, levels over 255."""
+    import numpy as np
+    import torch
+    from PIL.Image import Resampling
+
+    resized = [image.resize((size, size), Resampling.BILINEAR) for image in images]
+    arrays = [np.array(each.convert("L" if gray else "RGB"), np.float32) for each in resized]
+    batch = torch.from_numpy(np.stack(arrays)).div_(255)
+    return batch[:, None] if gray else batch.permute(0, 3, 1, 2)
+
+
+def check(
+    batch: "torch.Tensor",
+    expected: "torch.Tensor",
+    tolerance: Tolerance = TOLERANCE,
+    boundary: str = "batch",
+) -> list[Violation]:
+    """Check that a batch lies within `tolerance` of what is expected, of the same shape.
+
+    `boundary` is what a violation calls it, such as the name of a peer.
+    """
+    apart = (batch.cpu() - expected).abs() * 255
+    found = []
+    for name, value, most in zip(
+        ("largest", "mean"), (apart.max().item(), apart.mean().item()), tolerance, strict=True
+    ):
+        if not value <= most + ROUNDING:  # NaN fails this too
+            given = f"{name} difference {value:.3g}/255 from Pillow's antialiased bilinear resize"
+            remedy = "no number is given for other pixels"
+            found.append(Violation(boundary, given, f"at most {most:g}/255", remedy))
+    return found
