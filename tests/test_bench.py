@@ -18,7 +18,7 @@ from runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, pyth
 
 HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}
 
-MEASURED_IDS = {"tiny-cpu-float32-64x64-2steps", "transform-rgb"}
+MEASURED_IDS = {"tiny-cpu-float32-64x64-2steps", "transform-512x512-gray"}
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +39,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "--benchmark-max-time=0.3",
         "--benchmark-json=out.json",
         "-k",
-        "64x64-2steps or transform-rgb",
+        "64x64-2steps or transform-512x512-gray",
     )
 
 
 def test_every_cell_that_can_run_anywhere_holds_its_contract(checked: Run) -> None:
     assert checked.code == 0, checked.out
     rows = record.load(checked.folder / "out.json").rows
-    assert len(rows) == 51
+    assert len(rows) == 76
     free = {row.name: row.status for row in rows if not row.cell.needs}
-    assert len(free) == 16
+    assert len(free) == 29
     assert set(free.values()) == {CHECKED}
 
 
@@ -103,9 +103,9 @@ def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
     assert {(row.status, row.cell.device) for row in absent} == {(UNAVAILABLE, "cuda")}
     assert len({(row.reason, row.remedy) for row in absent}) == 1
     assert absent[0].reason.startswith("no CUDA: ")
-    expected = f"unavailable: {len(absent)} cells of end_to_end, forward, generate"
+    expected = f"unavailable: {len(absent)} cells of end_to_end, forward, generate, preprocess"
     assert checked.out.splitlines().count(expected) == 1
-    assert len(absent) == 22
+    assert len(absent) == 28
 
 
 def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
@@ -119,8 +119,8 @@ def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
 
 def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:
     assert measured.code == 0, measured.out
-    assert "2 passed, 74 deselected" in measured.out
-    assert "2 of 2 cells can run here: about 1 s, at most 5 s where calls are slow" in measured.out
+    assert "2 passed, 99 deselected" in measured.out
+    assert "2 of 2 cells can run here: about 1 s, at most 4 s where calls are slow" in measured.out
     printed = lines_after(measured.out, "= sd-flux-bench =")
     assert max(map(len, printed)) <= 80
     assert "generate · prompt → images, by diffusers" in printed
@@ -175,7 +175,7 @@ def test_importing_torchvision_is_not_preprocessing(measured: Run) -> None:
         "bench/test_preprocess.py",
         "--benchmark-max-time=0.3",
         "--benchmark-json=alone.json",
-        "-kfile-gray",
+        "-kfile-png-512x512-gray",
     )
     assert alone.code == 0, alone.out
     (row,) = record.load(measured.folder / "alone.json").rows
@@ -223,7 +223,7 @@ def test_collecting_imports_nothing_heavy(measured: Run) -> None:
         measured.folder, "-Ximporttime", "-m", "pytest", "bench/", "--collect-only", "-qs"
     )  # -s: else pytest captures what is listed
     assert listed.code == 0, listed.out
-    assert "59/76 tests collected (17 deselected)" in listed.out
+    assert "84/101 tests collected (17 deselected)" in listed.out
     imported = {line.rpartition("|")[2].strip() for line in listed.err.splitlines()}
     assert "bench.grid" in imported
     assert imported & HEAVY == set()
