@@ -132,11 +132,9 @@ def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
     """
     from torchvision.transforms.v2 import InterpolationMode, functional
 
-    levels = _pixels(picture, settings)
-    if slot.device.type != "cpu":
-        levels = levels.to(slot.device)
-        if not levels.is_floating_point():
-            levels = levels[:3].float().div_(255)  # the CPU alone resizes uint8
+    levels = _pixels(picture, settings).to(slot.device)
+    if slot.device.type != "cpu" and not levels.is_floating_point():
+        levels = levels[:3].float().div_(255)  # the CPU alone resizes uint8
     resized = functional.resize(
         levels,
         [settings.size, settings.size],
