@@ -523,6 +523,7 @@ def _ratios(rows: Sequence[Row]) -> list[str]:
     lines: dict[str, list[str]] = {}
     for each in ratios.of_rows(rows):
         text = f"{with_margin(each.value, each.margin)}\u00a0×\u00a0{plain(each.other)}"
+        text += "" if each.margin is None else f"\u00a0±\u00a0{_percent(each.margin)}"
         lines.setdefault(plain(each.row.cell.id), []).append(text)
     return [f"{name}: as fast as {', '.join(texts)}" for name, texts in lines.items()]
 
