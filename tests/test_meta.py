@@ -14,7 +14,7 @@ SD15 = sd_models.resolve("arch:sd15")
 
 
 def test_a_step_of_sd15_takes_1607_gflop() -> None:
-    """Two images for guidance, 512×512: ANCHORS.md, and torch.utils.flop_counter on the UNet."""
+    """512×512, a batch of two for guidance, as torch.utils.flop_counter has it for the UNet."""
     assert round(meta.cost(SD15, (512, 512), 1, "float16").step_flops / 1e9) == 1607
 
 

@@ -247,11 +247,10 @@ def test_a_hub_id_that_is_in_the_cache_needs_no_hub() -> None:
 
 @pytest.mark.parametrize("label", ARCHITECTURES)
 def test_an_architecture_has_as_many_parameters_as_the_published_one(label: str) -> None:
-    """Counted on the published weights.
+    """1.5 is counted on https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5.
 
-    runwayml/stable-diffusion-v1-5, stabilityai/stable-diffusion-2-1 and
-    stabilityai/stable-diffusion-xl-base-1.0. buddy-compiler/buddy-mlir's StableDiffusion example
-    has 2.1's counts, vladmandic/automatic's model list and StabilityAI's own model card XL's.
+    The others' are the lengths that public programs allocate for the published weights of
+    stabilityai/stable-diffusion-2-1 and stabilityai/stable-diffusion-xl-base-1.0.
     """
     parts = ARCHITECTURES[label].parts
     built = components.build(label, parts, "meta", "float32")
