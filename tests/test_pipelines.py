@@ -14,7 +14,7 @@ from bench import grid, pipelines
 from bench.grid import Options
 from bench.harness.cell import Cell
 from bench.pipelines import Pipelines
-from pipeline import diffusion, modes
+from pipeline import diffusion, meta, modes
 
 
 class Pipe:
@@ -28,6 +28,7 @@ class Simulated:
         self.loaded: list[tuple[str, str, str]] = []
         self.alive: list[int] = []
         self.drawn: list[tuple[str, str]] = []
+        self.asked: list[Any] = []
         self._pipes: list[weakref.ref[Pipe]] = []
 
     def load(self, name: str, device: str, dtype: str) -> Pipe:
@@ -48,6 +49,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> Simulated:
     found = Simulated()
     monkeypatch.setattr(diffusion, "load", found.load)
     monkeypatch.setattr(pipelines, "draw", found.draw)
+    monkeypatch.setattr(meta, "require", lambda model, *question: found.asked.append(question))
     monkeypatch.setattr(modes, "apply", lambda pipe, mode: setattr(pipe, "mode", mode))
     return found
 
@@ -60,6 +62,16 @@ def test_cells_of_one_model_share_a_pipeline_and_another_replaces_it(simulated: 
     assert simulated.loaded == [("tiny", "cpu", "float32"), ("tiny", "cpu", "bfloat16")]
     assert simulated.alive == [0, 0]
     assert simulated.drawn == []
+    assert simulated.asked[:3:2] == [((64, 64), 1, "float32"), ((128, 128), 1, "float32")]
+
+
+def test_a_pipeline_that_is_held_is_given_at_no_cost(simulated: Simulated) -> None:
+    """End to end, it is asked for inside the clock."""
+    options = Options(sd_model="tiny", sd_size="64", sd_steps="2")
+    (cell,) = grid.generate(options)
+    held = Pipelines(options)
+    assert held.of(cell) is held.of(cell)
+    assert simulated.asked == [((64, 64), 1, "float32")]
 
 
 def test_a_mode_has_a_pipeline_of_its_own_for_each_size_and_batch(simulated: Simulated) -> None:
