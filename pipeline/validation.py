@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING
 
 from pipeline import (
     availability,
@@ -22,6 +23,9 @@ from pipeline.boundaries import Boundaries, Boundary, BrokenError
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.meta import Cost
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "CHANNELS",
