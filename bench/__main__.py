@@ -10,6 +10,7 @@ from shutil import get_terminal_size
 
 from bench.harness import compare_markdown, compare_tables, gate, record, report, sides, tables
 from bench.harness.comparison import compare as compare_sides
+from bench.harness.texts import wrapped
 from pipeline.arguments import Parser
 from pipeline.errors import PipelineError, UnavailableError
 
@@ -61,7 +62,7 @@ def compare(given: argparse.Namespace) -> int:
         width, color = get_terminal_size().columns, sys.stdout.isatty()
         print(compare_tables.render(comparison, width, color, given.explain))
         for line in compare_tables.gate_lines(outcome) if outcome else ():
-            print(tables.wrapped(line, width, 4))
+            print(wrapped(line, width, 4))
     if outcome is not None and not outcome.judged:
         raise PipelineError("fail-on", "a row that can be compared", "the table says what differs")
     return DOES_NOT_HOLD if outcome and outcome.failures else HOLDS

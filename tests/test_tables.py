@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.harness import record, stats, tables
+from bench.harness import record, stats
 from bench.harness.cell import FAILED, MEASURED, UNAVAILABLE, Row
-from bench.harness.tables import render, with_margin
+from bench.harness.tables import render
+from bench.harness.texts import percent, with_margin
 from results import MACHINE, document, drifting, generate, named, rows, samples
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
@@ -185,7 +186,7 @@ def test_a_time_of_zero_has_no_rate() -> None:
     ],
 )
 def test_the_interval_is_two_digits_of_a_percentage(margin: float | None, shown: str) -> None:
-    assert tables._percent(margin) == shown
+    assert percent(margin) == shown
 
 
 def test_an_id_of_full_size_stable_diffusion_is_whole_at_80_columns() -> None:

@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 
 from bench.harness import stats, steps
 from bench.harness.cell import MEASURED, WALL, Row
-from bench.harness.tables import NOTHING, STAGES, duration, plain, unit_of, with_margin
+from bench.harness.stages import STAGES
+from bench.harness.texts import NOTHING, duration, plain, unit_of, with_margin
 
 __all__ = ["MOST_ROWS", "Chart", "Figures", "Point", "Series", "chunks", "of_family"]
 

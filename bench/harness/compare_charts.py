@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bench.harness.charts import MOST_ROWS, Chart, Figures, Point, Series, chunks
 from bench.harness.comparison import Line
-from bench.harness.tables import NOTHING, plain, with_margin
+from bench.harness.texts import NOTHING, plain, with_margin
 from bench.harness.verdict import FASTER, SAME, SLOWER, UNDECIDED, Verdict, percent
 
 __all__ = ["of_lines"]

@@ -7,7 +7,8 @@ from bench.harness import sides
 from bench.harness.compare_tables import Sheet, gate_lines, how_to_read, tally, undecided
 from bench.harness.comparison import Comparison, Line
 from bench.harness.gate import Outcome
-from bench.harness.tables import Column, Notes, families_of
+from bench.harness.layout import Column, Notes
+from bench.harness.tables import families_of
 from bench.harness.verdict import SAME
 
 __all__ = ["render"]

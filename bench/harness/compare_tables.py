@@ -10,24 +10,9 @@ from bench.harness import sides, stats
 from bench.harness.bootstrap import RUNS, Ratio
 from bench.harness.comparison import ABSENT, REFUSED, Comparison, Line, geometric_mean
 from bench.harness.gate import Outcome
-from bench.harness.tables import (
-    GAP,
-    ID_WIDTH,
-    LAYOUTS,
-    NARROWEST,
-    NOTHING,
-    Column,
-    Layout,
-    Notes,
-    aligned,
-    console_of,
-    families_of,
-    plain,
-    table_of,
-    unit_of,
-    with_margin,
-    wrapped,
-)
+from bench.harness.layout import GAP, ID_WIDTH, NARROWEST, Column, Notes, console_of, table_of
+from bench.harness.tables import LAYOUTS, Layout, families_of
+from bench.harness.texts import NOTHING, aligned, plain, unit_of, with_margin, wrapped
 from bench.harness.verdict import FASTER, SAME, SLOWER, UNDECIDED, percent
 
 __all__ = ["Sheet", "gate_lines", "how_to_read", "render", "tally", "undecided"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 from bench.harness.charts import Chart, Point
-from bench.harness.tables import with_margin
+from bench.harness.texts import with_margin
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,11 @@ from typing import Any
 from bench.harness import charts, compare_charts, compare_tables, plots, record, sides, tables
 from bench.harness.cell import MEASURED, Row
 from bench.harness.comparison import Comparison, compare
+from bench.harness.layout import Column, Notes
 from bench.harness.machine import summary
 from bench.harness.record import Run
 from bench.harness.sides import Side
-from bench.harness.tables import NOTHING, plain
+from bench.harness.texts import NOTHING, plain
 from pipeline.availability import Missing
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.files import writing
@@ -89,7 +90,7 @@ class ComparedFamily:
 
     id: str
     title: str
-    columns: Sequence[tables.Column]
+    columns: Sequence[Column]
     drawings: Sequence[Drawing]
 
 
@@ -188,7 +189,7 @@ def _unplaced(side: Side) -> Side:
 
 
 def _beside(comparison: Comparison) -> Beside:
-    notes = tables.Notes()
+    notes = Notes()
     labels = [side.label for side in comparison.sides]
     found: list[ComparedFamily] = []
     for family in tables.families_of(line.cell for line in comparison.lines):
