@@ -153,7 +153,7 @@ def test_a_result_file_has_a_small_picture_of_what_a_cell_made(measured: Run) ->
     prompt = "a serene sunset over a futuristic city"
     assert found == {
         "tiny-cpu-float32-64x64-2steps": {"prompt": prompt, "seed": 0, "width": 64, "height": 64},
-        "transform-rgb": {"source": "generated_image_1.png", "width": 224, "height": 224},
+        "transform-512x512-gray": {"source": "generated_image_1.png", "width": 224, "height": 224},
     }
 
 

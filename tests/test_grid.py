@@ -185,7 +185,8 @@ def test_cold_starts_have_these_names_and_needs() -> None:
 def test_what_torch_or_flux_computes_has_a_dtype() -> None:
     without = [cell.id for cell in cells() if not cell.dtype]
     assert without == [
-        "decode-rgb",
+        "decode-png-512x512-rgb",
+        "decode-jpeg-512x512-rgb",
         *(f"flux-bridge-cpu-batch{batch}" for batch in (1, 8, 32)),
         "harness-noop",
     ]

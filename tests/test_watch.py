@@ -331,7 +331,7 @@ import pytest
 
 sys.path.insert(0, {str(ROOT / "tests")!r})
 import simulated_nvml
-from bench.harness import energy, watch
+from bench.harness import energy, profiled, watch
 from bench.harness.cell import Cell
 
 FAKE = simulated_nvml.simulated()
@@ -360,9 +360,14 @@ class Torch:
         return 1
 
 
+def unwatched(call, parts, device):
+    return profiled.Profile(0.0, None, {{}}, {{}})  # there is no torch that could profile
+
+
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
 def test_work(measure, cell, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", Torch())
+    monkeypatch.setattr(profiled, "profile", unwatched)
     others = [simulated_nvml.process(-7)] if cell.id == "shared" else []
     me = simulated_nvml.process(os.getpid(), 10**9)
     FAKE.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [me, *others]
