@@ -169,7 +169,7 @@ def build(name: str, parts: Mapping[str, Part], device: str, dtype: str) -> dict
             if issubclass(classes[part], torch.nn.Module):
                 torch.set_default_dtype(getattr(torch, dtype))
                 with torch.device(device):
-                    built[part] = _construct(classes[part], spec)
+                    built[part] = _construct(classes[part], spec).eval()  # as from_pretrained
             else:
                 built[part] = _construct(classes[part], spec)
         except Exception as error:  # a class raises what it likes for what it does not take

@@ -112,6 +112,7 @@ def test_networks_are_on_the_meta_device_in_their_type(folder: Path) -> None:
     for network in parts.networks.values():
         assert {each.device.type for each in network.parameters()} == {"meta"}
         assert {each.dtype for each in network.parameters()} == {torch.bfloat16}
+        assert not network.training, "from_pretrained gives networks that do not train"
     assert (parts.scale, parts.multiple, parts.guided, parts.default_size) == (8, 8, True, (64, 64))
     assert torch.get_default_dtype() == torch.float32
 
