@@ -3,6 +3,7 @@
 There is no GPU here: events of a device are simulated, and said to be.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -240,6 +241,34 @@ def test_a_device_is_busy_for_the_union_of_its_work(simulated: list[Any]) -> Non
     assert found.busy == pytest.approx(2000e-9)
     assert found.stages["UNet"] == pytest.approx(1300e-9)
     assert found.calls == {"UNet": 1}
+
+
+@pytest.mark.parametrize(
+    ("cuda", "before", "after"),
+    [
+        ("12.8", None, "1"),
+        ("13.0", None, "1"),
+        ("12.4", None, None),
+        (None, None, None),
+        ("12.8", "0", "0"),
+    ],
+)
+def test_a_profile_slows_no_later_cell(
+    simulated: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    cuda: str | None,
+    before: str | None,
+    after: str | None,
+) -> None:
+    """CUPTI stays attached otherwise, and slows every launch of the cells that come after."""
+    import torch.version
+
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setenv("TEARDOWN_CUPTI", before or "")
+    if before is None:
+        monkeypatch.delenv("TEARDOWN_CUPTI")
+    profiled.profile(lambda: None, [], "cuda")
+    assert os.environ.get("TEARDOWN_CUPTI") == after
 
 
 def test_a_profiler_that_saw_nothing_of_a_device_gives_no_busy_time(simulated: list[Any]) -> None:

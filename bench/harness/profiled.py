@@ -1,5 +1,6 @@
 """One profiled call, apart from the timed rounds: how long the device was busy, and with what."""
 
+import os
 import re
 from bisect import bisect_right
 from collections import Counter
@@ -72,6 +73,8 @@ def profile(call: Callable[[], Any], parts: Sequence[Part], device: str) -> Prof
             wall = perf_counter() - start
         return Profile(wall, None, _durations(ranges), _count(ranges))
     import torch
+
+    _detach_afterwards(torch.version.cuda)
     from torch.profiler import ProfilerActivity, record_function
     from torch.profiler import profile as profiler
 
@@ -85,6 +88,7 @@ def profile(call: Callable[[], Any], parts: Sequence[Part], device: str) -> Prof
         call()
         torch.cuda.synchronize()
         wall = perf_counter() - start
+    torch.cuda.synchronize()  # CUPTI detaches at a call of CUDA
     work, marked = read_events(watch.profiler.kineto_results.events())
     busy = covered((each.start, each.end) for each in work) if work else None
     return Profile(wall, busy, by_stage(work, marked) if work else {}, _count(ranges))
@@ -154,6 +158,17 @@ def read_events(events: Iterable[Any]) -> tuple[list[Work], list[Range]]:
         for event in on_device
     ]
     return work, ranges
+
+
+def _detach_afterwards(cuda: str | None) -> None:
+    """Have CUPTI detached after the profile: attached, it slows every launch of the cells to come.
+
+    torch 2.11 leaves it attached (pytorch/pytorch#144455), later ones do as this does
+    (pytorch/kineto#1264); before CUDA 12.6 detaching crashes CUDA graphs (pytorch/pytorch#150957).
+    """
+    version = tuple(int(part) for part in (cuda or "0.0").split(".")[:2])
+    if version >= (12, 6):
+        os.environ.setdefault("TEARDOWN_CUPTI", "1")
 
 
 @contextmanager
