@@ -184,3 +184,61 @@ def test_nothing_is_recognised_where_torch_was_not_imported(
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert not memory.ran_out(RuntimeError("CUDA out of memory"))
     memory.give_back()
+
+
+def chained(first: Exception, then: Exception, explicit: bool) -> Exception:
+    """Return `then`, raised because of `first` or while it was handled."""
+    try:
+        try:
+            raise first
+        except Exception as error:
+            if explicit:
+                raise then from error
+            raise then  # noqa: B904
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_memory_that_ran_out_under_another_error_is_recognised(explicit: bool) -> None:
+    """A compiler wraps what it meets; the end of a graph's capture has an error of its own."""
+    import torch
+
+    first = torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB "
+        "of which 1.56 GiB is free. Process 4711 has 70.00 GiB memory in use. Of the allocated"
+    )
+    error = chained(first, RuntimeError("operation failed during capture"), explicit)
+    assert memory.ran_out(error)
+    assert memory.gist(error) == (
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB "
+        "of which 1.56 GiB is free."
+    ), "no record names a process"
+    assert not memory.ran_out(chained(ValueError("a"), RuntimeError("b"), explicit))
+
+
+def test_memory_of_the_cpu_that_runs_out_is_recognised() -> None:
+    """`--sd-size 100000` failed with a traceback: torch has no class of its own for it."""
+    import torch
+
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert memory.ran_out(refused.value)
+    assert memory.gist(refused.value).startswith(
+        f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {2**60} bytes."
+    )
+    assert memory.ran_out(MemoryError())
+    assert memory.gist(MemoryError(), 8e9) == "Python ran out of memory. Estimated before: 8 GB."
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_a_library_of_cuda_that_gets_no_memory_is_recognised(line: str) -> None:
+    import torch  # noqa: F401
+
+    assert memory.ran_out(RuntimeError(line))

@@ -13,19 +13,33 @@ __all__ = ["REMEDY", "gist", "give_back", "peaks", "ran_out"]
 
 REMEDY = "a smaller size or batch, float16, or a device with more memory"
 
+_SIGNS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+
 
 def ran_out(error: BaseException) -> bool:
-    """Say whether an exception is torch's of memory that ran out."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(error, torch.OutOfMemoryError)
+    """Say whether memory ran out, in an exception or in one that it came of.
+
+    A compiler wraps what it meets, and the end of a CUDA graph's capture hides why it failed. On
+    the CPU, and where a library of CUDA allocates by itself, torch raises no class of its own.
+    """
+    return _origin(error) is not None
 
 
 def gist(error: BaseException, estimated: float | None = None) -> str:
-    """Return what torch says before it begins to advise: how much was asked for and is free.
+    """Return what torch says before it names processes: how much was asked for and is free.
 
     `estimated` are the bytes that the call should have needed in all, as was said before it.
     """
-    told = " ".join(str(error).split())[:200].split(" See documentation")[0]
+    line = " ".join(str(_origin(error)).split())
+    told = line[max(0, line.find("DefaultCPUAllocator")) :][:200]
+    told, free, _ = told.partition(" is free.")
+    told = (told + free).split(" See documentation")[0] or "Python ran out of memory."
     return told if estimated is None else f"{told} Estimated before: {estimated / 1e9:.3g} GB."
 
 
@@ -59,6 +73,23 @@ def peaks(call: Callable[[], Any], device: str, on_torch: bool) -> dict[str, flo
     with suppress(ValueError, AttributeError):
         found["gpu_process_bytes"] = float(nvml.ask_measured(nvml.own_bytes))
     return found
+
+
+def _origin(error: BaseException | None) -> BaseException | None:
+    """Return the exception that says that memory ran out; None where none of the chain does."""
+    torch = sys.modules.get("torch")
+    while error is not None:
+        if isinstance(error, MemoryError) or (
+            torch is not None
+            and isinstance(error, RuntimeError)
+            and (
+                isinstance(error, torch.OutOfMemoryError)
+                or any(sign in str(error) for sign in _SIGNS)
+            )
+        ):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _peak_rss(call: Callable[[], Any]) -> dict[str, float]:

@@ -126,7 +126,7 @@ class Session:
             if self._config.option.verbose > 0:
                 raise
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-        except RuntimeError as error:
+        except Exception as error:
             if not memory.ran_out(error):
                 raise
             measure = pyfuncitem.funcargs.get("measure")
