@@ -66,9 +66,13 @@ class Pipelines:
             key += (mode, at["size"], cell.images)
         if key != self._key:
             self.drop()
-            self._pipe = diffusion.load(name, cell.device, str(at["dtype"]))
-            if mode != EAGER:
-                self._change(cell, mode)
+            try:
+                self._pipe = diffusion.load(name, cell.device, str(at["dtype"]))
+                if mode != EAGER:
+                    self._change(cell, mode)
+            except BaseException:
+                self.drop()
+                raise
             self._key = key
         self._last = cell
         return self._pipe

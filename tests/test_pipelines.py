@@ -32,12 +32,15 @@ class Simulated:
         self._pipes: list[weakref.ref[Pipe]] = []
 
     def load(self, name: str, device: str, dtype: str) -> Pipe:
-        gc.collect()
-        self.alive.append(sum(each() is not None for each in self._pipes))
+        self.alive.append(self.alive_now())
         self.loaded.append((name, device, dtype))
         pipe = Pipe()
         self._pipes.append(weakref.ref(pipe))
         return pipe
+
+    def alive_now(self) -> int:
+        gc.collect()
+        return sum(each() is not None for each in self._pipes)
 
     def draw(self, pipe: Pipe, cell: Cell) -> list[Any]:
         self.drawn.append((pipe.mode, cell.id))
@@ -114,6 +117,20 @@ def test_a_pipeline_that_fails_to_load_leaves_none(
     held.of(first)
     assert len(simulated.loaded) == 2
     assert simulated.alive == [0, 0]
+
+
+def test_a_pipeline_that_fails_to_compile_is_not_kept(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cell,) = grid.generate(Options(sd_model="tiny", sd_mode="compile", sd_size="64", sd_steps="2"))
+    held = Pipelines(Options(sd_model="tiny", sd_mode="compile", sd_size="64", sd_steps="2"))
+    with monkeypatch.context() as broken:
+        broken.setattr(modes, "apply", lambda pipe, mode: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            held.of(cell)
+    assert simulated.alive_now() == 0
+    held.of(cell)
+    assert len(simulated.loaded) == 2
 
 
 def test_the_parts_of_a_call_are_the_stages_that_a_table_names() -> None:
