@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
+from bench.harness import workload
 from bench.harness.cell import Row
 
 __all__ = [
@@ -39,9 +40,7 @@ def flop_per_second(row: Row) -> float | None:
 
 def matrix_rate(row: Row, records: Mapping[str, Any]) -> float | None:
     """Return FLOP/s of a matrix product on the row's device, in its dtype, at the run's start."""
-    name = f"matrix_{row.cell.device}_{row.cell.axes.get('dtype', '')}_flop_per_s"
-    rate = records.get("workload", {}).get("start", {}).get(name)
-    return float(rate) if rate else None
+    return workload.matrix_rate(records, row.cell.device, str(row.cell.axes.get("dtype", "")))
 
 
 def host_gap(row: Row) -> float | None:
