@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from io import BytesIO
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED = 0, 1, 2, 130
+HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -48,11 +49,18 @@ FLUX_JL = "Flux.jl, the Julia library (not the FLUX.1 image model)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 it does not hold, 2 a wrong question."""
+    """Run one command; return its exit code: 0 done, 1 it does not hold, 2 a wrong question.
+
+    130 after Ctrl-C and 141 where nobody reads on, such as after `| head`, as shells have it.
+    """
     parser = _parser()
     given = parser.parse_args(arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
     try:
-        return int(given.command(given))
+        code = int(given.command(given))
+        sys.stdout.flush()
+        return code
     except (UnavailableError, ContractError) as error:
         print(error, file=sys.stderr)
         return DOES_NOT_HOLD
@@ -64,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted: every file that was written is whole", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # what is left to print has nowhere to go, and what is left to do ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
 
 
 def generate(given: argparse.Namespace) -> int:

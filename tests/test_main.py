@@ -4,13 +4,15 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from helpers import NO_CUDA, fresh_python, hide_julia
+from helpers import NO_CUDA, ROOT, fresh_python, hide_julia
 from pipeline import __main__ as command_line
 from pipeline import availability, julia, pregenerated
 from pipeline.availability import Missing
@@ -750,3 +752,30 @@ def test_a_process_ends_with_the_code_and_without_a_traceback(
     assert (done.returncode, done.stdout) == (code, "")
     assert re.fullmatch(f"{line}\n", done.stderr)
     assert files(str(tmp_path)) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path) -> None:
+    """As `| head` does: shells give 141 to what a closed pipe ended."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", "generate", "--out", "run"],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+            cwd=tmp_path,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_terminal_without_the_signs_gets_others_for_them(tmp_path: Path) -> None:
+    done = fresh_python(
+        *("-m", "pipeline", "generate", "--count", "1", "--out", str(tmp_path / "\u00fc")),
+        CUDA_VISIBLE_DEVICES="",
+        PYTHONIOENCODING="ascii",
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == str(tmp_path / "?" / "generated_image_1.png")
