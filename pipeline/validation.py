@@ -235,7 +235,7 @@ def _after(walked: meta.Walk, asked: Question, scored: Scorer) -> list[Boundary]
             boundaries.note("scores", expected, "an error", violation)
         else:
             boundaries.hold(scores, contracts.SCORES)
-        _hold_memory(walked, asked.memory_bytes, boundaries)
+        _hold_memory(walked, asked, boundaries)
     return boundaries.crossed
 
 
@@ -249,13 +249,17 @@ def _preprocessed(pixels: "torch.Tensor", count: int, channels: int) -> "torch.T
     return batch
 
 
-def _hold_memory(walked: meta.Walk, memory: int | None, boundaries: Boundaries) -> None:
+def _hold_memory(walked: meta.Walk, asked: Question, boundaries: Boundaries) -> None:
+    memory = asked.memory_bytes
     if memory is None or walked.cost is None:
         return
     expected, given = f"at most {bytes_text(memory)}", bytes_text(walked.cost.peak_bytes)
     violation = None
     if walked.cost.peak_bytes > memory:
-        remedy = "try a smaller size or batch, or float16"
+        smaller = "a smaller size or batch"
+        if walked.cost.weights_bytes > memory:
+            smaller = f"a smaller model: weights alone take {bytes_text(walked.cost.weights_bytes)}"
+        remedy = f"try {'float16, or ' if asked.dtype == 'float32' else ''}{smaller}"
         violation = Violation("memory", f"an estimated {given}", expected, remedy)
     boundaries.note("memory", expected, f"{given} in {walked.cost.peak_stage}", violation)
 

@@ -1,6 +1,6 @@
 """What `validate` prints: tables for people, and one JSON document for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import size_label
@@ -23,7 +23,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
 
     console = Console(highlight=False, soft_wrap=False)
     if len(answers) > 1:
-        console.print(_summary(answers))
+        console.print(_summary(answers, console.width))
     broken = [each for each in answers if each.violations]
     shown = broken[0] if broken else answers[0] if len(answers) == 1 else None
     if shown is not None:
@@ -132,8 +132,11 @@ def _costs(each: Answer) -> list[str]:
     ]
 
 
-def _summary(answers: Sequence[Answer]) -> "Table":
-    """One line an answer: the axes on which they differ, then what each takes."""
+def _summary(answers: Sequence[Answer], width: int) -> "Table":
+    """One line an answer: the axes on which they differ, then what each takes, as far as it fits.
+
+    What is left out is in the JSON.
+    """
     axes = {
         "model": [each.question.model.name for each in answers],
         "size": [size_label(each.size) for each in answers],
@@ -148,20 +151,50 @@ def _summary(answers: Sequence[Answer]) -> "Table":
         for name, values in axes.items()
         if name in ("model", "size") or len(set(values)) > 1
     }
+    last = {
+        "verdict": [each.violations[0].boundary if each.violations else _HOLDS for each in answers]
+    }
+    takes = _takes(answers)
+    for name in (_STEP, "parameters", _IMAGE, "weights"):
+        if _width(shown | takes | last) > width:
+            del takes[name]
     table = _table(*shown)
-    for name in ("GFLOP/image", "weights", "peak"):
+    for name in takes:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for number, each in enumerate(answers):
-        cost = each.cost
-        table.add_row(
-            *(values[number] for values in shown.values()),
-            _gflops(each.image_flops) if each.image_flops is not None else "–",
-            bytes_text(cost.weights_bytes) if cost is not None else "–",
-            bytes_text(cost.peak_bytes) if cost is not None else "–",
-            each.violations[0].boundary if each.violations else _HOLDS,
-        )
+    for row in zip(*(shown | takes | last).values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+_STEP, _IMAGE = "GFLOP\na step", "GFLOP\nan image"
+
+
+def _takes(answers: Sequence[Answer]) -> dict[str, list[str]]:
+    """Return what each answer takes, by heading; a step is that of one image."""
+    takes: dict[str, list[str]] = {
+        name: [] for name in ("parameters", _STEP, _IMAGE, "weights", "peak")
+    }
+    for each in answers:
+        cost, whole = each.cost, each.image_flops
+        texts = ["–"] * len(takes)
+        if cost is not None and whole is not None:
+            texts = [
+                _millions(cost.parameters),
+                _gflops(cost.step_flops / each.question.batch),
+                _gflops(whole),
+                bytes_text(cost.weights_bytes),
+                bytes_text(cost.peak_bytes),
+            ]
+        for values, text in zip(takes.values(), texts, strict=True):
+            values.append(text)
+    return takes
+
+
+def _width(columns: Mapping[str, Sequence[str]]) -> int:
+    """Return how wide a table of these columns is, two spaces between them."""
+    widths = (max(map(len, [*name.split("\n"), *values])) for name, values in columns.items())
+    return sum(widths) + 2 * (len(columns) - 1)
 
 
 def _memory(each: Answer) -> str:
@@ -181,6 +214,12 @@ def _table(*names: str) -> "Table":
 def _gflops(flops: float) -> str:
     giga = flops / 1e9
     return _spaced(round(giga)) if giga >= 1000 else f"{giga:.4g}"
+
+
+def _millions(count: int) -> str:
+    """Return `1 066.2 M`: published counts have as many digits or fewer."""
+    millions, tenths = divmod(round(count / 1e5), 10)
+    return f"{_spaced(millions)}.{tenths} M"
 
 
 def _spaced(number: int) -> str:

@@ -226,7 +226,18 @@ FAULTS = {
         lambda folder: None,
         {"size": "512", "memory": "40MB", "dtype": "float32"},
         "memory: an estimated 43.41 MB, expected at most 40 MB; "
-        "try a smaller size or batch, or float16",
+        "try float16, or a smaller size or batch",
+    ),
+    "memory in half precision": (
+        lambda folder: None,
+        {"size": "512", "memory": "20MB", "dtype": "bfloat16"},
+        "memory: an estimated 21.7 MB, expected at most 20 MB; try a smaller size or batch",
+    ),
+    "memory for weights": (
+        lambda folder: None,
+        {"memory": "600kB", "dtype": "float16"},
+        "memory: an estimated 962.9 kB, expected at most 600 kB; "
+        "try a smaller model: weights alone take 622.6 kB",
     ),
 }
 
