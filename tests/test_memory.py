@@ -227,6 +227,7 @@ def test_memory_of_the_cpu_that_runs_out_is_recognised() -> None:
     assert memory.gist(refused.value).startswith(
         f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {2**60} bytes."
     )
+    assert "memory). Estimated before: 8 GB." in memory.gist(refused.value, 8e9)
     assert memory.ran_out(MemoryError())
     assert memory.gist(MemoryError(), 8e9) == "Python ran out of memory. Estimated before: 8 GB."
 

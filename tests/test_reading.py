@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.harness.reading import read
+from bench.harness.reading import LIMIT, read
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def test_what_has_a_default_may_be_missing_and_unknown_keys_are_left_out() -> No
         (tuple[float, ...], [1.0, None], "a number from 0 at x[1], not null"),
         (tuple[float, ...], [1.0, float("nan")], "a number from 0 at x[1], not nan"),
         (tuple[float, ...], [float("inf")], "a number from 0 at x[0], not inf"),
+        (Mapping[str, float], {"flop": 10**19}, None),
         (tuple[float, ...], [10**400], f"a number from 0 at x[0], not 1{'0' * 39}"),
         (Mapping[str, str | int], {"a": 1.5}, "text or a whole number from 0 at x.a, not 1.5"),
         (Mapping[str, Mapping[str, Any]], {"a": {}, "b": []}, "an object at x.b, not a list"),
@@ -94,5 +95,5 @@ def test_any_json_is_read_or_refused(value: Any) -> None:
     except ValueError:
         return
     assert isinstance(tree.leaf, Leaf)
-    assert all(0 <= each < 1e18 for each in (*tree.values, tree.leaf.count))
+    assert all(0 <= each < LIMIT for each in (*tree.values, tree.leaf.count))
     json.dumps(tree.values, allow_nan=False)

@@ -40,7 +40,9 @@ def gist(error: BaseException, estimated: float | None = None) -> str:
     told = line[max(0, line.find("DefaultCPUAllocator")) :][:200]
     told, free, _ = told.partition(" is free.")
     told = (told + free).split(" See documentation")[0] or "Python ran out of memory."
-    return told if estimated is None else f"{told} Estimated before: {estimated / 1e9:.3g} GB."
+    if estimated is None:
+        return told
+    return f"{told.removesuffix('.')}. Estimated before: {estimated / 1e9:.3g} GB."
 
 
 def give_back() -> None:

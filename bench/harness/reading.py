@@ -7,8 +7,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 __all__ = ["read"]
 
-LIMIT = 1e18
-"""Numbers lie from 0 to below this: nothing that a run records is negative, infinite or NaN."""
+LIMIT = 1e30
+"""Numbers lie from 0 to below this: nothing that a run records is negative, infinite or NaN.
+
+The operations of one call at 100000x100000 are 1e19."""
 
 
 def read(kind: Any, value: Any, place: str) -> Any:
