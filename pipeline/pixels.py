@@ -30,26 +30,26 @@ _ArrowArray._fields_ = [
     ("private_data", ctypes.c_void_p),
 ]
 
+_pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
 
 def of_image(image: "Image") -> "torch.Tensor":
     """Return an RGB image's own memory as uint8 `(4, H, W)`, channels last; do not write to it.
 
     Pillow keeps four bytes a pixel. The fourth says nothing, and torchvision resizes four channels
     faster than three; copying the other three out would take as long as the resize. What Pillow
-    cannot lend, since it does not lie in one piece, is copied: `(3, H, W)`.
+    does not lend as that, since it does not lie in one piece, is copied: `(3, H, W)`.
     """
     import numpy as np
     import torch
 
-    try:
-        schema, array = image.__arrow_c_array__()
-    except ValueError:
+    lent = _lent(image)
+    if lent is None:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-    levels = _pointer(array).children[0].contents
-    lent = (ctypes.c_uint8 * levels.length).from_address(levels.buffers[1])
-    lent.owner = (schema, array)  # what these own lives as long as the tensor
-    pixels = torch.frombuffer(lent, dtype=torch.uint8)
-    return pixels.view(image.height, image.width, 4).permute(2, 0, 1)
+    levels = torch.frombuffer(lent, dtype=torch.uint8)
+    return levels.view(image.height, image.width, 4).permute(2, 0, 1)
 
 
 def of_array(array: "np.ndarray", name: str) -> "torch.Tensor":
@@ -89,10 +89,28 @@ def of_tensor(tensor: "torch.Tensor", name: str) -> "torch.Tensor":
     return _checked(tensor if tensor.ndim == 3 else tensor[None], name)
 
 
-def _pointer(capsule: object) -> Any:
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return ctypes.cast(get(capsule, b"arrow_array"), ctypes.POINTER(_ArrowArray)).contents
+def _lent(image: "Image") -> Any:
+    """Return an image's bytes where they lie, four a pixel, row after row; None in any doubt.
+
+    Pillow 11.3 ends the process where it is asked for an image of no pixels, and lends rows that
+    are aligned (`PILLOW_ALIGNMENT`) as if they were not.
+    """
+    from PIL import Image
+
+    size = 4 * image.width * image.height
+    if not size or Image.core.get_alignment() != 1:  # type: ignore[attr-defined]
+        return None
+    try:
+        schema, capsule = image.__arrow_c_array__()
+    except ValueError:
+        return None
+    array = _ArrowArray.from_address(_pointer_in(capsule, b"arrow_array"))
+    levels = array.children[0].contents if array.n_children == 1 else array
+    if (levels.n_buffers, levels.offset, levels.length) != (2, 0, size):
+        return None
+    lent: Any = (ctypes.c_uint8 * size).from_address(levels.buffers[1])
+    lent.owner = (schema, capsule)  # what these own lives as long as the tensor
+    return lent
 
 
 def _checked(pixels: "torch.Tensor", name: str) -> "torch.Tensor":

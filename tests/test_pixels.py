@@ -55,6 +55,43 @@ def test_an_image_in_several_pieces_is_copied(monkeypatch: pytest.MonkeyPatch) -
     assert np.array_equal(copied.permute(1, 2, 0).numpy(), levels)
 
 
+def test_rows_that_are_aligned_are_copied() -> None:
+    # Pillow 11.3 lends them as if they were not: every pixel is then another one.
+    import numpy as np
+    from PIL import Image
+
+    Image.core.set_alignment(64)
+    try:
+        levels = noise(13, 17)
+        copied = pixels.of_image(Image.fromarray(levels))
+    finally:
+        Image.core.set_alignment(1)
+    assert copied.shape == (3, 13, 17)
+    assert np.array_equal(copied.permute(1, 2, 0).numpy(), levels)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_an_image_of_no_pixels_lends_nothing(size: tuple[int, int]) -> None:
+    # Pillow 11.3 ends the process when it is asked for them.
+    from PIL import Image
+
+    assert pixels.of_image(Image.new("RGB", size)).shape == (3, *size[::-1])
+
+
+@pytest.mark.parametrize("lender", [("L", (10, 8)), ("RGB", (10, 9))], ids=str)
+def test_what_is_lent_in_another_layout_is_not_taken(
+    lender: tuple[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    from PIL import Image
+
+    other = Image.new(*lender)
+    image = Image.fromarray(noise(8, 10))
+    monkeypatch.setattr(image, "__arrow_c_array__", other.__arrow_c_array__)
+    copied = pixels.of_image(image)
+    assert np.array_equal(copied.permute(1, 2, 0).numpy(), noise(8, 10))
+
+
 def arrays() -> dict[str, Any]:
     import numpy as np
 
