@@ -1,11 +1,12 @@
 """Decoding: a picture as people have it, in a file or in memory, becomes an upright RGB image."""
 
 import os
+import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -31,6 +32,9 @@ UPRIGHT = 1
 DEEPEST = 65535
 """The highest level of a 16-bit picture; Pillow hands some of them over as 32-bit integers."""
 
+READERS = r"(PIL|torchvision|pipeline)\."
+"""Modules whose warnings are of a picture, and would tell of it a second time."""
+
 
 def decode(
     source: "Encoded | Image", background: tuple[int, int, int] = WHITE, name: str = ""
@@ -41,13 +45,17 @@ def decode(
     floats is one of shares in [0, 1]. Of an animation it is the first frame. Embedded colour
     profiles are ignored. An image in memory that is RGB and upright is returned as it is.
     Raises `PipelineError`, with the file or `name` in it, for what is missing, empty, truncated,
-    damaged, too large, no regular file, or no image.
+    damaged, too large, of no pixels, no regular file, or no image.
     """
     from PIL import Image
 
     name = name or name_of(source)
-    with _refusing(name), quiet():
+    with _refusing(name), quiet(), _WHOLE.held():
         if isinstance(source, Image.Image):
+            if 0 in source.size:
+                raise PipelineError(
+                    f"{name} of no pixels", "at least one pixel", "check what it holds"
+                )
             return _as_rgb(source, background)
         with Image.open(_opened(source, name)) as image:
             return _as_rgb(image, background)
@@ -118,9 +126,6 @@ def _kind(mode: int) -> str:
 def _as_rgb(image: "Image", background: tuple[int, int, int]) -> "Image":
     from PIL import Image, ImageOps
 
-    # Beyond Pillow's block of 16 MiB, pixels are read in place only if they lie in one piece
-    # (Pillow's documentation, "Arrow support").
-    Image.core.set_use_block_allocator(1)  # type: ignore[attr-defined]
     image.load()
     if _orientation(image) != UPRIGHT:
         image = ImageOps.exif_transpose(image)
@@ -179,40 +184,63 @@ def _refusing(name: str) -> Iterator[None]:
         raise PipelineError(name, f"a whole image file ({why})", "make or copy it again") from error
 
 
-class _Quiet:
-    """Pillow's warnings, off while any thread decodes.
+class _Shared:
+    """A setting of the whole process, changed while any thread is inside, then put back."""
 
-    `warnings.catch_warnings` alone is not safe where threads enter and leave it in turns.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, change: Callable[[], Callable[[], None]]) -> None:
+        """Take what makes the change and returns what undoes it."""
+        self._change = change
         self._lock = threading.Lock()
         self._inside = 0
-        self._caught: Any = None
 
-    def enter(self) -> None:
+    @contextmanager
+    def held(self) -> Iterator[None]:
         with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._caught = warnings.catch_warnings()
-                self._caught.__enter__()
-                warnings.filterwarnings("ignore", module=r"(PIL|torchvision|pipeline)\.")
-
-    def leave(self) -> None:
-        with self._lock:
-            self._inside -= 1
             if self._inside == 0:
-                self._caught.__exit__(None, None, None)
+                self._undo = self._change()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._undo()
 
 
-_QUIET = _Quiet()
+def _mute() -> Callable[[], None]:
+    """Ignore warnings from where pictures are read.
+
+    The filter is taken out by itself: `warnings.catch_warnings` would put back all filters, and
+    undo what other threads have changed meanwhile, such as the loop that a stream feeds.
+    """
+    muted = ("ignore", None, Warning, re.compile(READERS), 0)
+    warnings.filterwarnings("ignore", module=READERS)
+
+    def undo() -> None:
+        with suppress(ValueError):  # someone else has put back filters without it
+            warnings.filters.remove(muted)  # type: ignore[attr-defined]
+
+    return undo
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
+def _allocate_whole() -> Callable[[], None]:
+    """Let Pillow lay each image into one piece.
+
+    Beyond its block of 16 MiB, pixels are read in place only if they do (Pillow's documentation,
+    "Arrow support").
+    """
+    from PIL import Image
+
+    core: Any = Image.core  # type: ignore[attr-defined]
+    before = core.get_use_block_allocator()
+    core.set_use_block_allocator(1)
+    return lambda: core.set_use_block_allocator(before)
+
+
+_QUIET, _WHOLE = _Shared(_mute), _Shared(_allocate_whole)
+
+
+def quiet() -> AbstractContextManager[None]:
     """Let no warning out: a picture is read, or refused with one line."""
-    _QUIET.enter()
-    try:
-        yield
-    finally:
-        _QUIET.leave()
+    return _QUIET.held()

@@ -436,3 +436,64 @@ def test_no_warning_is_let_out_and_filters_are_put_back() -> None:
         assert [str(each.message)[:27] for each in caught] == ["Palette images with Transpa"]
     assert warnings.filters == before
     assert Image.MAX_IMAGE_PIXELS == 1024 * 1024 * 1024 // 4 // 3
+
+
+def reading() -> Any:
+    """An open file whose reading waits until it is let go, and what starts and ends that."""
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            begun.set()
+            assert go.wait(60)
+            return super().read(size)
+
+    thread = threading.Thread(target=decoding.decode, args=(Slow(encode(photo(), "PNG")),))
+    return thread, begun, go
+
+
+def test_a_filter_that_is_set_while_a_thread_decodes_stays() -> None:
+    thread, begun, go = reading()
+    with warnings.catch_warnings():
+        before = warnings.filters[:]
+        thread.start()
+        assert begun.wait(60)
+        warnings.filterwarnings("ignore", message="of the loop that a stream feeds")
+        go.set()
+        thread.join()
+        assert warnings.filters[1:] == before
+        assert warnings.filters[0][1].pattern == "of the loop that a stream feeds"
+
+
+def test_pillow_allocates_as_before_when_the_last_thread_has_decoded() -> None:
+    from PIL import Image
+
+    core = Image.core
+    (first, begun, go), (second, begun_too, go_too) = reading(), reading()
+    assert core.get_use_block_allocator() == 0
+    for thread, event in ((first, begun), (second, begun_too)):
+        thread.start()
+        assert event.wait(60)
+    assert core.get_use_block_allocator() == 1
+    go.set()
+    first.join()
+    assert core.get_use_block_allocator() == 1
+    go_too.set()
+    second.join()
+    assert core.get_use_block_allocator() == 0
+
+
+def test_a_large_image_is_decoded_into_one_piece_and_lent() -> None:
+    from pipeline import pixels
+
+    large = encode(filled("RGB", RED, (2500, 2000)), "PNG", compress_level=1)
+    lent = pixels.of_image(decoding.decode(large))
+    assert lent.shape == (4, 2000, 2500)
+    assert lent[:3, 1999, 2499].tolist() == list(RED)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0)])
+def test_an_image_of_no_pixels_is_refused(size: tuple[int, int]) -> None:
+    assert refusal(filled("RGB", RED, size), name="image mine") == (
+        "image mine of no pixels: expected at least one pixel; check what it holds"
+    )
