@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.harness import machine
+from bench.harness import allocator, machine
 from pipeline import nvml as nvml_module
 from simulated_nvml import NVMLDriverError, NVMLError, NVMLLibraryError, raises, simulated
 
@@ -524,6 +524,22 @@ def test_the_kernel_is_a_release_family_without_what_its_builder_called_it(
 ) -> None:
     monkeypatch.setattr(platform, "release", lambda: release)
     assert machine.software()["kernel"] == kernel
+
+
+def test_what_was_pinned_of_the_allocator_is_read_or_why_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(allocator, "_pinned", {})
+    record = machine.software()
+    assert record["allocator"] is None
+    assert record["unread"]["allocator"] == (
+        "not pinned: another allocator, or a variable that sets it"
+    )
+    pinned = {"mmap_threshold_bytes": 33554432, "trim_threshold_bytes": 67108864}
+    monkeypatch.setattr(allocator, "_pinned", pinned)
+    record = machine.software()
+    assert record["allocator"] == pinned
+    assert "allocator" not in record["unread"]
 
 
 def test_torch_is_not_asked_before_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,14 @@
 """One run of pytest: what is skipped, what is kept when it is cut short, and what is written."""
 
 import json
+import os
+import platform
 import shutil
 from pathlib import Path
 
 import pytest
 
-from bench.harness import record
+from bench.harness import allocator, record
 from bench.harness.cell import CHECKED, MEASURED, UNAVAILABLE
 from runs import Run, compare, folder_of, pytest_in, python_in
 
@@ -167,6 +169,15 @@ def test_no_result_names_the_machine_the_user_or_a_folder(whole: Run) -> None:
 
 def test_machine_info_holds_no_reading_that_changes_by_itself(whole: Run) -> None:
     assert not [key for key in whole.document["machine_info"]["cpu"] if "actual" in key]
+
+
+def test_the_record_says_what_was_pinned_of_the_allocator(whole: Run) -> None:
+    if platform.libc_ver()[0] != "glibc" or any(map(os.environ.get, allocator.VARIABLES)):
+        pytest.skip("another allocator, or a variable that sets it")
+    assert whole.document["sd_flux_bench"]["machine"]["software"]["allocator"] == {
+        "mmap_threshold_bytes": 32 * 2**20,
+        "trim_threshold_bytes": 64 * 2**20,
+    }
 
 
 def test_the_plugins_own_table_is_there_only_when_asked_for(whole: Run, required: Run) -> None:

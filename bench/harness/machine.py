@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import Any
 
+from bench.harness import allocator
 from pipeline import nvml
 
 __all__ = ["hardware", "hardware_key", "records", "software", "state", "summary"]
@@ -61,18 +62,19 @@ def hardware() -> dict[str, Any]:
 def software() -> dict[str, Any]:
     """What explains a step in a history: versions and settings.
 
-    `driver`: of NVIDIA, by NVML; `julia`, if this process has started it: versions of Julia and
-    Flux, threads of Julia and its BLAS; `kernel`: `major.minor` alone; `packages`: what is
-    installed; `thread_variables`: numbers, None where unset; `torch`, if this process has imported
-    it: `attention` (enabled backends), `conv_fp32` and `matmul_fp32` (`tf32`, `ieee`, or `none`
-    where nobody set it), `cuda` and `cudnn` versions (None in a CPU build), `cudnn_benchmark`,
-    `threads`.
+    `allocator`: the thresholds of glibc's that were pinned, in bytes; `driver`: of NVIDIA, by NVML;
+    `julia`, if this process has started it: versions of Julia and Flux, threads of Julia and its
+    BLAS; `kernel`: `major.minor` alone; `packages`: what is installed; `thread_variables`: numbers,
+    None where unset; `torch`, if this process has imported it: `attention` (enabled backends),
+    `conv_fp32` and `matmul_fp32` (`tf32`, `ieee`, or `none` where nobody set it), `cuda` and
+    `cudnn` versions (None in a CPU build), `cudnn_benchmark`, `threads`.
     """
     unread: dict[str, str] = {}
     packages = {name: partial(version, name) for name in _PACKAGES.split()}
     variables = {name: partial(_thread_variable, name) for name in _THREADS.split()}
     return _collect(
         unread,
+        allocator=allocator.settings,
         driver=partial(nvml.ask, lambda library: library.nvmlSystemGetDriverVersion()),
         implementation=platform.python_implementation,
         julia=_julia,
