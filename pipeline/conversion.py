@@ -80,11 +80,17 @@ def convert(
     workers = workers or default_workers()
     skipped: list[PipelineError] = []
     done = 0
+    notes: dict[Any, str | None] = {}
+
+    def noted() -> Iterator[Path]:
+        for path in missing:
+            notes[path] = _note(path, settings)  # before it is read: it may change meanwhile
+            yield path
+
     with ThreadPoolExecutor(workers, "save") as savers:
-        for paths, batch, errors in stream(missing, workers=workers, settings=settings):
+        for paths, batch, errors in stream(noted(), workers=workers, settings=settings):
             outputs = [missing[path] for path in paths]  # type: ignore[index]
-            notes = [_note(path, settings) for path in paths]  # type: ignore[arg-type]
-            list(savers.map(_save, batch, outputs, notes))
+            list(savers.map(_save, batch, outputs, map(notes.pop, paths)))
             skipped += [error for _, error in errors]
             done += len(paths) + len(errors)
             tell(done, outputs)

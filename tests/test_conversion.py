@@ -138,6 +138,25 @@ def test_an_output_of_another_or_of_a_changed_source_is_made_again() -> None:
         assert convert("a.png") == [output]
 
 
+def test_a_source_that_changes_after_it_was_read_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put("a.png")
+
+    def then_changed(*arguments: Any, **options: Any) -> Any:
+        for batch in preprocessing_stream(*arguments, **options):
+            put("other.png", "a.png", size=25)
+            yield batch
+
+    preprocessing_stream = conversion.stream
+    with monkeypatch.context() as patched:
+        patched.setattr(conversion, "stream", then_changed)
+        [name] = convert("a.png")
+    assert colour(name)[0] == 0
+    assert convert("a.png") == [name]
+    assert colour(name)[0] == 1
+
+
 def test_what_cannot_be_read_is_left_out_and_said() -> None:
     put("in/a.png", "in/c.png")
     Path("in/b.png").write_bytes(b"no image")
