@@ -29,6 +29,8 @@ Encoded: TypeAlias = "str | PathLike[str] | bytes | bytearray | memoryview | IO[
 ORIENTATION = 0x0112
 UPRIGHT = 1
 
+JPEG_END = b"\xff\xd9"
+
 DEEPEST = 65535
 """The highest level of a 16-bit picture; Pillow hands some of them over as 32-bit integers."""
 
@@ -64,6 +66,7 @@ def decode(
 def jpeg(source: Any, name: str = "") -> bytes | None:
     """Return the bytes of an upright gray or RGB JPEG file; None for any other picture.
 
+    One that does not end as a JPEG file is another: it may be truncated, and `decode` says so.
     Raises `PipelineError` as `decode` does, for what its header tells.
     """
     from PIL import Image
@@ -80,7 +83,8 @@ def jpeg(source: Any, name: str = "") -> bytes | None:
             opened.seek(0)
         with Image.open(BytesIO(data)) as image:
             plain = image.format == "JPEG" and image.mode in ("L", "RGB")
-            return data if plain and _orientation(image) == UPRIGHT else None
+            whole = data.rstrip(b"\0").endswith(JPEG_END)
+            return data if plain and whole and _orientation(image) == UPRIGHT else None
 
 
 def name_of(source: Any) -> str:

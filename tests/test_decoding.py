@@ -406,6 +406,8 @@ def test_what_is_not_such_a_jpeg_is_left_to_the_cpu() -> None:
         encode(photo(), "PNG"),
         encode(photo(), "JPEG", exif=exif),
         encode(photo().convert("CMYK"), "JPEG"),
+        encode(photo(), "JPEG")[:-2],
+        encode(photo(), "JPEG")[:-100],
         photo(),
         None,
     ]
