@@ -43,6 +43,11 @@ LUMA = (19595, 38470, 7471)
 LUMA_BITS = 16
 """They add up to two to this power."""
 
+SHRUNK_ON_CUDA = 40
+"""Most times that CUDA makes a side smaller; beyond it the CPU does. torch keeps a filter's weights
+in 48 KiB of shared memory there, which two sides shrunk 47 times fill with the bicubic filter, and
+refuses more (ATen/native/cuda/UpSampleBilinear2d.cu)."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -118,10 +123,16 @@ def transform(image: Picture, size: int = SIZE, grayscale: bool = False) -> "tor
 
 
 def empty(count: int, settings: Settings) -> "torch.Tensor":
-    """Return a batch whose slots are to be filled."""
+    """Return a batch whose slots are to be filled; `PipelineError` where memory has no room."""
     import torch
 
-    return torch.empty(settings.shape(count), dtype=torch.float32, device=settings.device)
+    try:
+        return torch.empty(settings.shape(count), dtype=torch.float32, device=settings.device)
+    except torch.OutOfMemoryError:  # of a device: whoever called it knows what else is there
+        raise
+    except (RuntimeError, TypeError) as error:  # too much, or more than 64 bits count
+        given = f"{count} image{'' if count == 1 else 's'} of size {settings.size}"
+        raise PipelineError(given, "a batch that fits into memory", "use 224") from error
 
 
 def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
@@ -132,9 +143,12 @@ def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
     """
     from torchvision.transforms.v2 import InterpolationMode, functional
 
-    levels = _pixels(picture, settings).to(slot.device)
-    if slot.device.type != "cpu" and not levels.is_floating_point():
-        levels = levels[:3].float().div_(255)  # the CPU alone resizes uint8
+    levels = _pixels(picture, settings)
+    if slot.device.type != "cpu":
+        far = max(levels.shape[1:]) > SHRUNK_ON_CUDA * settings.size
+        levels = levels.to("cpu" if far else slot.device)
+        if not levels.is_floating_point():
+            levels = levels[:3].float().div_(255)  # the CPU alone resizes uint8
     resized = functional.resize(
         levels,
         [settings.size, settings.size],

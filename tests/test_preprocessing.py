@@ -380,6 +380,47 @@ def test_only_jpeg_files_are_decoded_on_the_device(
 
 
 @pytest.mark.parametrize(
+    ("side", "interpolation", "device"),
+    [(640, "bilinear", "meta"), (641, "bilinear", "cpu"), (640, "bicubic", "meta")],
+)
+def test_what_cuda_cannot_shrink_is_shrunk_on_the_cpu(
+    side: int, interpolation: str, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    devices = []
+    resize = functional.resize
+    monkeypatch.setattr(
+        functional,
+        "resize",
+        lambda levels, *options, **named: (
+            devices.append(levels.device.type) or resize(levels, *options, **named)
+        ),
+    )
+    slot = torch.empty((3, 16, 16), device="meta")  # stands for a device that is not the CPU
+    settings = preprocessing.Settings(16, interpolation=interpolation)
+    preprocessing.fill(slot, filled((1, 2, 3), (20, side)), settings)
+    assert devices == [device]
+
+
+def test_the_weights_of_what_is_shrunk_on_cuda_fit_its_shared_memory() -> None:
+    # As launch_upsample_gen2d_aa in ATen/native/cuda/UpSampleBilinear2d.cu counts them, bicubic.
+    floats, threads = 48 * 1024 // 4, 32
+    weights = 2 * (2 * preprocessing.SHRUNK_ON_CUDA) + 1
+    assert weights * threads + weights * (threads + 1) <= floats
+
+
+@pytest.mark.parametrize("size", [10**8, 10**30])
+def test_a_batch_that_no_memory_can_hold_is_refused(size: int) -> None:
+    with pytest.raises(PipelineError) as refused:
+        preprocessing.preprocess(IMAGES, size)
+    assert str(refused.value) == (
+        f"3 images of size {size}: expected a batch that fits into memory; use 224"
+    )
+
+
+@pytest.mark.parametrize(
     ("images", "size", "line"),
     [
         ([], 224, "no image: expected at least one; pass one image or more"),
