@@ -5,6 +5,7 @@ Each suite runs once, in a pytest of its own, on work that sleeps or spins.
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,7 @@ def test_work(measure, cell, monkeypatch):
         order.append("call")
         work()
 
+    measure.expect(call_flop=5e9)
     measure(call if cell.device == "cuda" else work, check=lambda output: [], weights="none")
     if cell.device == "cuda":
         assert order == ["call", "wait"] * CALLS[cell.id]
@@ -324,6 +326,12 @@ def test_one_more_call_on_a_device_is_watched_and_none_on_the_cpu_without_stages
     for name, other in rows.items():
         if name != "device":
             assert (other.profiled, other.busy, other.stages, other.calls) == (None, None, {}, {})
+
+
+def test_what_was_known_before_stays_in_a_row_beside_what_was_seen(rows: dict[str, Row]) -> None:
+    # What was watched took its place: no operations were left to show a second.
+    assert [row.extra["call_flop"] for row in rows.values()] == [5e9] * len(rows)
+    assert "peak_rss_bytes" in rows["steady"].extra or sys.platform != "linux"
 
 
 def test_a_row_has_the_samples_of_the_result_file_and_of_the_journal(speeds: Run) -> None:

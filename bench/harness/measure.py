@@ -217,7 +217,7 @@ class Measure:
             spoiled=counts,
             undersampled=undersampled,
             guards=seen.guards,
-            extra=seen.extra,
+            extra={**self.row.extra, **seen.extra},
         )
 
     def _pilot(self, call: Callable[[], Any]) -> tuple[int, list[float]]:
