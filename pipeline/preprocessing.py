@@ -220,7 +220,7 @@ def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
             )
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError:
+    except (RuntimeError, AttributeError):  # it cannot, or torchvision was built without
         return None  # the CPU reads it, or says what is wrong with it
     return decoded
 

@@ -346,7 +346,7 @@ def test_cuda_gives_what_the_cpu_gives(format_: str, largest: float, mean: float
 class FakeDecoder:
     """Stands for nvJPEG on a machine without it: decodes on the CPU, and says that it was asked."""
 
-    def __init__(self, fails: bool) -> None:
+    def __init__(self, fails: Exception | None) -> None:
         self.fails = fails
         self.asked: list[str] = []
 
@@ -354,14 +354,18 @@ class FakeDecoder:
         import torch
 
         self.asked.append(device)
-        if self.fails:
-            raise RuntimeError("nvJPEG does not read this")
+        if self.fails is not None:
+            raise self.fails
         return torch.ops.image.decode_jpeg(data, mode.value, False)
 
 
-@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(
+    "fails",
+    [None, RuntimeError("nvJPEG does not read this"), AttributeError("no decode_jpegs_cuda")],
+    ids=repr,
+)
 def test_only_jpeg_files_are_decoded_on_the_device(
-    monkeypatch: pytest.MonkeyPatch, fails: bool
+    monkeypatch: pytest.MonkeyPatch, fails: Exception | None
 ) -> None:
     import torch
     from torchvision import io
