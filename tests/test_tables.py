@@ -572,5 +572,5 @@ def test_a_row_is_compared_with_its_peers_under_the_table() -> None:
     ]
     margin = stats.margin(noisy)
     assert margin is not None
-    line = f"transform-rgb: as fast as 4.5 × classic ± {margin:.0%}, 0.500 × v2".replace("%", " %")
+    line = f"speed of transform-rgb: 4.5 × classic (± {margin:.0%}), 0.500 × v2".replace("%", " %")
     assert line in render(rows, MACHINE, 100).replace("\u00a0", " ").splitlines()

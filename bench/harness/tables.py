@@ -320,10 +320,10 @@ def _ratios(rows: Sequence[Row]) -> list[str]:
     """Return a line for each row that others of the run do the same work as."""
     lines: dict[str, list[str]] = {}
     for each in ratios.of_rows(rows):
-        text = f"{with_margin(each.value, each.margin)}\u00a0×\u00a0{plain(each.other)}"
-        text += "" if each.margin is None else f"\u00a0±\u00a0{percent(each.margin)}"
-        lines.setdefault(plain(each.row.cell.id), []).append(text)
-    return [f"{name}: as fast as {', '.join(texts)}" for name, texts in lines.items()]
+        unsure = "" if each.margin is None else f"\u00a0(±\u00a0{percent(each.margin)})"
+        times = f"{with_margin(each.value, each.margin)}\u00a0×"
+        lines.setdefault(plain(each.row.cell.id), []).append(f"{times} {plain(each.other)}{unsure}")
+    return [f"speed of {name}: {', '.join(texts)}" for name, texts in lines.items()]
 
 
 def _how_to_read(rows: Sequence[Row]) -> list[str]:
