@@ -139,7 +139,7 @@ def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
     """Write one picture into its `slot` of a batch.
 
     The levels stay uint8 in their interleaved (channels-last) order until after the resize: that
-    is torchvision's fast path, within one level of Pillow's own resize.
+    is torchvision's fast path, within two levels of Pillow's own resize, seldom more than one.
     """
     from torchvision.transforms.v2 import InterpolationMode, functional
 
