@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench.harness import charts
+from bench.harness import charts, stats
 from bench.harness.cell import JULIA, MEASURED, Axis, Row
 from bench.harness.charts import Chart, of_family
 from results import generate, named, rows
@@ -107,8 +107,8 @@ def test_more_sizes_than_markers_are_several_charts() -> None:
         row for side in range(8) for row in steps(f"{64 * (side + 1)}x64", 0.02, 0.1, (10, 20))
     ]
     first, second = of_family("generate", given)
-    assert (len(first.series), len(second.series)) == (charts.MOST_SERIES, 2)
-    assert first.title.endswith("; 4 more")
+    assert (len(first.series), len(second.series)) == (4, 4)
+    assert first.title.endswith("; 2 more")
 
 
 def test_points_that_lie_on_no_line_are_not_given_one() -> None:
@@ -248,6 +248,42 @@ def test_rows_without_an_interval_are_not_ranked() -> None:
     assert chart.title == "transform-rgb and decode-rgb: too few samples to say which is faster"
     assert chart.series[0].points[0].interval is None
     assert chart.figures[0].rows[0] == ("decode-rgb", "200", "–", "5")
+
+
+def test_each_regime_of_several_rows_has_a_chart_of_its_own() -> None:
+    given = [
+        named(
+            "preprocess", {"regime": name, "color": "rgb"} | more, MEASURED, samples=flat(seconds)
+        )
+        for name, more, seconds in (
+            ("decode", {}, 0.005),
+            ("transform", {}, 0.0002),
+            ("transform", {"peer": "classic"}, 0.0008),
+            ("file", {}, 0.006),
+            ("file", {"peer": "classic"}, 0.009),
+            ("stream", {"threads": 2}, 0.004),
+        )
+    ]
+    assert [chart.title for chart in of_family("preprocess", given)] == [
+        "transform-rgb does 4× the images/s of transform-rgb-classic",
+        "file-rgb does 1.5× the images/s of file-rgb-classic",
+        "stream-rgb-threads2 does 1.25× the images/s of decode-rgb",
+    ]
+
+
+def test_a_chart_has_the_digits_of_the_table() -> None:
+    seconds = tuple(0.001 * (1 + 0.4 * (index % 5)) for index in range(20))
+    rows_ = [regime("a", 0.005), named("preprocess", {"regime": "b"}, MEASURED, samples=seconds)]
+    chart = only("preprocess", rows_)
+    assert chart.series[1].points[0].margin == stats.margin(seconds)
+    assert chart.figures[0].rows[1][1] == "560"
+
+
+def test_pieces_are_alike_in_length() -> None:
+    assert list(map(len, charts.chunks(range(18), 16))) == [9, 9]
+    assert list(map(len, charts.chunks(range(16), 16))) == [16]
+    assert [each for piece in charts.chunks(range(50), 16) for each in piece] == list(range(50))
+    assert charts.chunks([], 16) == []
 
 
 def test_one_regime_is_no_chart() -> None:

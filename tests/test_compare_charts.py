@@ -9,6 +9,7 @@ from bench.harness.cell import MEASURED, Row
 from bench.harness.comparison import Comparison, compare
 from bench.harness.record import Run
 from bench.harness.sides import Side
+from bench.harness.tables import with_margin
 from results import MACHINE, named
 
 BASE = {"a": 0.01, "b": 0.01, "c": 0.01}
@@ -50,7 +51,7 @@ def test_a_point_is_the_ratio_with_its_interval_on_the_noise_floor() -> None:
     assert each.points[0].interval == (ratio.low, ratio.high)
     assert each.band == pytest.approx((1 / 1.1, 1.1))
     assert chart.figures[0].headings == ("cell", "B/A", "noise floor", "verdict", "because")
-    assert chart.figures[0].rows == [("a", "2.00", "10 %", "slower", "beyond the floor")]
+    assert chart.figures[0].rows == [("a", "2.000", "10 %", "slower", "beyond the floor")]
 
 
 def test_a_ratio_without_an_interval_is_drawn_without_one() -> None:
@@ -59,6 +60,17 @@ def test_a_ratio_without_an_interval_is_drawn_without_one() -> None:
     assert chart.series[0].points[0].interval is None
     assert chart.series[0].band is None
     assert chart.figures[0].rows[0][2:] == ("–", "undecided", "too few rounds")
+
+
+def test_a_ratio_reads_the_same_in_the_chart_and_in_its_figures() -> None:
+    noisy = tuple(0.01 * (1 + 0.2 * (index % 5)) for index in range(40))
+    rows = (named("forward", {"engine": "a"}, MEASURED, samples=noisy),)
+    found = compare([side("A", {"a": 0.0123}), Side("B", ("B.json",), (Run(MACHINE, rows),))])
+    (chart,) = compare_charts.of_lines(found.lines, 0, "A", "B")
+    ratio = found.lines[0].verdicts[0].ratio
+    assert ratio is not None
+    assert chart.series[0].points[0].margin == ratio.margin
+    assert chart.figures[0].rows[0][1] == with_margin(ratio.value, ratio.margin) == "1.14"
 
 
 def test_what_one_side_alone_measured_is_not_drawn() -> None:
@@ -72,4 +84,4 @@ def test_however_many_lines_the_charts_are_few() -> None:
     found = compare([side("A", many, 6), side("B", many, 6)])
     drawn = compare_charts.of_lines(found.lines, 0, "A", "B")
     assert len(drawn) == compare_charts.MOST_CHARTS
-    assert {len(chart.series) for chart in drawn} == {16}
+    assert {len(chart.series) for chart in drawn} == {15, 16}

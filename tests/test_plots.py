@@ -47,7 +47,7 @@ DOTS = Chart(
     figures=[FIGURES],
 )
 RATIOS = replace(DOTS, kind="ratios", unit="B/A", series=[
-    Series("transform-rgb", [Point(0, 1.3, (1.2, 1.4))], band=(0.91, 1.1), word="slower"),
+    Series("transform-rgb", [Point(0, 1.3, (1.2, 1.4), 0.08)], band=(0.91, 1.1), word="slower"),
     Series("file-rgb", [Point(0, 0.3, None)], word="undecided"),
 ])  # fmt: skip
 STACKED = replace(
@@ -153,7 +153,7 @@ def test_a_name_is_text_whatever_it_says(name: str, chart: Chart) -> None:
 
 def test_a_verdict_stands_beside_its_ratio_and_has_its_own_marker() -> None:
     drawn = plots.svg(RATIOS, "c1")
-    assert {"1.300 slower", "0.300 undecided"} <= set(texts(drawn))
+    assert {"1.30 slower", "0.300 undecided"} <= set(texts(drawn))
     assert {"0.5", "1", "2"} <= set(texts(drawn))
     same = replace(RATIOS, series=[replace(each, word="same") for each in RATIOS.series])
     assert markers(drawn) > markers(plots.svg(same, "c1"))

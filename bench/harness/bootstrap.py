@@ -42,6 +42,13 @@ class Ratio:
     count: int
     """The smaller side's number of them."""
 
+    @property
+    def margin(self) -> float | None:
+        """Return half the interval's width, relative; None without an interval."""
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / 2 / self.value
+
 
 def ratio(base: Runs, new: Runs) -> Ratio | None:
     """Compare the times of two sides; None where a median is not positive.

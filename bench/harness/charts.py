@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, inf
 from statistics import median
 from typing import Literal, TypeVar
@@ -60,6 +61,8 @@ class Point:
     value: float
     interval: tuple[float, float] | None
     """None with fewer than six samples."""
+    margin: float | None = None
+    """What its digits are cut to, relative, here as in the tables; None where nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,13 @@ def of_family(family: str, rows: Iterable[Row]) -> list[Chart]:
 
 
 def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    """Cut a list into pieces of at most `size`."""
-    return [items[start : start + size] for start in range(0, len(items), size)]
+    """Cut a list into the fewest pieces of at most `size`, none more than one longer than others.
+
+    A last piece of one row would be a chart that compares nothing.
+    """
+    pieces = ceil(len(items) / size)
+    ends = [len(items) * number // pieces for number in range(pieces + 1)] if pieces else []
+    return [items[start:end] for start, end in pairwise(ends)]
 
 
 def _steps(rows: Sequence[Row]) -> list[Chart]:
@@ -237,11 +245,16 @@ def _batches_title(rows: Sequence[Row]) -> str:
 
 
 def _regimes(rows: Sequence[Row]) -> list[Chart]:
-    """Images a second of each regime."""
+    """Images a second within each regime; those of a single row beside each other."""
+    groups = _by(rows, lambda row: str(row.cell.axes.get("regime")))
+    alone = [row for members in groups.values() if len(members) == 1 for row in members]
     charts = []
-    for some in chunks(rows, MOST_ROWS):
-        if len(some) < 2:
-            continue
+    for some in [
+        piece
+        for members in (*groups.values(), alone)
+        if len(members) > 1
+        for piece in chunks(members, MOST_ROWS)
+    ]:
         ordered = sorted(some, key=_seconds)
         series = [Series(_cut(row.cell.id), [_rate(row)]) for row in some]
         figures = Figures(
@@ -383,11 +396,14 @@ def _estimate(value: float, interval: tuple[float, float]) -> tuple[str, str]:
 
 def _figures(row: Row, point: Point) -> tuple[str, str, str]:
     """Return a row's value, its interval and its rounds."""
-    margin = stats.margin(row.samples)
     interval = NOTHING
     if point.interval is not None:
-        interval = " to ".join(_like(end, point.value, margin) for end in point.interval)
-    return with_margin(point.value, margin), interval, f"{len(row.samples):,}".replace(",", " ")
+        interval = " to ".join(_like(end, point.value, point.margin) for end in point.interval)
+    return (
+        with_margin(point.value, point.margin),
+        interval,
+        f"{len(row.samples):,}".replace(",", " "),
+    )
 
 
 def _like(end: float, value: float, margin: float | None) -> str:
@@ -403,7 +419,8 @@ def _point(row: Row, at: float, convert: Callable[[float], float], images: int) 
     if found is not None:
         low, high = sorted(convert(end / images) for end in found)
         interval = low, high
-    return Point(at, convert(median(row.samples) / images), interval)
+    value = convert(median(row.samples) / images)
+    return Point(at, value, interval, stats.margin(row.samples))
 
 
 def _rate(row: Row, at: float = 0) -> Point:

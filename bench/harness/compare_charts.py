@@ -42,7 +42,7 @@ def _chart(lines: Sequence[Line], side: int, base: str, label: str) -> Chart:
     figures = [
         (
             name,
-            with_margin(each.points[0].value, None),
+            with_margin(each.points[0].value, each.points[0].margin),
             percent(verdict.floor.value) if verdict.floor else NOTHING,
             verdict.word,
             verdict.code,
@@ -68,7 +68,7 @@ def _point(verdict: Verdict) -> Point:
     found = verdict.ratio
     assert found is not None
     interval = None if found.low is None or found.high is None else (found.low, found.high)
-    return Point(0, found.value, interval)
+    return Point(0, found.value, interval, found.margin)
 
 
 def _band(verdict: Verdict) -> tuple[float, float] | None:

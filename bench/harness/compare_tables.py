@@ -275,9 +275,7 @@ def _width(columns: Sequence[Column]) -> int:
 def _ratio(found: Ratio | None) -> str:
     if found is None:
         return NOTHING
-    if found.low is None or found.high is None:
-        return with_margin(found.value, None)
-    return with_margin(found.value, (found.high - found.low) / 2 / found.value)
+    return with_margin(found.value, found.margin)
 
 
 def _interval(found: Ratio | None) -> str:

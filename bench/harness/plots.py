@@ -220,7 +220,7 @@ def _dots(figure: "Figure", chart: Chart) -> None:
             capsize=3,
         )
         axes.axhline(row, color=_SENTINELS["grid"], linewidth=0.7, zorder=0)
-        said = with_margin(point.value, _margin(point))
+        said = with_margin(point.value, point.margin)
         axes.text(
             *(1.02, row, f"{said} {each.word}".strip()),
             transform=axes.get_yaxis_transform(),
@@ -365,12 +365,6 @@ def _reach(points: Sequence[Point]) -> list[list[float]]:
         [max(0.0, point.value - low) for point, (low, _) in pairs],
         [max(0.0, high - point.value) for point, (_, high) in pairs],
     ]
-
-
-def _margin(point: Point) -> float | None:
-    if point.interval is None:
-        return None
-    return (point.interval[1] - point.interval[0]) / 2 / point.value
 
 
 def _colors() -> list[str]:
