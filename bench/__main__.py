@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
     try:
         code = int(given.command(given))
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except PipelineError as error:
         print(error, file=sys.stderr)
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(given: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
     run = record.load(Path(given.file) if given.file else record.nearest_journal())
-    print(tables.render(run.rows, run.machine, get_terminal_size().columns, sys.stdout.isatty()))
+    print(tables.render(run.rows, run.machine, get_terminal_size().columns, _on_terminal()))
     if not run.complete:
         print(f"\nthe run was cut short; cells that had ended: {len(run.rows)}")
     return HOLDS
@@ -51,7 +52,7 @@ def show(given: argparse.Namespace) -> int:
 
 def compare(given: argparse.Namespace) -> int:
     """Print how later result files differ from the first, and whether a row fails."""
-    gates = {gate.DEFAULT: gate.parse(given.fail_on)} if given.fail_on else None
+    gates = {gate.DEFAULT: gate.parse(given.fail_on)} if given.fail_on is not None else None
     comparison = compare_sides(sides.gather(given.files))
     if gates is None:
         gates = gate.from_project(Path.cwd())
@@ -59,7 +60,7 @@ def compare(given: argparse.Namespace) -> int:
     if given.markdown:
         print(compare_markdown.render(comparison, outcome, given.explain))
     else:
-        width, color = get_terminal_size().columns, sys.stdout.isatty()
+        width, color = get_terminal_size().columns, _on_terminal()
         print(compare_tables.render(comparison, width, color, given.explain))
         for line in compare_tables.gate_lines(outcome) if outcome else ():
             print(wrapped(line, width, 4))
@@ -73,6 +74,11 @@ def write_report(given: argparse.Namespace) -> int:
     report.write(given.files, Path(given.out))
     print(f"report: {given.out}")
     return HOLDS
+
+
+def _on_terminal() -> bool:
+    """Say whether output goes to a terminal; after `>&-` there is none, and nothing is printed."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _parser() -> Parser:

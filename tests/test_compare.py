@@ -167,6 +167,11 @@ def test_a_bad_file_is_one_line_and_exit_code_2(
             "list 'old-1.json,': expected values separated by commas; remove the empty one",
         ),
         (
+            ("main.json", "branch.json", "--fail-on", ""),
+            "--fail-on '': expected slower:10% (any percentage), missing, or both "
+            "with a comma between; change --fail-on",
+        ),
+        (
             ("main.json", "branch.json", "--fail-on", "slower"),
             "--fail-on slower: expected slower:10% (any percentage), missing, or both "
             "with a comma between; change --fail-on",

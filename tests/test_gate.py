@@ -43,6 +43,13 @@ def test_anything_else_is_refused(text: str) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["", " "])
+def test_a_gate_that_says_nothing_is_refused_and_not_taken_as_none(text: str) -> None:
+    with pytest.raises(PipelineError) as error:
+        parse(text)
+    assert str(error.value).startswith(f"--fail-on {text!r}: expected slower:10% ")
+
+
 def test_a_row_fails_when_its_whole_interval_is_slower() -> None:
     gates = {"default": Gate(0.2)}
     found = judge(times(1.1, 1.205, 1.3), gates)

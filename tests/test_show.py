@@ -109,3 +109,14 @@ def test_the_command_line_prints_no_traceback_and_no_colour(tmp_path: Path) -> N
     assert bad.stderr == (
         f"{tmp_path}: expected a file that can be read (Is a directory); check the path\n"
     )
+
+
+@pytest.mark.parametrize("command", ["show", "compare"])
+def test_without_an_output_nothing_is_printed_and_nothing_breaks(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record.write(folder / "out.json", document(rows()))
+    monkeypatch.setattr("sys.stdout", None)  # as Python has it after `>&-`
+    files = ["out.json"] if command == "show" else ["out.json", "out.json"]
+    assert main([command, *files]) == 0
+    assert capsys.readouterr().err == ""

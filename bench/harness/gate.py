@@ -52,14 +52,16 @@ def parse(text: str, place: str = "--fail-on") -> Gate:
     Raises `PipelineError` for anything else.
     """
     slower, missing = None, False
-    for part in parse_list(text):
+    for part in parse_list(text) if text.strip() else [""]:
         found = re.fullmatch(r"slower:(\d+(?:\.\d+)?)\s*%", part)
         if part == "missing":
             missing = True
         elif found and slower is None:
             slower = float(found[1]) / 100
         else:
-            raise PipelineError(f"{place} {text}", EXPECTED, f"change {place}")
+            raise PipelineError(
+                f"{place} {text.strip() or repr(text)}", EXPECTED, f"change {place}"
+            )
     return Gate(slower, missing)
 
 
