@@ -189,3 +189,36 @@ def test_a_cell_that_some_runs_lack_rests_on_the_others() -> None:
     one, two = sampled("one", around(1.0, 1)), sampled("two", around(1.0, 2))
     found = compare([side("A", run([one, two]), run([two])), side("B", run([one, two]))])
     assert [len(line.entries[0].rows) for line in found.lines] == [1, 2]
+
+
+def test_other_work_beside_a_row_decides_only_what_is_far_apart() -> None:
+    one = sampled("one", around(1.0, 1))
+    slow = replace(one, samples=around(1.5, 2))
+    assert verdict(one, slow).word == SLOWER
+    found = verdict(one, replace(slow, extra={"others_busy_percent": 80.0}))
+    assert (found.word, found.floor.value) == (UNDECIDED, pytest.approx(1.8))
+    assert found.floor.why == "the machine had other work"
+
+
+def test_a_machine_that_changed_during_a_run_raises_the_floor() -> None:
+    rates = {"copy_cpu_bytes_per_s": 4e10}, {"copy_cpu_bytes_per_s": 2.5e10}
+    machine = {**LAPTOP, "workload": dict(zip(("start", "end"), rates, strict=True))}
+    found = compare([runs("A", LAPTOP, 1.0), runs("B", machine, 1.4)]).lines[0].verdicts[0]
+    assert (found.word, found.code) == (UNDECIDED, "noisy")
+    assert found.floor is not None
+    assert found.floor.value == pytest.approx(0.6)
+    assert found.floor.why == "the reference workload changed that far during a run"
+
+
+def test_a_start_in_a_fresh_process_is_decided_by_runs_and_not_by_a_longer_budget() -> None:
+    cold = sampled("one", (1.0,), limited_by="fresh process")
+    slow = replace(cold, samples=(2.0,))
+    found = verdict(cold, slow)
+    assert (found.word, found.code) == (UNDECIDED, "too few rounds")
+    assert found.why == "a side is one start in a fresh process, and one sample has no interval"
+    assert found.remedy == "several runs of each side"
+    old, new = (
+        [run([replace(cold, samples=(each,))]) for each in seconds]
+        for seconds in ((1.0, 1.02, 1.01), (2.0, 2.03, 1.98))
+    )
+    assert word(side("A", *old), side("B", *new)) == SLOWER

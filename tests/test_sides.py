@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from bench.harness.cell import Row
 from bench.harness.machine import summary
 from bench.harness.record import Run
-from bench.harness.sides import common, differences, gather, other_load
+from bench.harness.sides import common, differences, gather, other_load, workload_changed
 from comparisons import FOLDER, LAPTOP, around, run, sampled, side
 from results import MACHINE
 
@@ -28,6 +29,12 @@ def gathered(*arguments: str) -> list[tuple[str, ...]]:
 
 def measured(machine: Any = LAPTOP, **known: Any) -> Run:
     return run([sampled("one", around(1.0, 1))], machine, **known)
+
+
+def beside(busy_percent: float = 0.0, threads: int | None = None) -> Row:
+    """A row during whose rounds other processes took this share of the CPUs."""
+    extra = {"others_busy_percent": busy_percent}
+    return replace(sampled("one", around(1.0, 1)), threads=threads, extra=extra)
 
 
 def changed(record: str, **values: Any) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def test_commits_dates_threads_and_cut_runs_are_said() -> None:
 def test_a_run_other_load_by_the_load_that_it_does_not_explain(
     load: float, threads: int, busy: bool
 ) -> None:
-    assert other_load(measured(changed("state", load_per_cpu=load)), threads) == (
+    assert other_load(measured(changed("state", load_per_cpu=load)), beside(threads=threads)) == (
         load if busy else 0
     )
 
@@ -157,4 +164,45 @@ def test_a_run_other_load_by_the_load_that_it_does_not_explain(
     "machine", [changed("state", load_per_cpu=None), changed("hardware", cores=None), {}]
 )
 def test_a_load_that_was_not_read_is_not_called_busy(machine: dict[str, Any]) -> None:
-    assert other_load(Run(machine=machine, rows=()), 1) == 0
+    assert other_load(Run(machine=machine, rows=()), beside()) == 0
+
+
+@pytest.mark.parametrize(("busy_percent", "load"), [(0.0, 0.0), (33.0, 0.0), (60.0, 0.6)])
+def test_what_others_took_beside_a_row_is_other_load_though_the_run_began_in_quiet(
+    busy_percent: float, load: float
+) -> None:
+    assert other_load(measured(), beside(busy_percent)) == load
+
+
+def test_the_greater_of_both_loads_counts() -> None:
+    assert other_load(measured(changed("state", load_per_cpu=1.4)), beside(60.0)) == 1.4
+
+
+RATES = {
+    "python_loop_steps_per_s": 5e7,
+    "copy_cpu_bytes_per_s": 4e10,
+    "matrix_cuda_float16_flop_per_s": 6e14,
+}
+
+
+@pytest.mark.parametrize(
+    ("end", "on_cpu", "on_cuda"),
+    [
+        ({}, 0.0, 0.0),
+        (RATES, 0.0, 0.0),
+        (RATES | {"copy_cpu_bytes_per_s": 1e10}, 3.0, 0.0),
+        (RATES | {"python_loop_steps_per_s": 6e7}, 0.2, 0.0),
+        (RATES | {"matrix_cuda_float16_flop_per_s": 4e14}, 0.0, 0.5),
+        (RATES | {"copy_cpu_bytes_per_s": 0.0}, 0.0, 0.0),
+    ],
+)
+def test_the_reference_workload_says_how_far_a_machine_changed(
+    end: dict[str, float], on_cpu: float, on_cuda: float
+) -> None:
+    given = measured({**LAPTOP, "workload": {"start": RATES, "end": end}})
+    assert workload_changed(given, "cpu") == pytest.approx(on_cpu)
+    assert workload_changed(given, "cuda") == pytest.approx(on_cuda)
+
+
+def test_a_record_without_a_reference_workload_has_not_changed() -> None:
+    assert workload_changed(measured(), "cpu") == 0

@@ -112,6 +112,16 @@ def test_the_more_other_work_the_further_apart_they_must_be() -> None:
     assert floor(base, new, 2.8).value == pytest.approx(3.8)
 
 
+def test_the_widest_reason_is_the_floor() -> None:
+    base, new = [around(1.0, 1)], [[1.0] * 12 + [1.2] * 12]
+    assert floor(base, new, 0.0, 0.15).why == "a run drifted that far between its halves"
+    assert floor(base, new, 0.0, 0.4).why == "the reference workload changed that far during a run"
+    assert floor(base, new, 0.4, 0.5).why == "the machine had other work"
+    assert floor(base, new, 0.4, 2.5).value == 2.5
+    assert floor(base, base, 0.0, 0.1) == floor(base, base)
+    assert floor(base * 2, base, 0.0, 2.5).why == "runs are the unit"
+
+
 def runs(*seconds: float) -> list[tuple[float, ...]]:
     return [around(each, 10 + number) for number, each in enumerate(seconds)]
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench.harness import bootstrap, fingerprint
 from bench.harness.cell import MEASURED, Cell, Row
-from bench.harness.sides import Side, other_load
+from bench.harness.sides import Side, other_load, workload_changed
 from bench.harness.verdict import DECIDED, Verdict, decide
 from pipeline.errors import PipelineError
 
@@ -130,7 +130,11 @@ def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, s
                 code, one, other = differing
                 what = f"{code}: {base[0].label} {one}, {side.label} {other}"
                 return Verdict(REFUSED, code, f"not the same {what}", REMEDIES[code]), ""
-    verdict = decide(base[1].samples, new[1].samples, _load(base, new))
+    runs = [run for side, _ in (base, new) for run in side.runs]
+    shift = max(workload_changed(run, first.cell.device) for run in runs)
+    verdict = decide(base[1].samples, new[1].samples, _load(base, new), shift)
+    if verdict.code == "too few rounds" and first.limited_by == "fresh process":
+        verdict = replace(verdict, why=FRESH, remedy="several runs of each side")
     distance = max(fingerprint.distance(first.fingerprint, row.fingerprint) for row in new[1].rows)
     changed = (
         f"its output changed: by up to {distance} of 255 between the fingerprints of "
@@ -140,6 +144,9 @@ def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, s
     )
     return verdict, changed
 
+
+FRESH = "a side is one start in a fresh process, and one sample has no interval"
+"""Why a row of `--cold` is undecided: no longer budget gives it another sample."""
 
 REMEDIES = {
     "workload": "measure both with one version of the harness",
@@ -177,7 +184,7 @@ def _load(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> float:
     if base[1].rows[0].cell.device != "cpu":
         return 0.0
     loads = [
-        max(other_load(run, entry.rows[0].threads or 1) for run in side.runs)
+        max(other_load(run, row) for run in side.runs for row in entry.rows)
         for side, entry in (base, new)
     ]
     several = len(base[1].rows) + len(new[1].rows) > 2

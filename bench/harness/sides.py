@@ -7,14 +7,14 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from bench.harness import record
-from bench.harness.cell import MEASURED
+from bench.harness import record, watch, workload
+from bench.harness.cell import MEASURED, Row
 from bench.harness.machine import summary
 from bench.harness.record import Run
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
 
-__all__ = ["Side", "common", "differences", "gather", "other_load"]
+__all__ = ["Side", "common", "differences", "gather", "other_load", "workload_changed"]
 
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 """Elsewhere pytest-benchmark writes `unversioned`."""
@@ -102,8 +102,32 @@ def differences(sides: Sequence[Side]) -> list[str]:
     ]
 
 
-def other_load(run: Run, threads: int) -> float:
-    """Return the load per CPU where a run with so many threads does not explain it; else 0."""
+def other_load(run: Run, row: Row) -> float:
+    """Return the load per CPU that `run` does not explain, at its start or beside `row`; else 0.
+
+    What other processes took beside the row is a share of all CPUs, which is a load of at least
+    that much; a load of the last minute says nothing of what began later.
+    """
+    beside = row.extra.get("others_busy_percent", 0.0)
+    return max(
+        _load_at_start(run, row.threads or 1),
+        beside / 100 if beside > watch.OTHERS_BUSY_PERCENT else 0.0,
+    )
+
+
+def workload_changed(run: Run, device: str) -> float:
+    """Return how far the reference workload's end lies from its start, on a device, relative."""
+    parts = ("_cuda_",) if device == "cuda" else ("_cpu_", "python_loop_")
+    start, end = workload.start_and_end(run.machine)
+    pairs = [
+        (rate, end[name])
+        for name, rate in start.items()
+        if end.get(name) and rate and any(part in name for part in parts)
+    ]
+    return max((max(pair) / min(pair) - 1 for pair in pairs), default=0.0)
+
+
+def _load_at_start(run: Run, threads: int) -> float:
     load = (run.machine.get("state") or {}).get("load_per_cpu")
     cores = (run.machine.get("hardware") or {}).get("cores")
     if not (isinstance(load, int | float) and isinstance(cores, int | float) and cores > 0):

@@ -73,11 +73,12 @@ class Verdict:
     """The noise floor that the ratio was held against."""
 
 
-def decide(base: Runs, new: Runs, load: float = 0.0) -> Verdict:
+def decide(base: Runs, new: Runs, load: float = 0.0, changed: float = 0.0) -> Verdict:
     """Say whether `new` is faster or slower than `base`, the same, or neither can be said.
 
     It starts as undecided and moves only on evidence: slower or faster where the whole interval of
     the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised.
+    `load` and `changed` are what `floor` takes.
     """
     found = ratio(base, new)
     if found is None:
@@ -90,7 +91,7 @@ def decide(base: Runs, new: Runs, load: float = 0.0) -> Verdict:
             "more rounds (a longer --benchmark-max-time) or several runs of each side",
             found,
         )
-    limit = floor(base, new, load)
+    limit = floor(base, new, load, changed)
     above, below = 1 + limit.value, 1 / (1 + limit.value)
     between = f"{found.low:.3f}–{found.high:.3f}"
     within = f"the noise floor of {percent(limit.value)} ({limit.why})"
@@ -112,20 +113,25 @@ def decide(base: Runs, new: Runs, load: float = 0.0) -> Verdict:
     return Verdict(UNDECIDED, "across the floor", why, remedy, found, limit)
 
 
-def floor(base: Runs, new: Runs, load: float = 0.0) -> Floor:
-    """Return the noise floor of two sides; `load` per CPU where a machine had other work, else 0.
+def floor(base: Runs, new: Runs, load: float = 0.0, changed: float = 0.0) -> Floor:
+    """Return the noise floor of two sides.
 
-    One run a side: the default, raised to how far the first half of a run lies from its second.
-    Several runs: a lower one, for the interval holds their spread already.
+    One run a side: the default, raised to how far the first half of a run lies from its second, and
+    to `changed`, how far its reference workload at the end lies from that at the start. Several
+    runs: a lower one, for the interval holds their spread already. `load` is per CPU where a
+    machine had other work, else 0.
     """
-    if load:
-        return Floor(BUSY + load, "the machine had other work", raised=True)
+    raised = [Floor(BUSY + load, "the machine had other work", raised=True)] if load else []
     if len(base) + len(new) > 2:
-        return Floor(SEVERAL_RUNS, "runs are the unit")
+        return raised[0] if raised else Floor(SEVERAL_RUNS, "runs are the unit")
     drifted = max(_drift(base[0]), _drift(new[0]))
-    if drifted > ONE_RUN:
-        return Floor(drifted, "a run drifted that far between its halves", raised=True)
-    return Floor(ONE_RUN, "a side is one run")
+    for value, why in (
+        (drifted, "a run drifted that far between its halves"),
+        (changed, "the reference workload changed that far during a run"),
+    ):
+        if value > ONE_RUN:
+            raised.append(Floor(value, why, raised=True))
+    return max(raised, key=lambda each: each.value, default=Floor(ONE_RUN, "a side is one run"))
 
 
 def percent(share: float) -> str:

@@ -16,7 +16,7 @@ from bench.harness import stats
 from pipeline import nvml, sensors
 from pipeline.sensors import CPU, GPU, CpuTime
 
-__all__ = ["CAUSES", "Seen", "Watch", "cause", "drop", "unread"]
+__all__ = ["CAUSES", "OTHERS_BUSY_PERCENT", "Seen", "Watch", "cause", "drop", "unread"]
 
 PERIOD_S = 0.01
 """Least time between two looks."""
@@ -26,6 +26,9 @@ SHARE = 0.01
 
 SHORTEST_S = 0.2
 """Rounds of less time say nothing of other processes: the system counts in ticks of 10 ms."""
+
+OTHERS_BUSY_PERCENT = 33.0
+"""Share of all CPUs' time that others took from which on a number may be due to them."""
 
 THROTTLED_BELOW = 0.75
 """Share of the GPU's default clock under which a sample is spoiled, as in NVIDIA's nvbench
