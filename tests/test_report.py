@@ -199,6 +199,37 @@ def test_an_image_has_its_cell_and_its_settings(page: Page) -> None:
     )
 
 
+def test_an_image_that_several_cells_made_is_shown_once_with_all_of_them() -> None:
+    same, other = named("preprocess", {"regime": "file"}, MEASURED, samples=(1.0,) * 6), small()[0]
+    peer = named("preprocess", {"regime": "file", "peer": "v2"}, MEASURED, samples=(1.0,) * 6)
+    gray = thumbnail.of_image(Image.new("RGB", (512, 512)), prompt="a city", seed=3)
+    given = [replace(row, thumbnail=PIXELS) for row in (same, peer, other)]
+    page = page_of([*given, replace(other, name="x", thumbnail=gray)])
+    assert [image["alt"] for image in page.all("img")] == [
+        f"What {other.cell.id} made",
+        f"What {other.cell.id} made",
+        "What file, file-v2 made",
+    ]
+
+
+def test_what_can_be_watched_and_the_reference_workload_are_in_words() -> None:
+    rates = {"python_loop_steps_per_s": 5.525e7, "copy_cpu_bytes_per_s": 3.943e10}
+    machine = {
+        **MACHINE,
+        "workload": {"end": rates, "start": rates | {"python_loop_steps_per_s": 6e7}},
+        "guards": {"GPU clock": "no NVIDIA driver", "other processes": ""},
+    }
+    page = page_of(small(), machine=machine)
+    assert page.of("h4")[:5] == ["Hardware", "State", "Software", "Guards", "Reference workload"]
+    said = list(zip(page.of("dt"), page.of("dd"), strict=True))
+    assert said[-4:] == [
+        ("GPU clock", "not watched: no NVIDIA driver"),
+        ("other processes", "can be watched"),
+        ("at the start", "Python loop 60.0 M steps/s, copy cpu 39.4 GB/s"),
+        ("at the end", "Python loop 55.2 M steps/s, copy cpu 39.4 GB/s"),
+    ]
+
+
 def test_images_of_cells_that_were_only_checked_are_shown() -> None:
     checked = replace(small()[0], status="checked", samples=(), thumbnail=PIXELS)
     page = page_of([checked])
@@ -410,7 +441,11 @@ def test_a_default_run_is_less_than_a_megabyte() -> None:
 def test_charts_and_images_of_many_cells_are_bounded() -> None:
     picture = noise(0)
     given = [
-        replace(numbered(number), thumbnail=picture, samples=(0.01 * (number + 1),) * 6)
+        replace(
+            numbered(number),
+            thumbnail={**picture, "seed": number},
+            samples=(0.01 * (number + 1),) * 6,
+        )
         for number in range(300)
     ]
     text = report.render([("out.json", run(given))])

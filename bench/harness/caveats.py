@@ -7,10 +7,7 @@ from bench.harness import stats, watch, workload
 from bench.harness.cell import JULIA, Row
 from bench.harness.texts import plain, with_margin
 
-__all__ = ["of_row", "reference", "watched"]
-
-OTHERS_BUSY_PERCENT = 33.0
-"""Share of the machine's CPU time from which other processes are worth a footnote."""
+__all__ = ["of_row", "rates", "reference", "watched"]
 
 STOLEN_PERCENT = 1.0
 
@@ -79,8 +76,7 @@ def reference(records: Mapping[str, Any]) -> list[str]:
     start, end = workload.start_and_end(records)
     if not start:
         return []
-    rates = ", ".join(f"{_part(name)} {_rate(name, rate)}" for name, rate in start.items())
-    lines = [f"reference workload: {rates}"]
+    lines = [f"reference workload: {rates(start)}"]
     changed = workload.drifts(start, end)
     if changed:
         told = ", ".join(
@@ -99,7 +95,7 @@ def reference(records: Mapping[str, Any]) -> list[str]:
 def _meanwhile(row: Row) -> list[str]:
     """Return what went on beside a row's rounds: noise, not proof, so nothing was dropped."""
     found = []
-    if row.extra.get("others_busy_percent", 0) > OTHERS_BUSY_PERCENT:
+    if row.extra.get("others_busy_percent", 0) > watch.OTHERS_BUSY_PERCENT:
         found.append(
             "other processes kept more than a third of the CPUs busy meanwhile: end them (top "
             "lists them) and measure again"
@@ -121,6 +117,11 @@ def _meanwhile(row: Row) -> list[str]:
             "one limit (nvidia-smi -q -d POWER)"
         )
     return found
+
+
+def rates(found: Mapping[str, float]) -> str:
+    """Return the rates of a reference workload, each in its unit."""
+    return ", ".join(f"{_part(name)} {_rate(name, rate)}" for name, rate in found.items())
 
 
 def _part(name: str) -> str:

@@ -7,7 +7,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.harness import charts, compare_charts, compare_tables, plots, record, sides, tables
+from bench.harness import (
+    caveats,
+    charts,
+    compare_charts,
+    compare_tables,
+    plots,
+    record,
+    sides,
+    tables,
+)
 from bench.harness.cell import MEASURED, Row
 from bench.harness.comparison import Comparison, compare
 from bench.harness.layout import Column, Notes
@@ -15,6 +24,7 @@ from bench.harness.machine import summary
 from bench.harness.record import Run
 from bench.harness.sides import Side
 from bench.harness.texts import NOTHING, plain
+from bench.harness.workload import start_and_end
 from pipeline.availability import Missing
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.files import writing
@@ -29,7 +39,13 @@ MOST_IMAGES = 60
 LONGEST = 200
 """Characters of one value of a machine's record."""
 
-RECORDS = {"hardware": "Hardware", "state": "State", "software": "Software"}
+RECORDS = {
+    "hardware": "Hardware",
+    "state": "State",
+    "software": "Software",
+    "guards": "Guards",
+    "workload": "Reference workload",
+}
 """What a report calls the machine's records, in its order; others go by their own names."""
 
 FIRST = ("gpus", "cpu", "cores", "ram_gib", "python", "packages", "torch", "julia", "driver")
@@ -63,8 +79,8 @@ class Picture:
 
     jpeg: str
     """In base64."""
-    name: str
-    """The cell that made it."""
+    names: Sequence[str]
+    """The cells that made it: those of one regime and its peers often make the same."""
     settings: Sequence[tuple[str, str]]
     """What it was made with, besides the axes that the name spells."""
 
@@ -226,7 +242,7 @@ def _part(id_: str, name: str, run: Run) -> Part:
     families = []
     for number, family in enumerate(dict.fromkeys(names), 1):
         rows = [row for row in run.rows if row.cell.family == family]
-        pictures = [_picture(row) for row in rows if row.thumbnail]
+        pictures = _pictures(rows)
         families.append(
             Family(
                 name=plain(family).replace("_", " "),
@@ -244,7 +260,7 @@ def _part(id_: str, name: str, run: Run) -> Part:
         summary=plain(summary(run.machine)),
         facts=list(_facts(run)),
         machine=[
-            (RECORDS.get(key, _label(key).capitalize()), list(_record(run.machine[key])))
+            (RECORDS.get(key, _label(key).capitalize()), list(_card(key, run.machine[key])))
             for key in dict.fromkeys((*RECORDS, *run.machine))
             if run.machine.get(key)
         ],
@@ -272,17 +288,38 @@ def _date(text: str) -> str:
         return _cut(text)
 
 
-def _picture(row: Row) -> Picture:
+def _pictures(rows: Sequence[Row]) -> list[Picture]:
+    """Return each image of these rows once, with the cells that made it."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for row in rows:
+        if row.thumbnail:
+            found.setdefault(_image(row), []).append(plain(row.cell.id))
+    return [Picture(jpeg, names, settings) for (jpeg, settings), names in found.items()]
+
+
+def _image(row: Row) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return a row's image in base64, and what it was made with."""
     settings = {"weights": row.weights, **row.thumbnail}
     jpeg = str(settings.pop("jpeg"))
     width, height = settings.pop("width", ""), settings.pop("height", "")
     if width and height:
         settings["pixels"] = f"{width}×{height}"
-    return Picture(
-        jpeg=jpeg,
-        name=plain(row.cell.id),
-        settings=[(plain(key), _cut(str(value))) for key, value in settings.items() if value != ""],
+    return jpeg, tuple(
+        (plain(key), _cut(str(value))) for key, value in settings.items() if value != ""
     )
+
+
+def _card(key: str, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return what one record of the machine says, as labels and texts."""
+    if key == "guards":
+        for name, why in record.items():
+            yield _cut(name), _cut(f"not watched: {why}") if why else "can be watched"
+    elif key == "workload":
+        for when, rates in zip(("start", "end"), start_and_end({key: record}), strict=True):
+            if rates:
+                yield f"at the {when}", caveats.rates(rates)
+    else:
+        yield from _record(record)
 
 
 def _record(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
