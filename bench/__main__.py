@@ -1,4 +1,4 @@
-"""python -m bench: show, compare."""
+"""python -m bench: show, compare, ab, noise."""
 
 import argparse
 import os
@@ -8,22 +8,40 @@ from io import TextIOWrapper
 from pathlib import Path
 from shutil import get_terminal_size
 
-from bench.harness import compare_markdown, compare_tables, gate, record, sides, tables
+from bench.harness import ab as interleaved
+from bench.harness import (
+    ab_command,
+    compare_markdown,
+    compare_tables,
+    gate,
+    record,
+    sides,
+    tables,
+    trees,
+)
+from bench.harness.ab_command import Told
+from bench.harness.comparison import Comparison
 from bench.harness.comparison import compare as compare_sides
+from bench.harness.pair import Half
+from bench.harness.verdict import in_turns
 from pipeline.arguments import Parser
 from pipeline.errors import PipelineError
 
 __all__ = ["main"]
 
-HOLDS, DOES_NOT_HOLD, WRONG_QUESTION = 0, 1, 2
+HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code.
 
-    0 done, 1 `--fail-on` found a row, 2 a wrong question, answered with one line.
+    0 done, 1 `--fail-on` found a row, 2 a wrong question, answered with one line; 130 Ctrl-C.
     """
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given, rest = parser.parse_known_args(arguments)
+    if rest and given.command not in (ab,):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    given.rest = rest
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
     try:
@@ -49,10 +67,67 @@ def show(given: argparse.Namespace) -> int:
 
 def compare(given: argparse.Namespace) -> int:
     """Print how later result files differ from the first, and whether a row fails."""
-    gates = {gate.DEFAULT: gate.parse(given.fail_on)} if given.fail_on else None
+    gates = _gates(given)
     comparison = compare_sides(sides.gather(given.files))
-    if gates is None:
-        gates = gate.from_project(Path.cwd())
+    return _print(given, comparison, gates)
+
+
+def ab(given: argparse.Namespace) -> int:
+    """Compare two trees, or two configurations of one, in pairs of fresh processes."""
+    gates = _gates(given)
+    budget = ab_command.seconds(given.budget)
+    if not given.base and given.head:
+        raise PipelineError(f"--head {given.head}", "--base too", "add --base REF")
+    if not (given.base or given.a or given.b):
+        raise PipelineError("ab", "--base REF, or --a and --b", "add --base main")
+    told = Told(budget, sys.stderr)
+    limit = in_turns()
+    with ab_command.scratch() as root:
+        halves = _halves(given, root)
+        print(f"A: {halves[0].what}\nB: {halves[1].what}", file=sys.stderr, flush=True)
+
+        def compared(outcome: interleaved.Outcome, final: bool = False) -> Comparison:
+            return interleaved.compared(halves, outcome.pairs, limit, final)
+
+        def tell(outcome: interleaved.Outcome) -> None:
+            comparison = compared(outcome)
+            rows = len(comparison.lines)
+            told.say(outcome, rows - interleaved.undecided(comparison), rows)
+
+        def done(outcome: interleaved.Outcome) -> bool:
+            return not interleaved.undecided(compared(outcome))
+
+        selected = ab_command.selection(given.rest)
+        outcome = interleaved.run(halves, selected, budget, root, done, tell)
+        told.clear()
+    if not outcome.pairs:
+        print("interrupted before the first pair had ended", file=sys.stderr)
+        return INTERRUPTED
+    print(f"{ab_command.headline(outcome)}\n")
+    code = _print(given, compared(outcome, final=True), gates)
+    return INTERRUPTED if outcome.interrupted else code
+
+
+def _halves(given: argparse.Namespace, root: Path) -> tuple[Half, Half]:
+    """Make the trees: A is `--base`, B `--head`; the working tree where they are not given."""
+    trees_ = []
+    for label, reference in (("A", given.base), ("B", given.head)):
+        folder = root / f"tree-{label}"
+        folder.mkdir()
+        trees_.append(trees.commit(reference, folder) if reference else trees.working(folder))
+    told = [interleaved.options_of(text or "") for text in (given.a, given.b)]
+    return Half("A", trees_[0], *told[0]), Half("B", trees_[1], *told[1])
+
+
+def _gates(given: argparse.Namespace) -> dict[str, gate.Gate]:
+    """Return the gates: those of `--fail-on`, else those of the project."""
+    if given.fail_on:
+        return {gate.DEFAULT: gate.parse(given.fail_on)}
+    return gate.from_project(Path.cwd())
+
+
+def _print(given: argparse.Namespace, comparison: Comparison, gates: dict[str, gate.Gate]) -> int:
+    """Print a comparison, and hold it against the gates."""
     outcome = gate.judge(comparison, gates) if gates else None
     if given.markdown:
         print(compare_markdown.render(comparison, outcome, given.explain))
@@ -76,15 +151,45 @@ def _parser() -> Parser:
     each.add_argument(
         "files", nargs="+", metavar="FILE", help="result files; a.json,b.json are runs of one side"
     )
+    _add_printing(each)
+    each.set_defaults(command=compare)
+    each = commands.add_parser(
+        "ab",
+        help="compare two trees on this machine, interleaved",
+        epilog="Everything else goes to pytest on both sides: -k, files, --sd-model, …",
+        allow_abbrev=False,
+    )
+    each.add_argument("--base", metavar="REF", help="the commit of side A")
     each.add_argument(
+        "--head", metavar="REF", help="the commit of side B (default: the working tree as it is)"
+    )
+    for name in ("a", "b"):
+        each.add_argument(
+            f"--{name}", metavar="OPTIONS", help=f"what pytest is told on side {name.upper()} alone"
+        )
+    _add_budget(each)
+    _add_printing(each)
+    each.set_defaults(command=ab)
+    return parser
+
+
+def _add_budget(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--budget",
+        default=f"{ab_command.DEFAULT_BUDGET:g}",
+        metavar="SECONDS",
+        help="how long it may take (default: %(default)s)",
+    )
+
+
+def _add_printing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--fail-on",
         metavar="WHAT",
         help="slower:10%%, missing, or both with a comma: exit code 1 where a row is that",
     )
-    each.add_argument("--explain", action="store_true", help="give every verdict's reason")
-    each.add_argument("--markdown", action="store_true", help="print GitHub's Markdown")
-    each.set_defaults(command=compare)
-    return parser
+    parser.add_argument("--explain", action="store_true", help="give every verdict's reason")
+    parser.add_argument("--markdown", action="store_true", help="print GitHub's Markdown")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The comparison: rows matched by cell, refused where they are not the same work, and decided."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 
 from bench.harness import bootstrap, fingerprint
@@ -16,6 +17,9 @@ __all__ = ["ABSENT", "REFUSED", "Comparison", "Entry", "Line", "compare", "geome
 REFUSED, ABSENT = "refused", "absent"
 """Words beside those of a verdict: both sides measured the cell, but not the same thing; or one
 side alone measured it."""
+
+Judge = Callable[[str], Verdict]
+"""Decides on the cell of that name."""
 
 NOT_MEASURED = "its run has no such cell"
 
@@ -70,9 +74,10 @@ class Comparison:
         return [line for line in self.lines if line.cell.family == family]
 
 
-def compare(sides: Sequence[Side]) -> Comparison:
+def compare(sides: Sequence[Side], judge: Judge | None = None) -> Comparison:
     """Compare every side with the first, cell by cell.
 
+    `judge` decides of two sides that were measured in turn; without one their samples do.
     Raises `PipelineError` where no cell was measured on the first and another side.
     """
     by_name = [[{row.name: row for row in run.rows} for run in side.runs] for side in sides]
@@ -87,7 +92,7 @@ def compare(sides: Sequence[Side]) -> Comparison:
     for name, cell in cells.items():
         entries = [_entry([run[name] for run in runs if name in run]) for runs in by_name]
         pairs = [
-            _pair((sides[0], entries[0]), (side, entry))
+            _pair((sides[0], entries[0]), (side, entry), partial(judge, name) if judge else None)
             for side, entry in zip(sides[1:], entries[1:], strict=True)
         ]
         verdicts, changed = zip(*pairs, strict=True)
@@ -118,7 +123,9 @@ def _entry(rows: Sequence[Row]) -> Entry:
     return Entry((), why)
 
 
-def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, str]:
+def _pair(
+    base: tuple[Side, Entry], new: tuple[Side, Entry], judge: Callable[[], Verdict] | None = None
+) -> tuple[Verdict, str]:
     """Return the verdict on a cell, and how its output changed."""
     for side, entry in (base, new):
         if not entry.rows:
@@ -130,7 +137,7 @@ def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, s
                 code, one, other = differing
                 what = f"{code}: {base[0].label} {one}, {side.label} {other}"
                 return Verdict(REFUSED, code, f"not the same {what}", REMEDIES[code]), ""
-    verdict = decide(base[1].samples, new[1].samples, _load(base, new))
+    verdict = judge() if judge else decide(base[1].samples, new[1].samples, _load(base, new))
     distance = max(fingerprint.distance(first.fingerprint, row.fingerprint) for row in new[1].rows)
     changed = (
         f"its output changed: by up to {distance} of 255 between the fingerprints of "

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.harness import stats
-from bench.harness.bootstrap import ROUNDS, RUNS, Ratio, Runs, ratio
+from bench.harness.bootstrap import PAIRS, ROUNDS, RUNS, Ratio, Runs, ratio
 
 __all__ = [
     "DECIDED",
@@ -18,6 +18,8 @@ __all__ = [
     "Verdict",
     "decide",
     "floor",
+    "hold",
+    "in_turns",
     "percent",
 ]
 
@@ -32,6 +34,10 @@ SEVERAL_RUNS = 0.03
 """Floor where runs are the unit and the interval holds the spread between them: what is left is
 what all runs of a side share. The tolerances of criterion.rs (1 %) and BenchmarkTools.jl (5 %)
 lie around it."""
+
+IN_TURNS = 0.02
+"""Floor where pairs of processes are the unit and their turns lie side by side: what is left is
+what an unrelated change does, such as where code lies in memory."""
 
 BUSY = 1.0
 """What the floor of a machine with other work adds to its load per CPU: with L processes for each
@@ -90,7 +96,13 @@ def decide(base: Runs, new: Runs, load: float = 0.0) -> Verdict:
             "more rounds (a longer --benchmark-max-time) or several runs of each side",
             found,
         )
-    limit = floor(base, new, load)
+    return hold(found, floor(base, new, load))
+
+
+def hold(found: Ratio, limit: Floor) -> Verdict:
+    """Hold a ratio that has an interval against the noise floor."""
+    assert found.low is not None
+    assert found.high is not None
     above, below = 1 + limit.value, 1 / (1 + limit.value)
     between = f"{found.low:.3f}–{found.high:.3f}"
     within = f"the noise floor of {percent(limit.value)} ({limit.why})"
@@ -128,6 +140,11 @@ def floor(base: Runs, new: Runs, load: float = 0.0) -> Floor:
     return Floor(ONE_RUN, "a side is one run")
 
 
+def in_turns() -> Floor:
+    """Return the noise floor of two sides that were measured in turns."""
+    return Floor(IN_TURNS, "measured in turns")
+
+
 def percent(share: float) -> str:
     """Return `0.1` as `10 %`, with two digits at most."""
     return f"{share * 100:.2g} %" if share < 0.995 else f"{share * 100:.0f} %"
@@ -142,14 +159,13 @@ def _drift(samples: Sequence[float]) -> float:
 def _more(found: Ratio, limit: Floor) -> str:
     """Say about how many more rounds or runs bring the interval to one side of the edge."""
     times = _times(found, limit)
-    if found.unit == RUNS:
-        more = math.ceil(found.count * (times - 1))
-        enough = times <= MOST_TIMES
-        return (
-            f"about {_counted(max(1, more), 'more run')} of each side"
-            if enough
-            else _quieter(found)
-        )
+    if found.unit in (RUNS, PAIRS):
+        if times > MOST_TIMES:
+            return _quieter(found)
+        more = max(1, math.ceil(found.count * (times - 1)))
+        if found.unit == PAIRS:
+            return f"about {_counted(more, 'more pair')} (a longer --budget)"
+        return f"about {_counted(more, 'more run')} of each side"
     if limit.raised or times > MOST_TIMES:
         return _quieter(found)
     more = _rounded(found.count * (times - 1))
@@ -172,9 +188,10 @@ def _times(found: Ratio, limit: Floor) -> float:
 
 def _quieter(found: Ratio) -> str:
     """Say what decides where more of the same does not."""
-    if found.unit == ROUNDS:
-        return "several runs of each side, taken in turn on a quiet machine"
-    return "more runs of each side, taken in turn on a quiet machine"
+    if found.unit == PAIRS:
+        return "a difference further from the noise floor, or a quieter machine"
+    runs = "several runs" if found.unit == ROUNDS else "more runs"
+    return f"{runs} of each side, taken in turn on a quiet machine (python -m bench ab does)"
 
 
 def _rounded(number: float) -> int:
