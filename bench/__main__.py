@@ -3,10 +3,11 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import TextIOWrapper
 from pathlib import Path
 from shutil import get_terminal_size
+from typing import Any
 
 from bench.harness import ab as interleaved
 from bench.harness import (
@@ -14,11 +15,14 @@ from bench.harness import (
     compare_markdown,
     compare_tables,
     gate,
+    machine,
+    noise_table,
     record,
     sides,
     tables,
     trees,
 )
+from bench.harness import noise as records_of_noise
 from bench.harness.ab_command import Told
 from bench.harness.comparison import Comparison
 from bench.harness.comparison import compare as compare_sides
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
-    if rest and given.command not in (ab,):
+    if rest and given.command not in (ab, noise):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.rest = rest
     if isinstance(sys.stdout, TextIOWrapper):
@@ -68,44 +72,96 @@ def show(given: argparse.Namespace) -> int:
 def compare(given: argparse.Namespace) -> int:
     """Print how later result files differ from the first, and whether a row fails."""
     gates = _gates(given)
-    comparison = compare_sides(sides.gather(given.files))
+    gathered = sides.gather(given.files)
+    comparison = compare_sides(gathered, noise=[_recorded(side.machine) for side in gathered])
     return _print(given, comparison, gates)
 
 
 def ab(given: argparse.Namespace) -> int:
     """Compare two trees, or two configurations of one, in pairs of fresh processes."""
     gates = _gates(given)
-    budget = ab_command.seconds(given.budget)
+    ab_command.seconds(given.budget)
     if not given.base and given.head:
         raise PipelineError(f"--head {given.head}", "--base too", "add --base REF")
     if not (given.base or given.a or given.b):
         raise PipelineError("ab", "--base REF, or --a and --b", "add --base main")
-    told = Told(budget, sys.stderr)
-    limit = in_turns()
+    recorded = records_of_noise.known(machine.hardware(), Path.cwd())
+    limit = in_turns(recorded.in_turns if recorded else None)
     with ab_command.scratch() as root:
         halves = _halves(given, root)
-        print(f"A: {halves[0].what}\nB: {halves[1].what}", file=sys.stderr, flush=True)
 
         def compared(outcome: interleaved.Outcome, final: bool = False) -> Comparison:
             return interleaved.compared(halves, outcome.pairs, limit, final)
 
-        def tell(outcome: interleaved.Outcome) -> None:
-            comparison = compared(outcome)
-            rows = len(comparison.lines)
-            told.say(outcome, rows - interleaved.undecided(comparison), rows)
-
-        def done(outcome: interleaved.Outcome) -> bool:
-            return not interleaved.undecided(compared(outcome))
-
-        selected = ab_command.selection(given.rest)
-        outcome = interleaved.run(halves, selected, budget, root, done, tell)
-        told.clear()
+        outcome = _measured(given, halves, root, compared)
     if not outcome.pairs:
-        print("interrupted before the first pair had ended", file=sys.stderr)
         return INTERRUPTED
     print(f"{ab_command.headline(outcome)}\n")
     code = _print(given, compared(outcome, final=True), gates)
     return INTERRUPTED if outcome.interrupted else code
+
+
+def noise(given: argparse.Namespace) -> int:
+    """Measure the working tree against itself, and keep what that says of this machine."""
+    with ab_command.scratch() as root:
+        given.base = given.head = given.a = given.b = None
+        halves = _halves(given, root)
+        outcome = _measured(given, halves, root)
+    if len(outcome.pairs) < interleaved.BLOCK:
+        return INTERRUPTED
+    cells = records_of_noise.by_cell(outcome.pairs)
+    if not cells:
+        raise PipelineError("noise", "a cell that was measured", "python -m bench show")
+    found = records_of_noise.overall(cells, outcome.pairs)
+    print(f"{ab_command.headline(outcome)}\n")
+    rates = (
+        records_of_noise.wrong_of_runs(outcome.pairs),
+        records_of_noise.wrong_of_pairs(outcome.pairs, in_turns()),
+    )
+    width, color = get_terminal_size().columns, sys.stdout.isatty()
+    print(noise_table.render(cells, found, *rates, width, color))
+    if found.pairs >= records_of_noise.FEWEST:
+        path = records_of_noise.keep(found, Path.cwd())
+        print(f"kept for compare and ab: {path.relative_to(Path.cwd())}")
+    return INTERRUPTED if outcome.interrupted else HOLDS
+
+
+def _measured(
+    given: argparse.Namespace,
+    halves: tuple[Half, Half],
+    root: Path,
+    compared: Callable[[interleaved.Outcome], Comparison] | None = None,
+) -> interleaved.Outcome:
+    """Measure until every row of `compared` is decided; without it, as long as the budget lasts."""
+    budget = ab_command.seconds(given.budget)
+    told = Told(budget, sys.stderr)
+    for half in halves if compared else halves[:1]:
+        print(f"{half.label}: {half.what}", file=sys.stderr)
+    selected = ab_command.selection(given.rest)
+    print(f"pytest {' '.join(selected)}; at most {budget:g} s", file=sys.stderr, flush=True)
+    left = 1
+
+    def tell(outcome: interleaved.Outcome) -> None:
+        nonlocal left
+        comparison = compared(outcome) if compared else None
+        left = interleaved.undecided(comparison) if comparison else 1
+        told.say(
+            outcome, (len(comparison.lines) - left, len(comparison.lines)) if comparison else None
+        )
+
+    try:
+        outcome = interleaved.run(halves, selected, budget, root, lambda _: not left, tell)
+    finally:
+        told.clear()
+    if not outcome.pairs:
+        print("interrupted before the first pair had ended", file=sys.stderr)
+    return outcome
+
+
+def _recorded(records: Mapping[str, Any]) -> float:
+    """Return how far apart two runs on a machine lie; 0 where that is not on record."""
+    found = records_of_noise.known(records.get("hardware") or {}, Path.cwd())
+    return found.runs_apart if found else 0.0
 
 
 def _halves(given: argparse.Namespace, root: Path) -> tuple[Half, Half]:
@@ -170,6 +226,14 @@ def _parser() -> Parser:
     _add_budget(each)
     _add_printing(each)
     each.set_defaults(command=ab)
+    each = commands.add_parser(
+        "noise",
+        help="measure the working tree against itself: the noise floor of this machine",
+        epilog="Everything else goes to pytest: -k, files, --sd-model, …",
+        allow_abbrev=False,
+    )
+    _add_budget(each)
+    each.set_defaults(command=noise)
     return parser
 
 

@@ -16,7 +16,7 @@ from bench.harness.sides import Side
 from bench.harness.verdict import UNDECIDED, Floor, Verdict
 from pipeline.errors import PipelineError
 
-__all__ = ["Outcome", "compared", "options_of", "run", "undecided"]
+__all__ = ["BLOCK", "Outcome", "compared", "options_of", "run", "undecided"]
 
 BLOCK = 2
 """Pairs of a block: A starts the first, B the second."""

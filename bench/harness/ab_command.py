@@ -30,13 +30,12 @@ class Told:
         self._stream = stream
         self._live = stream.isatty()
 
-    def say(self, outcome: Outcome, decided: int, rows: int) -> None:
-        """Say how far it is."""
+    def say(self, outcome: Outcome, rows: tuple[int, int] | None) -> None:
+        """Say how far it is; of `rows`, how many are decided, and how many there are."""
         pairs = len(outcome.pairs)
-        text = (
-            f"block {(pairs + 1) // 2} · {outcome.seconds:.0f} s of at most {self._budget:g} s · "
-            f"{decided} of {rows} rows decided"
-        )
+        text = f"block {(pairs + 1) // 2} · {outcome.seconds:.0f} s of at most {self._budget:g} s"
+        if rows is not None:
+            text += f" · {rows[0]} of {rows[1]} rows decided"
         if self._live:
             self._stream.write(f"\r{text[: get_terminal_size().columns - 1]}\x1b[K")
         elif pairs % 2 == 0:

@@ -74,10 +74,13 @@ class Comparison:
         return [line for line in self.lines if line.cell.family == family]
 
 
-def compare(sides: Sequence[Side], judge: Judge | None = None) -> Comparison:
+def compare(
+    sides: Sequence[Side], judge: Judge | None = None, noise: Sequence[float] = ()
+) -> Comparison:
     """Compare every side with the first, cell by cell.
 
-    `judge` decides of two sides that were measured in turn; without one their samples do.
+    `judge` decides of two sides that were measured in turn; without one their samples do, and
+    `noise` is how far apart two runs on each side's machine lie, 0 where that is not on record.
     Raises `PipelineError` where no cell was measured on the first and another side.
     """
     by_name = [[{row.name: row for row in run.rows} for run in side.runs] for side in sides]
@@ -92,8 +95,13 @@ def compare(sides: Sequence[Side], judge: Judge | None = None) -> Comparison:
     for name, cell in cells.items():
         entries = [_entry([run[name] for run in runs if name in run]) for runs in by_name]
         pairs = [
-            _pair((sides[0], entries[0]), (side, entry), partial(judge, name) if judge else None)
-            for side, entry in zip(sides[1:], entries[1:], strict=True)
+            _pair(
+                (sides[0], entries[0]),
+                (sides[number], entries[number]),
+                partial(judge, name) if judge else None,
+                max(noise[0], noise[number]) if noise else 0.0,
+            )
+            for number in range(1, len(sides))
         ]
         verdicts, changed = zip(*pairs, strict=True)
         lines.append(Line(name, cell, tuple(entries), verdicts, changed))
@@ -124,7 +132,10 @@ def _entry(rows: Sequence[Row]) -> Entry:
 
 
 def _pair(
-    base: tuple[Side, Entry], new: tuple[Side, Entry], judge: Callable[[], Verdict] | None = None
+    base: tuple[Side, Entry],
+    new: tuple[Side, Entry],
+    judge: Callable[[], Verdict] | None,
+    noise: float,
 ) -> tuple[Verdict, str]:
     """Return the verdict on a cell, and how its output changed."""
     for side, entry in (base, new):
@@ -137,7 +148,8 @@ def _pair(
                 code, one, other = differing
                 what = f"{code}: {base[0].label} {one}, {side.label} {other}"
                 return Verdict(REFUSED, code, f"not the same {what}", REMEDIES[code]), ""
-    verdict = judge() if judge else decide(base[1].samples, new[1].samples, _load(base, new))
+    samples = (base[1].samples, new[1].samples)
+    verdict = judge() if judge else decide(*samples, _load(base, new), noise)
     distance = max(fingerprint.distance(first.fingerprint, row.fingerprint) for row in new[1].rows)
     changed = (
         f"its output changed: by up to {distance} of 255 between the fingerprints of "

@@ -38,6 +38,9 @@ PLAN = ("--benchmark-max-time=0.5", "--benchmark-precision=1e-6")
 ENDED = (0, 1)
 """pytest's exit codes of a run that came to its end: all held, or a test failed."""
 
+EMPTY = 5
+"""pytest's exit code of a run that collected nothing."""
+
 
 class OutOfTime(Exception):  # noqa: N818 - it is the budget's end, not an error
     """The budget ended before the pair did."""
@@ -191,7 +194,7 @@ class _Child:
         self._listen()
         if not self.cells:
             self.run()
-            raise self._fault("a cell that can be measured")
+            raise self._fault("a cell to measure")
 
     def go(self) -> None:
         """Give one turn, and run until the next one is waited for."""
@@ -205,7 +208,7 @@ class _Child:
         except subprocess.TimeoutExpired:
             raise OutOfTime from None
         if code not in ENDED or not (self._folder / "out.json").is_file():
-            raise self._fault("pytest to measure")
+            raise self._fault("a cell to measure" if code == EMPTY else "pytest to measure")
         run = record.load(self._folder / "out.json")
         if code and not any(row.status == MEASURED for row in run.rows):
             raise self._fault("pytest to measure")
@@ -278,9 +281,9 @@ class _Child:
         """Name the side, and the first line of pytest's that tells what is wrong."""
         text = (self._folder / "output.txt").read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        telling = [line for line in lines if re.match(r"E  |ERROR|.*Error: ", line)]
+        telling = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
         told = next(iter([*telling, *reversed(lines)]), "it said nothing")
-        told = re.sub(r"^(E|ERROR:?)\s+", "", told)
+        told = re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", told)
         return PipelineError(
             f"side {self._half.label} ({self._half.what})",
             f"{expected} ({told})",

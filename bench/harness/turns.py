@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["CHANNEL", "SLICE_S", "Stopwatch", "Turns", "undisturbed"]
+__all__ = ["CHANNEL", "SLICE_S", "Channel", "Stopwatch", "Turns", "delay", "undisturbed"]
 
 CHANNEL = "SD_FLUX_BENCH_TURNS"
 """Variable with two file descriptors: where turns are given, and where samples are sent."""
@@ -58,6 +58,10 @@ class Turns:
         if item.nodeid in self._stopwatches:
             self._stopwatches[item.nodeid].flush()
 
+    def pytest_unconfigure(self) -> None:
+        """Say that no cell is left."""
+        self._channel.close()
+
 
 class Channel:
     """One JSON value a line, to and from the process that gives the turns."""
@@ -76,6 +80,11 @@ class Channel:
         """Wait for the turn; without another end there is nobody left to measure for."""
         if not self._receive.readline():
             pytest.exit("nobody gives the turns any more", returncode=2)
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._receive.close()
+        self._send.close()
 
 
 class Stopwatch:

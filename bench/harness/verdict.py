@@ -79,11 +79,12 @@ class Verdict:
     """The noise floor that the ratio was held against."""
 
 
-def decide(base: Runs, new: Runs, load: float = 0.0) -> Verdict:
+def decide(base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0) -> Verdict:
     """Say whether `new` is faster or slower than `base`, the same, or neither can be said.
 
     It starts as undecided and moves only on evidence: slower or faster where the whole interval of
     the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised.
+    `noise` is how far apart two runs on that machine lie, where that is on record; else 0.
     """
     found = ratio(base, new)
     if found is None:
@@ -96,7 +97,7 @@ def decide(base: Runs, new: Runs, load: float = 0.0) -> Verdict:
             "more rounds (a longer --benchmark-max-time) or several runs of each side",
             found,
         )
-    return hold(found, floor(base, new, load))
+    return hold(found, floor(base, new, load, noise))
 
 
 def hold(found: Ratio, limit: Floor) -> Verdict:
@@ -124,10 +125,12 @@ def hold(found: Ratio, limit: Floor) -> Verdict:
     return Verdict(UNDECIDED, "across the floor", why, remedy, found, limit)
 
 
-def floor(base: Runs, new: Runs, load: float = 0.0) -> Floor:
+def floor(base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0) -> Floor:
     """Return the noise floor of two sides; `load` per CPU where a machine had other work, else 0.
 
-    One run a side: the default, raised to how far the first half of a run lies from its second.
+    One run a side: the default, raised to how far the first half of a run lies from its second, and
+    to the `noise` on record of such a machine. A lower record does not lower it: that was measured
+    within minutes, and files are taken further apart.
     Several runs: a lower one, for the interval holds their spread already.
     """
     if load:
@@ -135,14 +138,19 @@ def floor(base: Runs, new: Runs, load: float = 0.0) -> Floor:
     if len(base) + len(new) > 2:
         return Floor(SEVERAL_RUNS, "runs are the unit")
     drifted = max(_drift(base[0]), _drift(new[0]))
-    if drifted > ONE_RUN:
+    if drifted > max(ONE_RUN, noise):
         return Floor(drifted, "a run drifted that far between its halves", raised=True)
-    return Floor(ONE_RUN, "a side is one run")
+    if noise > ONE_RUN:
+        return Floor(noise, "the noise of this machine on record", raised=True)
+    lower = f"; the noise of this machine on record is {percent(noise)}" if noise else ""
+    return Floor(ONE_RUN, f"a side is one run{lower}")
 
 
-def in_turns() -> Floor:
-    """Return the noise floor of two sides that were measured in turns."""
-    return Floor(IN_TURNS, "measured in turns")
+def in_turns(recorded: float | None = None) -> Floor:
+    """Return the noise floor of sides that were measured in turns: on record, or the default."""
+    if recorded is None:
+        return Floor(IN_TURNS, "measured in turns")
+    return Floor(recorded, "in turns, this machine's on record")
 
 
 def percent(share: float) -> str:
