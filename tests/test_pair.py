@@ -55,15 +55,16 @@ def test_cells_of_two_tests_do_not() -> None:
 class Child:
     """A side that waits at these cells, as often as they are named."""
 
-    def __init__(self, label: str, cells: str, log: list[str]) -> None:
+    def __init__(self, label: str, cells: str, log: list[str], cpu: int | None) -> None:
         self._label, self._log = label, log
         self._left = list(cells)
         self.seen: set[str] = set()
         self.at: str | None = None
+        self.cpu = cpu
         self._next()
 
-    def go(self) -> None:
-        self._log.append(f"{self._label}{self.at}")
+    def go(self, cpu: int | None) -> None:
+        self._log.append(f"{self._label}{self.at}" + ("" if cpu is None else f"@{cpu}"))
         self._next()
 
     def _next(self) -> None:
@@ -72,12 +73,11 @@ class Child:
             self.seen.add(self.at)
 
 
-def turns(one: str, other: str, first: int = 0, renamed: str = "") -> str:
+def turns(one: str, other: str, first: int = 0, cpus: tuple[int | None, ...] = (None, None)) -> str:
     """Whose turns follow each other, with the cell that each was for."""
     log: list[str] = []
-    children = {0: Child("A", one, log), 1: Child("B", other, log)}
-    back = renamed or other
-    names = {cell: cell for cell in one if cell in other} or dict(zip(one, back, strict=False))
+    children = {0: Child("A", one, log, cpus[0]), 1: Child("B", other, log, cpus[1])}
+    names = {cell: cell for cell in one if cell in other} or dict(zip(one, other, strict=False))
     pair._alternate(children, names, first)  # type: ignore[arg-type]
     return " ".join(log)
 
@@ -87,16 +87,21 @@ def test_turns_go_a_b_b_a() -> None:
     assert turns("xx", "xx", first=1) == "Bx Ax Ax Bx"
 
 
+def test_four_turns_are_taken_on_the_cpu_where_the_first_one_ended() -> None:
+    assert turns("xxx", "xxx", cpus=(3, 5)) == "Ax Bx@3 Bx@3 Ax@3 Ax Bx@3"
+    assert turns("xy", "xy", first=1, cpus=(3, 5)) == "Bx Ax@5 By Ay@5"
+
+
 def test_a_side_with_fewer_turns_is_not_waited_for() -> None:
     assert turns("xxx", "x") == "Ax Bx Ax Ax"
 
 
 def test_a_side_that_is_a_cell_ahead_waits_for_the_other() -> None:
-    assert turns("xxxy", "xyy") == "Ax Bx Ax Ax By Ay By"
+    assert turns("xxxy", "xyy") == "Ax Bx Ax Ax Ay By By"
 
 
 def test_a_cell_of_one_side_alone_does_not_part_the_others() -> None:
-    assert turns("xy", "xzy") == "Ax Bx Bz By Ay"
+    assert turns("xy", "xzy") == "Ax Bx Bz Ay By"
 
 
 def test_two_settings_take_turns_as_one_cell() -> None:

@@ -23,6 +23,7 @@ class Line:
 
     def wait(self) -> None:
         self.said.append("turn")
+        return None
 
 
 def watch(line: Line, clock: Any = None) -> Stopwatch:
@@ -50,7 +51,7 @@ def test_a_turn_that_is_over_is_sent_before_the_next_is_waited_for(
     monkeypatch.setattr(turns, "SLICE_S", 0.0)
     stopwatch()
     (sample,) = line.said[2]["turn"]
-    assert line.said[2] == {"at": "cell", "turn": [sample]}
+    assert line.said[2] | {"cpu": None} == {"at": "cell", "turn": [sample], "cpu": None}
     assert line.said[3:] == [{"at": "cell"}, "turn"]
 
 
@@ -71,7 +72,7 @@ def test_a_sample_that_was_replayed_is_kept_whole() -> None:
     stopwatch()
     stopwatch()
     stopwatch.flush()
-    assert line.said[-1] == {"at": "cell", "turn": [3.0]}
+    assert line.said[-1] | {"cpu": None} == {"at": "cell", "turn": [3.0], "cpu": None}
 
 
 def test_a_pilot_is_no_sample() -> None:

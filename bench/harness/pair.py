@@ -160,6 +160,8 @@ class _Child:
         self.at: str | None = None
         """The cell that waits for a turn; None when there is none any more."""
         self.seen: set[str] = set()
+        self.cpu: int | None = None
+        """Where the last turn ended, if one thread did its work."""
 
     def __enter__(self) -> "_Child":
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -196,9 +198,9 @@ class _Child:
             self.run()
             raise self._fault("a cell to measure")
 
-    def go(self) -> None:
-        """Give one turn, and run until the next one is waited for."""
-        os.write(self._send, b"go\n")
+    def go(self, cpu: int | None) -> None:
+        """Give one turn, on that CPU unless None, and run until the next one is waited for."""
+        os.write(self._send, json.dumps(cpu).encode() + b"\n")
         self._listen()
 
     def run(self) -> Run:
@@ -223,6 +225,7 @@ class _Child:
                 self.cells = message["cells"]
             elif "turn" in message:
                 self.turns.setdefault(message["at"], []).append(tuple(message["turn"]))
+                self.cpu = message["cpu"]
             else:
                 self.at = str(message["at"])
                 self.seen.add(self.at)
@@ -292,24 +295,36 @@ class _Child:
 
 
 def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: int) -> None:
-    """Give turns until both have ended: A B B A while both are at one cell."""
+    """Give turns until both have ended: A B B A while both are at one cell.
+
+    The last three of such four are taken on the CPU where the first one ended: beside other work
+    one CPU can be a quarter slower than another, and a process mostly stays where it is.
+    """
     order = (first, 1 - first, 1 - first, first)
-    number = 0
     back = {other: name for name, other in names.items()}
+    number, at, cpu = 0, None, None
     while any(child.at is not None for child in children.values()):
         here = [children[0].at, back.get(children[1].at or "", children[1].at)]
-        common = [at in names for at in here]
+        common = [each in names for each in here]
         if here[0] == here[1]:
+            number, at = (number if here[0] == at else 0), here[0]
             child = children[order[number % 4]]
+            child.go(cpu if number % 4 else None)
+            cpu = cpu if number % 4 else child.cpu
             number += 1
-        elif None in here:
+            continue
+        if None in here:
             child = children[1 if here[0] is None else 0]
+            if at in here and number % 4:  # the last turn of four, its other half has been
+                child.go(cpu)
+                number = 0
+                continue
         elif not all(common):  # a cell of one side alone
             child = children[0 if not common[0] else 1]
         else:  # the one that has a cell left that the other has had
             passed = names[str(here[0])] in children[1].seen
             child = children[0 if passed else 1]
-        child.go()
+        child.go(None)
 
 
 def _without(axes: Mapping[str, Any], dropped: Sequence[str]) -> tuple[tuple[str, Any], ...]:

@@ -4,11 +4,12 @@
 whatever the harness of their own tree is. It imports nothing of this project.
 """
 
+import ctypes
 import json
 import os
 import sys
 import threading
-from time import perf_counter
+from time import perf_counter, process_time, thread_time
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ CHANNEL = "SD_FLUX_BENCH_TURNS"
 SLICE_S = 0.03
 """Seconds of a turn, one sample at least: other work on a machine lasts longer than two of these,
 so that it meets both sides, and a cache is warm again after the first calls."""
+
+ALONE = 0.05
+"""Work of other threads, over a turn's time, below which a cell is work of one thread."""
 
 
 class Turns:
@@ -76,10 +80,16 @@ class Channel:
         self._send.write(json.dumps(message) + "\n")
         self._send.flush()
 
-    def wait(self) -> None:
-        """Wait for the turn; without another end there is nobody left to measure for."""
-        if not self._receive.readline():
+    def wait(self) -> int | None:
+        """Wait for the turn, and return the CPU to take it on; None where any will do.
+
+        Without another end there is nobody left to measure for.
+        """
+        line = self._receive.readline()
+        if not line:
             pytest.exit("nobody gives the turns any more", returncode=2)
+        cpu = json.loads(line)
+        return None if cpu is None else int(cpu)
 
     def close(self) -> None:
         """Close both ends."""
@@ -102,6 +112,7 @@ class Stopwatch:
         self._samples: list[float] = []
         self._began: float | None = None
         self._start: tuple[float, float, float] | None = None
+        self._others = 0.0
 
     def __call__(self) -> float:
         """Return the clock's reading."""
@@ -109,8 +120,8 @@ class Stopwatch:
             if self._began is None or perf_counter() - self._began >= SLICE_S:
                 self.flush()
                 self._channel.send({"at": self._node})
-                self._channel.wait()
-                self._began = perf_counter()
+                _pin(self._channel.wait())
+                self._began, self._others = perf_counter(), _of_other_threads()
             waited, wall = delay(), perf_counter()
             self._start = (float(self._clock()), wall, waited)
             return self._start[0]
@@ -130,10 +141,14 @@ class Stopwatch:
         return repr(self._clock)
 
     def flush(self) -> None:
-        """Send the samples since the last turn."""
-        if self._samples:
-            self._channel.send({"at": self._node, "turn": self._samples})
+        """Send the samples since the last turn, and where they ran if on one CPU."""
+        if self._samples and self._began is not None:
+            elapsed = perf_counter() - self._began
+            alone = _of_other_threads() - self._others < ALONE * elapsed
+            cpu = _cpu() if alone else None
+            self._channel.send({"at": self._node, "turn": self._samples, "cpu": cpu})
             self._samples = []
+            _pin(None)
 
 
 def undisturbed(sample: float, elapsed: float, waited: float) -> float:
@@ -153,6 +168,27 @@ def delay() -> float:
     """
     file = _file()
     return int(os.pread(file, 64, 0).split()[1]) * 1e-9 if file is not None else 0.0
+
+
+def _cpu() -> int | None:
+    """Return the CPU that this thread runs on, where it can be chosen (Linux)."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    return int(ctypes.CDLL(None).sched_getcpu())
+
+
+_ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else frozenset[int]()
+
+
+def _pin(cpu: int | None) -> None:
+    """Keep this thread, and none that is there already, on one CPU; with None let it go again."""
+    if _ALLOWED:
+        os.sched_setaffinity(0, _ALLOWED if cpu is None else {cpu})
+
+
+def _of_other_threads() -> float:
+    """Return the CPU seconds of this process's other threads."""
+    return process_time() - thread_time()
 
 
 _local = threading.local()
