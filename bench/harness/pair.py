@@ -314,17 +314,13 @@ def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: 
             number += 1
             continue
         if None in here:
-            child = children[1 if here[0] is None else 0]
-            if at in here and number % 4:  # the last turn of four, its other half has been
-                child.go(cpu)
-                number = 0
-                continue
+            behind = 1 if here[0] is None else 0
         elif not all(common):  # a cell of one side alone
-            child = children[0 if not common[0] else 1]
+            behind = 0 if not common[0] else 1
         else:  # the one that has a cell left that the other has had
-            passed = names[str(here[0])] in children[1].seen
-            child = children[0 if passed else 1]
-        child.go(None)
+            behind = 0 if names[str(here[0])] in children[1].seen else 1
+        children[behind].go(cpu if here[behind] == at and number % 4 else None)
+        number = 0
 
 
 def _without(axes: Mapping[str, Any], dropped: Sequence[str]) -> tuple[tuple[str, Any], ...]:
