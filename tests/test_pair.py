@@ -1,12 +1,15 @@
 """A pair: which cells belong together, what their turns say, and whose turn it is."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.harness import pair
-from bench.harness.pair import log_ratio, matched
+from bench.harness.pair import Half, log_ratio, matched
+from bench.harness.trees import Tree
+from pipeline.errors import PipelineError
 
 
 def test_the_ratio_is_the_median_over_turns_side_by_side() -> None:
@@ -106,3 +109,15 @@ def test_a_cell_of_one_side_alone_does_not_part_the_others() -> None:
 
 def test_two_settings_take_turns_as_one_cell() -> None:
     assert turns("xx", "yy") == "Ax By By Ax"
+
+
+def test_a_side_that_ran_the_code_of_another_tree_is_refused(tmp_path: Path) -> None:
+    half = Half("B", Tree(tmp_path / "tree", "main (1a2b3c4)"))
+    child = pair._Child(half, (), tmp_path, 0.0)
+    child._check([str(tmp_path / "tree" / "pipeline" / "__init__.py")])
+    with pytest.raises(PipelineError) as error:
+        child._check([str(tmp_path / "other" / "pipeline" / "__init__.py")])
+    assert str(error.value) == (
+        "side B (main (1a2b3c4)): expected code of its own tree, but pipeline came from "
+        "elsewhere; uninstall what shadows it"
+    )

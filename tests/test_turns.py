@@ -15,15 +15,16 @@ from bench.harness.turns import Channel, Stopwatch, delay, undisturbed
 class Line:
     """A channel that gives every turn at once, and keeps what is said."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpu: int | None = None) -> None:
         self.said: list[Any] = []
+        self._cpu = cpu
 
     def send(self, message: Any) -> None:
         self.said.append(message)
 
-    def wait(self) -> None:
+    def wait(self) -> int | None:
         self.said.append("turn")
-        return None
+        return self._cpu
 
 
 def watch(line: Line, clock: Any = None) -> Stopwatch:
@@ -73,6 +74,30 @@ def test_a_sample_that_was_replayed_is_kept_whole() -> None:
     stopwatch()
     stopwatch.flush()
     assert line.said[-1] | {"cpu": None} == {"at": "cell", "turn": [3.0], "cpu": None}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no thread")
+def test_a_turn_is_taken_on_the_cpu_that_is_named_and_that_ends_with_it() -> None:
+    allowed = os.sched_getaffinity(0)
+    line = Line(cpu=max(allowed))
+    stopwatch = watch(line)
+    stopwatch()
+    assert os.sched_getaffinity(0) == {max(allowed)}
+    stopwatch()
+    stopwatch.flush()
+    assert os.sched_getaffinity(0) == allowed
+    assert line.said[-1]["cpu"] == max(allowed)
+
+
+def test_work_of_other_threads_names_no_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = iter([0.0, 1.0])
+    monkeypatch.setattr(turns, "_of_other_threads", lambda: next(spent))
+    line = Line()
+    stopwatch = watch(line)
+    stopwatch()
+    stopwatch()
+    stopwatch.flush()
+    assert line.said[-1]["cpu"] is None
 
 
 def test_a_pilot_is_no_sample() -> None:

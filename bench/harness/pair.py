@@ -253,7 +253,7 @@ class _Child:
             if not Path(file).resolve().is_relative_to(tree):
                 raise PipelineError(
                     f"side {self._half.label} ({self._half.what})",
-                    f"code of its own tree, but {Path(file).name} came from elsewhere",
+                    f"code of its own tree, but {Path(file).parent.name} came from elsewhere",
                     "uninstall what shadows it",
                 )
 
