@@ -19,9 +19,10 @@ __all__ = ["CHANNEL", "SLICE_S", "Channel", "Stopwatch", "Turns", "delay", "undi
 CHANNEL = "SD_FLUX_BENCH_TURNS"
 """Variable with two file descriptors: where turns are given, and where samples are sent."""
 
-SLICE_S = 0.03
-"""Seconds of a turn, one sample at least: other work on a machine lasts longer than two of these,
-so that it meets both sides, and a cache is warm again after the first calls."""
+SLICE_S = 0.01
+"""Seconds of a turn, one sample at least: other work on a machine changes more slowly than four of
+these, so that it meets both sides, and a cache is warm again after the first of many short calls.
+"""
 
 ALONE = 0.05
 """Work of other threads, over a turn's time, below which a cell is work of one thread."""
