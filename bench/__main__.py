@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PipelineError as error:
         print(error, file=sys.stderr)
         return WRONG_QUESTION
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:  # such as `| head`; what is left has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return HOLDS
@@ -95,6 +98,7 @@ def ab(given: argparse.Namespace) -> int:
 
         outcome = _measured(given, halves, root, compared)
     if not outcome.pairs:
+        print("interrupted before the first pair had ended", file=sys.stderr)
         return INTERRUPTED
     print(f"{ab_command.headline(outcome)}\n")
     code = _print(given, compared(outcome, final=True), gates)
@@ -104,10 +108,10 @@ def ab(given: argparse.Namespace) -> int:
 def noise(given: argparse.Namespace) -> int:
     """Measure the working tree against itself, and keep what that says of this machine."""
     with ab_command.scratch() as root:
-        given.base = given.head = given.a = given.b = None
         halves = _halves(given, root)
         outcome = _measured(given, halves, root)
     if len(outcome.pairs) < interleaved.BLOCK:
+        print("interrupted before the first block had ended", file=sys.stderr)
         return INTERRUPTED
     cells = records_of_noise.by_cell(outcome.pairs)
     if not cells:
@@ -139,23 +143,20 @@ def _measured(
         print(f"{half.label}: {half.what}", file=sys.stderr)
     selected = ab_command.selection(given.rest)
     print(f"pytest {' '.join(selected)}; at most {budget:g} s", file=sys.stderr, flush=True)
-    left = 1
 
-    def tell(outcome: interleaved.Outcome) -> None:
-        nonlocal left
-        comparison = compared(outcome) if compared else None
-        left = interleaved.undecided(comparison) if comparison else 1
-        told.say(
-            outcome, (len(comparison.lines) - left, len(comparison.lines)) if comparison else None
-        )
+    def tell(outcome: interleaved.Outcome) -> bool:
+        rows = left = None
+        if compared:
+            comparison = compared(outcome)
+            left = interleaved.undecided(comparison)
+            rows = (len(comparison.lines) - left, len(comparison.lines))
+        told.say(outcome, rows)
+        return left == 0
 
     try:
-        outcome = interleaved.run(halves, selected, budget, root, lambda _: not left, tell)
+        return interleaved.run(halves, selected, budget, root, tell)
     finally:
         told.clear()
-    if not outcome.pairs:
-        print("interrupted before the first pair had ended", file=sys.stderr)
-    return outcome
 
 
 def _recorded(records: Mapping[str, Any]) -> float:
@@ -233,7 +234,7 @@ def _parser() -> Parser:
         allow_abbrev=False,
     )
     _add_budget(each)
-    each.set_defaults(command=noise)
+    each.set_defaults(command=noise, base=None, head=None, a=None, b=None)
     return parser
 
 

@@ -44,13 +44,13 @@ def run(
     selection: Sequence[str],
     budget: float,
     root: Path,
-    done: Callable[[Outcome], bool],
-    tell: Callable[[Outcome], None],
+    tell: Callable[[Outcome], bool],
 ) -> Outcome:
-    """Measure pairs below `root` until `done` says so after a block, or `budget` seconds are over.
+    """Measure pairs below `root` until all is decided, or `budget` seconds are over.
 
-    `tell` is told after each pair. Ctrl-C ends it with what there is. Raises `PipelineError` for a
-    budget too short for one block, and what `bench.harness.pair` raises.
+    `tell` is told after each pair, and says whether that is enough, which counts after a block.
+    Ctrl-C ends it with what there is. Raises `PipelineError` for a budget too short for one block,
+    and what `bench.harness.pair` raises.
     """
     begun = monotonic()
     outcome = Outcome((), 0.0)
@@ -61,8 +61,7 @@ def run(
             pair = measure(halves, selection, count % BLOCK, begun + budget, root)
             longest = max(longest, monotonic() - start)
             outcome = Outcome((*outcome.pairs, pair), monotonic() - begun)
-            tell(outcome)
-            if (count + 1) % BLOCK == 0 and done(outcome):
+            if tell(outcome) and (count + 1) % BLOCK == 0:
                 break
     except OutOfTime:
         pass

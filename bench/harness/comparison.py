@@ -84,13 +84,12 @@ def compare(
     Raises `PipelineError` where no cell was measured on the first and another side.
     """
     by_name = [[{row.name: row for row in run.rows} for run in side.runs] for side in sides]
-    cells = {
-        row.name: row.cell
-        for side in sides
-        for run in side.runs
-        for row in run.rows
-        if row.status == MEASURED
-    }
+    cells: dict[str, Cell] = {}
+    for side in sides:
+        for run in side.runs:
+            for row in run.rows:
+                if row.status == MEASURED:
+                    cells.setdefault(row.name, row.cell)
     lines = []
     for name, cell in cells.items():
         entries = [_entry([run[name] for run in runs if name in run]) for runs in by_name]
