@@ -1,7 +1,7 @@
 """A pair: one fresh process a side, of which only the one that has the turn runs.
 
-Processes one after the other meet other work on the machine differently; turns of a few hundredths
-of a second meet it alike. What is left between two processes (where their memory lies) is between
+Processes one after the other meet other work on the machine differently; turns of a hundredth of a
+second meet it alike. What is left between two processes (where their memory lies) is between
 pairs too, so a pair counts as one number.
 """
 
