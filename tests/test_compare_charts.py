@@ -9,7 +9,7 @@ from bench.harness.cell import MEASURED, Row
 from bench.harness.comparison import Comparison, compare
 from bench.harness.record import Run
 from bench.harness.sides import Side
-from bench.harness.tables import with_margin
+from bench.harness.texts import with_margin
 from results import MACHINE, named
 
 BASE = {"a": 0.01, "b": 0.01, "c": 0.01}

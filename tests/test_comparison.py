@@ -7,7 +7,7 @@ import pytest
 
 from bench.harness.cell import Row
 from bench.harness.comparison import ABSENT, REFUSED, Comparison, compare, geometric_mean
-from bench.harness.verdict import FASTER, SAME, SLOWER, UNDECIDED
+from bench.harness.verdict import FASTER, SAME, SLOWER, UNDECIDED, Verdict
 from comparisons import LAPTOP, around, branch_rows, gpu_rows, main_rows, run, sampled, side
 from pipeline.errors import PipelineError
 from results import MACHINE
@@ -222,3 +222,30 @@ def test_a_start_in_a_fresh_process_is_decided_by_runs_and_not_by_a_longer_budge
         for seconds in ((1.0, 1.02, 1.01), (2.0, 2.03, 1.98))
     )
     assert word(side("A", *old), side("B", *new)) == SLOWER
+
+
+def test_a_judge_decides_instead_of_the_samples() -> None:
+    one, other = (run([sampled("one", around(1.0, seed))]) for seed in (1, 2))
+    asked = []
+
+    def judge(name: str) -> Verdict:
+        asked.append(name)
+        return Verdict("slower", "in turns", "it was measured in turns")
+
+    (line,) = compare([side("A", one), side("B", other)], judge).lines
+    assert line.verdicts == (judge(line.name),)
+    assert asked == [line.name, line.name]
+
+
+def test_a_machine_with_more_noise_on_record_raises_the_floor_of_its_sides() -> None:
+    files = [run([sampled("one", around(times, 1))]) for times in (1.0, 1.2, 1.2)]
+    sides = [side(label, each) for label, each in zip("ABC", files, strict=True)]
+    (line,) = compare(sides, noise=[0.0, 0.04, 0.5]).lines
+    assert [verdict.word for verdict in line.verdicts] == [SLOWER, UNDECIDED]
+
+
+def test_rows_that_were_matched_under_one_name_are_called_as_on_the_first_side() -> None:
+    first = sampled("one", around(1.0, 1))
+    second = replace(sampled("two", around(1.0, 2)), name=first.name)
+    (line,) = compare([side("A", run([first])), side("B", run([second]))]).lines
+    assert line.cell.id == "one"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.harness.verdict import FASTER, SAME, SLOWER, UNDECIDED, decide, floor, percent
+from bench.harness.verdict import FASTER, SAME, SLOWER, UNDECIDED, decide, floor, in_turns, percent
 from comparisons import around
 
 rounds = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=40)
@@ -21,7 +21,7 @@ quiet = st.builds(
 few = settings(max_examples=40)
 SWAPPED = {FASTER: SLOWER, SLOWER: FASTER, SAME: SAME, UNDECIDED: UNDECIDED}
 
-TURNS = "several runs of each side, taken in turn on a quiet machine"
+TURNS = "several runs of each side, taken in turn on a quiet machine (python -m bench ab does)"
 
 
 # Known answers.
@@ -114,12 +114,35 @@ def test_the_more_other_work_the_further_apart_they_must_be() -> None:
 
 def test_the_widest_reason_is_the_floor() -> None:
     base, new = [around(1.0, 1)], [[1.0] * 12 + [1.2] * 12]
-    assert floor(base, new, 0.0, 0.15).why == "a run drifted that far between its halves"
-    assert floor(base, new, 0.0, 0.4).why == "the reference workload changed that far during a run"
-    assert floor(base, new, 0.4, 0.5).why == "the machine had other work"
-    assert floor(base, new, 0.4, 2.5).value == 2.5
-    assert floor(base, base, 0.0, 0.1) == floor(base, base)
-    assert floor(base * 2, base, 0.0, 2.5).why == "runs are the unit"
+    assert floor(base, new, changed=0.15).why == "a run drifted that far between its halves"
+    assert (
+        floor(base, new, changed=0.4).why == "the reference workload changed that far during a run"
+    )
+    assert floor(base, new, 0.4, changed=0.5).why == "the machine had other work"
+    assert floor(base, new, 0.4, changed=2.5).value == 2.5
+    assert floor(base, base, changed=0.1) == floor(base, base)
+    assert floor(base * 2, base, changed=2.5).why == "runs are the unit"
+
+
+def test_the_noise_on_record_raises_the_floor_and_never_lowers_it() -> None:
+    base, new = [around(1.0, 1)], [around(1.15, 2)]
+    assert decide(base, new, noise=0.04).word == SLOWER
+    lower = floor(base, new, noise=0.04)
+    assert (lower.value, lower.raised) == (0.10, False)
+    assert lower.why == "a side is one run; the noise of this machine on record is 4 %"
+    raised = floor(base, new, noise=0.3)
+    assert (raised.value, raised.raised) == (0.3, True)
+    assert raised.why == "the noise of this machine on record"
+    assert decide(base, new, noise=0.3).code == "noisy"
+    assert floor(base * 2, new * 2, noise=0.3).value == 0.03
+
+
+def test_turns_have_a_floor_of_their_own() -> None:
+    assert (in_turns().value, in_turns().why) == (0.02, "measured in turns")
+    assert (in_turns(0.013).value, in_turns(0.013).why) == (
+        0.013,
+        "in turns, this machine's on record",
+    )
 
 
 def runs(*seconds: float) -> list[tuple[float, ...]]:
@@ -135,7 +158,9 @@ def test_several_runs_decide_less_than_10_percent() -> None:
 def test_runs_that_differ_more_than_the_sides_decide_nothing() -> None:
     found = decide(runs(1.0, 1.2, 0.9), runs(1.1, 0.95, 1.25))
     assert (found.word, found.code) == (UNDECIDED, "across the floor")
-    assert found.remedy == "more runs of each side, taken in turn on a quiet machine"
+    assert found.remedy == (
+        "more runs of each side, taken in turn on a quiet machine (python -m bench ab does)"
+    )
 
 
 def test_a_few_more_runs_are_counted() -> None:

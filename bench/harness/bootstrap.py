@@ -11,12 +11,12 @@ from bench.harness import stats
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ROUNDS", "RUNS", "Ratio", "Runs", "independent", "middle", "ratio"]
+__all__ = ["PAIRS", "ROUNDS", "RUNS", "WIDEST", "Ratio", "Runs", "independent", "middle", "ratio"]
 
 Runs = Sequence[Sequence[float]]
 """One side: the samples of each of its runs, in the order of measuring."""
 
-ROUNDS, RUNS = "rounds", "runs"
+ROUNDS, RUNS, PAIRS = "rounds", "runs", "pairs"
 
 DRAWS = 2_000
 """Resamples of each of the two pairings below: the ends then lie within 3 % of the interval's width
@@ -38,7 +38,7 @@ class Ratio:
     high: float | None
     """High end."""
     unit: str
-    """What the interval rests on: `rounds` of one run a side, or `runs`."""
+    """What the interval rests on: `rounds` of one run a side, `runs`, or `pairs` of processes."""
     count: int
     """The smaller side's number of them."""
 

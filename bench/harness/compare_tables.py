@@ -7,7 +7,7 @@ from io import StringIO
 from math import floor, log10
 
 from bench.harness import sides, stats
-from bench.harness.bootstrap import RUNS, Ratio
+from bench.harness.bootstrap import PAIRS, RUNS, Ratio
 from bench.harness.comparison import ABSENT, REFUSED, Comparison, Line, geometric_mean
 from bench.harness.gate import Outcome
 from bench.harness.layout import GAP, ID_WIDTH, NARROWEST, Column, Notes, console_of, table_of
@@ -162,10 +162,20 @@ def how_to_read(comparison: Comparison) -> list[str]:
             floors.setdefault(verdict.floor.why, []).append(verdict.floor.value)
     ordered = sorted(floors.items(), key=lambda pair: pair[1])
     several = any(ratio.unit == RUNS for ratio in ratios)
+    if any(ratio.unit == PAIRS for ratio in ratios):
+        times = [
+            "times: medians without waiting for a CPU, of several processes their geometric mean",
+            f"{second}/{base}: {second}'s over {base}'s in turns side by side, above 1 is slower",
+            "95\u00a0%: its interval, pairs of processes being the unit, over all looks",
+        ]
+    else:
+        times = [
+            "times: medians" + (", of several runs their geometric mean" if several else ""),
+            f"{second}/{base}: {second}'s over {base}'s, above 1 is slower",
+            "95\u00a0%: its interval" + (", runs being the unit" if several else ""),
+        ]
     return [
-        "times: medians" + (", of several runs their geometric mean" if several else ""),
-        f"{second}/{base}: {second}'s over {base}'s, above 1 is slower",
-        "95\u00a0%: its interval" + (", runs being the unit" if several else ""),
+        *times,
         "slower, faster: the whole interval lies beyond the noise floor",
         "same: within it",
         "undecided: neither",

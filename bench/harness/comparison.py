@@ -1,8 +1,9 @@
 """The comparison: rows matched by cell, refused where they are not the same work, and decided."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 
 from bench.harness import bootstrap, fingerprint
@@ -16,6 +17,9 @@ __all__ = ["ABSENT", "REFUSED", "Comparison", "Entry", "Line", "compare", "geome
 REFUSED, ABSENT = "refused", "absent"
 """Words beside those of a verdict: both sides measured the cell, but not the same thing; or one
 side alone measured it."""
+
+Judge = Callable[[str], Verdict]
+"""Decides on the cell of that name."""
 
 NOT_MEASURED = "its run has no such cell"
 
@@ -70,25 +74,33 @@ class Comparison:
         return [line for line in self.lines if line.cell.family == family]
 
 
-def compare(sides: Sequence[Side]) -> Comparison:
+def compare(
+    sides: Sequence[Side], judge: Judge | None = None, noise: Sequence[float] = ()
+) -> Comparison:
     """Compare every side with the first, cell by cell.
 
+    `judge` decides of two sides that were measured in turn; without one their samples do, and
+    `noise` is how far apart two runs on each side's machine lie, 0 where that is not on record.
     Raises `PipelineError` where no cell was measured on the first and another side.
     """
     by_name = [[{row.name: row for row in run.rows} for run in side.runs] for side in sides]
-    cells = {
-        row.name: row.cell
-        for side in sides
-        for run in side.runs
-        for row in run.rows
-        if row.status == MEASURED
-    }
+    cells: dict[str, Cell] = {}
+    for side in sides:
+        for run in side.runs:
+            for row in run.rows:
+                if row.status == MEASURED:
+                    cells.setdefault(row.name, row.cell)
     lines = []
     for name, cell in cells.items():
         entries = [_entry([run[name] for run in runs if name in run]) for runs in by_name]
         pairs = [
-            _pair((sides[0], entries[0]), (side, entry))
-            for side, entry in zip(sides[1:], entries[1:], strict=True)
+            _pair(
+                (sides[0], entries[0]),
+                (sides[number], entries[number]),
+                partial(judge, name) if judge else None,
+                max(noise[0], noise[number]) if noise else 0.0,
+            )
+            for number in range(1, len(sides))
         ]
         verdicts, changed = zip(*pairs, strict=True)
         lines.append(Line(name, cell, tuple(entries), verdicts, changed))
@@ -118,7 +130,12 @@ def _entry(rows: Sequence[Row]) -> Entry:
     return Entry((), why)
 
 
-def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, str]:
+def _pair(
+    base: tuple[Side, Entry],
+    new: tuple[Side, Entry],
+    judge: Callable[[], Verdict] | None,
+    noise: float,
+) -> tuple[Verdict, str]:
     """Return the verdict on a cell, and how its output changed."""
     for side, entry in (base, new):
         if not entry.rows:
@@ -130,9 +147,10 @@ def _pair(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> tuple[Verdict, s
                 code, one, other = differing
                 what = f"{code}: {base[0].label} {one}, {side.label} {other}"
                 return Verdict(REFUSED, code, f"not the same {what}", REMEDIES[code]), ""
+    samples = (base[1].samples, new[1].samples)
     runs = [run for side, _ in (base, new) for run in side.runs]
     shift = max(workload_changed(run, first.cell.device) for run in runs)
-    verdict = decide(base[1].samples, new[1].samples, _load(base, new), shift)
+    verdict = judge() if judge else decide(*samples, _load(base, new), noise, shift)
     if verdict.code == "too few rounds" and first.limited_by == "fresh process":
         verdict = replace(verdict, why=FRESH, remedy="several runs of each side")
     distance = max(fingerprint.distance(first.fingerprint, row.fingerprint) for row in new[1].rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.harness import stats
-from bench.harness.bootstrap import ROUNDS, RUNS, Ratio, Runs, ratio
+from bench.harness.bootstrap import PAIRS, ROUNDS, RUNS, Ratio, Runs, ratio
 
 __all__ = [
     "DECIDED",
@@ -18,6 +18,8 @@ __all__ = [
     "Verdict",
     "decide",
     "floor",
+    "hold",
+    "in_turns",
     "percent",
 ]
 
@@ -32,6 +34,10 @@ SEVERAL_RUNS = 0.03
 """Floor where runs are the unit and the interval holds the spread between them: what is left is
 what all runs of a side share. The tolerances of criterion.rs (1 %) and BenchmarkTools.jl (5 %)
 lie around it."""
+
+IN_TURNS = 0.02
+"""Floor where pairs of processes are the unit and their turns lie side by side: what is left is
+what an unrelated change does, such as where code lies in memory."""
 
 BUSY = 1.0
 """What the floor of a machine with other work adds to its load per CPU: with L processes for each
@@ -73,12 +79,14 @@ class Verdict:
     """The noise floor that the ratio was held against."""
 
 
-def decide(base: Runs, new: Runs, load: float = 0.0, changed: float = 0.0) -> Verdict:
+def decide(
+    base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0, changed: float = 0.0
+) -> Verdict:
     """Say whether `new` is faster or slower than `base`, the same, or neither can be said.
 
     It starts as undecided and moves only on evidence: slower or faster where the whole interval of
     the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised.
-    `load` and `changed` are what `floor` takes.
+    `load`, `noise` and `changed` are what `floor` takes.
     """
     found = ratio(base, new)
     if found is None:
@@ -91,7 +99,13 @@ def decide(base: Runs, new: Runs, load: float = 0.0, changed: float = 0.0) -> Ve
             "more rounds (a longer --benchmark-max-time) or several runs of each side",
             found,
         )
-    limit = floor(base, new, load, changed)
+    return hold(found, floor(base, new, load, noise, changed))
+
+
+def hold(found: Ratio, limit: Floor) -> Verdict:
+    """Hold a ratio that has an interval against the noise floor."""
+    assert found.low is not None
+    assert found.high is not None
     above, below = 1 + limit.value, 1 / (1 + limit.value)
     between = f"{found.low:.3f}–{found.high:.3f}"
     within = f"the noise floor of {percent(limit.value)} ({limit.why})"
@@ -113,13 +127,17 @@ def decide(base: Runs, new: Runs, load: float = 0.0, changed: float = 0.0) -> Ve
     return Verdict(UNDECIDED, "across the floor", why, remedy, found, limit)
 
 
-def floor(base: Runs, new: Runs, load: float = 0.0, changed: float = 0.0) -> Floor:
+def floor(
+    base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0, changed: float = 0.0
+) -> Floor:
     """Return the noise floor of two sides.
 
-    One run a side: the default, raised to how far the first half of a run lies from its second, and
-    to `changed`, how far its reference workload at the end lies from that at the start. Several
-    runs: a lower one, for the interval holds their spread already. `load` is per CPU where a
-    machine had other work, else 0.
+    One run a side: the default, raised to how far the first half of a run lies from its second, to
+    `changed`, how far its reference workload at the end lies from that at the start, and to the
+    `noise` on record of such a machine, which says how far apart two runs lie. A lower record does
+    not lower it: that was measured within minutes, and files are taken further apart. Several runs:
+    a lower one, for the interval holds their spread already. `load` is per CPU where a machine had
+    other work, else 0.
     """
     raised = [Floor(BUSY + load, "the machine had other work", raised=True)] if load else []
     if len(base) + len(new) > 2:
@@ -128,10 +146,20 @@ def floor(base: Runs, new: Runs, load: float = 0.0, changed: float = 0.0) -> Flo
     for value, why in (
         (drifted, "a run drifted that far between its halves"),
         (changed, "the reference workload changed that far during a run"),
+        (noise, "the noise of this machine on record"),
     ):
         if value > ONE_RUN:
             raised.append(Floor(value, why, raised=True))
-    return max(raised, key=lambda each: each.value, default=Floor(ONE_RUN, "a side is one run"))
+    lower = f"; the noise of this machine on record is {percent(noise)}" if noise else ""
+    usual = Floor(ONE_RUN, f"a side is one run{lower}")
+    return max(raised, key=lambda each: each.value, default=usual)
+
+
+def in_turns(recorded: float | None = None) -> Floor:
+    """Return the noise floor of sides that were measured in turns: on record, or the default."""
+    if recorded is None:
+        return Floor(IN_TURNS, "measured in turns")
+    return Floor(recorded, "in turns, this machine's on record")
 
 
 def percent(share: float) -> str:
@@ -148,14 +176,13 @@ def _drift(samples: Sequence[float]) -> float:
 def _more(found: Ratio, limit: Floor) -> str:
     """Say about how many more rounds or runs bring the interval to one side of the edge."""
     times = _times(found, limit)
-    if found.unit == RUNS:
-        more = math.ceil(found.count * (times - 1))
-        enough = times <= MOST_TIMES
-        return (
-            f"about {_counted(max(1, more), 'more run')} of each side"
-            if enough
-            else _quieter(found)
-        )
+    if found.unit in (RUNS, PAIRS):
+        if times > MOST_TIMES:
+            return _quieter(found)
+        more = max(1, math.ceil(found.count * (times - 1)))
+        if found.unit == PAIRS:
+            return f"about {_counted(more, 'more pair')} (a longer --budget)"
+        return f"about {_counted(more, 'more run')} of each side"
     if limit.raised or times > MOST_TIMES:
         return _quieter(found)
     more = _rounded(found.count * (times - 1))
@@ -178,9 +205,10 @@ def _times(found: Ratio, limit: Floor) -> float:
 
 def _quieter(found: Ratio) -> str:
     """Say what decides where more of the same does not."""
-    if found.unit == ROUNDS:
-        return "several runs of each side, taken in turn on a quiet machine"
-    return "more runs of each side, taken in turn on a quiet machine"
+    if found.unit == PAIRS:
+        return "a difference further from the noise floor, or a quieter machine"
+    runs = "several runs" if found.unit == ROUNDS else "more runs"
+    return f"{runs} of each side, taken in turn on a quiet machine (python -m bench ab does)"
 
 
 def _rounded(number: float) -> int:
