@@ -143,6 +143,12 @@ def test_the_machine_is_three_records_in_units(page: Page) -> None:
     assert {"Hardware", "Software", "State"} <= set(page.of("h4"))
 
 
+def test_bytes_are_in_the_unit_that_suits_them() -> None:
+    software = {"allocator": {"mmap_threshold_bytes": 2**25}, "cache_bytes": 2**30}
+    page = page_of(small(), machine={"software": software})
+    assert page.of("dd") == ["mmap threshold 32 MiB", "1 GiB"]
+
+
 def test_another_record_goes_by_its_own_name() -> None:
     page = page_of(small(), machine={"reference_work": {"start": {"copy_s": 0.25}}})
     assert page.of("h4") == ["Reference work"]
@@ -205,6 +211,7 @@ def test_an_image_that_several_cells_made_is_shown_once_with_all_of_them() -> No
     gray = thumbnail.of_image(Image.new("RGB", (512, 512)), prompt="a city", seed=3)
     given = [replace(row, thumbnail=PIXELS) for row in (same, peer, other)]
     page = page_of([*given, replace(other, name="x", thumbnail=gray)])
+    assert [text for tag, text in page.texts if tag == "span"][-2:] == ["file", "file-v2"]
     assert [image["alt"] for image in page.all("img")] == [
         f"What {other.cell.id} made",
         f"What {other.cell.id} made",

@@ -268,7 +268,7 @@ def _rows(figure: "Figure", names: Sequence[str], more: float = 0) -> "Axes":
     axes.spines["left"].set_visible(False)
     for row, name in enumerate(names):
         axes.text(
-            *(0, row - 0.25, _short(name)),
+            *(0, row - 0.3, _short(name)),
             transform=axes.get_yaxis_transform(),
             bbox={"facecolor": _SENTINELS["paper"], "edgecolor": "none", "pad": 0.5},
         )

@@ -351,6 +351,8 @@ def _text(key: str, value: Any) -> str:
         return "yes" if value else "no"
     for ending, (unit, size) in UNITS.items():
         if key.endswith(ending) and isinstance(value, int | float):
+            if ending == "_bytes" and value < size / 10:
+                return f"{value / 2**20:.4g} MiB"
             return f"{value / size:.4g} {unit}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

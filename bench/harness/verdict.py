@@ -28,7 +28,9 @@ DECIDED = (FASTER, SLOWER, SAME)
 
 ONE_RUN = 0.10
 """Floor where a side is one run. Identical code in four processes, one after the other on 2 shared
-cores: up to 8 % apart while the intervals inside each were under 1 %. asv's factor is 1.1, too."""
+cores: up to 8 % apart while the intervals inside each were under 1 %. asv's factor is 1.1, too.
+No floor holds for all: of 42 rows of two quiet runs, one (Flux, a batch of 32, 7 rounds) lay 36 %
+off what four other runs agreed on."""
 
 SEVERAL_RUNS = 0.03
 """Floor where runs are the unit and the interval holds the spread between them: what is left is
