@@ -181,6 +181,7 @@ def test_the_greater_of_both_loads_counts() -> None:
 RATES = {
     "python_loop_steps_per_s": 5e7,
     "copy_cpu_bytes_per_s": 4e10,
+    "matrix_cpu_float32_flop_per_s": 1e11,
     "matrix_cuda_float16_flop_per_s": 6e14,
 }
 
@@ -190,8 +191,9 @@ RATES = {
     [
         ({}, 0.0, 0.0),
         (RATES, 0.0, 0.0),
-        (RATES | {"copy_cpu_bytes_per_s": 1e10}, 3.0, 0.0),
-        (RATES | {"python_loop_steps_per_s": 6e7}, 0.2, 0.0),
+        (RATES | {"copy_cpu_bytes_per_s": 1e10}, 0.0, 0.0),
+        (RATES | {"copy_cpu_bytes_per_s": 1e10, "python_loop_steps_per_s": 2e7}, 1.5, 0.0),
+        (RATES | {"copy_cpu_bytes_per_s": 5e10, "python_loop_steps_per_s": 6e7}, 0.2, 0.0),
         (RATES | {"matrix_cuda_float16_flop_per_s": 4e14}, 0.0, 0.5),
         (RATES | {"copy_cpu_bytes_per_s": 0.0}, 0.0, 0.0),
     ],
