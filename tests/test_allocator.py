@@ -56,5 +56,5 @@ def test_settings_say_what_was_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     if LINUX:
         assert allocator.settings() == {
             "mmap_threshold_bytes": 33554432,
-            "trim_threshold_bytes": 67108864,
+            "trim_threshold_bytes": 1073741824,
         }
