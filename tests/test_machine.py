@@ -535,7 +535,7 @@ def test_what_was_pinned_of_the_allocator_is_read_or_why_not(
     assert record["unread"]["allocator"] == (
         "not pinned: another allocator, or a variable that sets it"
     )
-    pinned = {"mmap_threshold_bytes": 33554432, "trim_threshold_bytes": 67108864}
+    pinned = {"mmap_threshold_bytes": 33554432, "trim_threshold_bytes": 1073741824}
     monkeypatch.setattr(allocator, "_pinned", pinned)
     record = machine.software()
     assert record["allocator"] == pinned
