@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from bench.harness import stats
 from bench.harness.stats import (
     autocorrelated,
-    iqr,
     lag1,
     linear_fit,
     margin,
@@ -129,7 +128,6 @@ def test_another_unit_scales_the_interval_and_leaves_margin_lag_and_plan(samples
     assert median_interval(scaled) == (unit * low, unit * high)
     assert margin(scaled) == margin(samples)
     assert lag1(scaled) == lag1(samples)
-    assert iqr(scaled) == unit * iqr(samples)
     assert rounds_needed(scaled[:6], 0.01, 500) == rounds_needed(samples[:6], 0.01, 500)
 
 
@@ -216,7 +214,7 @@ def test_a_finer_precision_never_plans_fewer_rounds(pilot, precision, coarser):
     assert rounds_needed(pilot, precision, 5000) >= rounds_needed(pilot, precision * coarser, 5000)
 
 
-# quantile, iqr
+# quantile
 
 
 @given(samples_of(1), st.floats(0, 1))
@@ -230,8 +228,6 @@ def test_quantiles_interpolate_between_samples():
     assert quantile([40, 10, 30, 20], 0.5) == 25
     assert quantile([40, 10, 30, 20], 0.75) == 32.5
     assert quantile([40, 10, 30, 20], 1) == 40
-    assert iqr([40, 10, 30, 20]) == 15
-    assert iqr([7.0]) == 0
 
 
 # lag1, autocorrelated
@@ -366,7 +362,6 @@ def test_predictions_hold_a_new_measurement_19_times_in_20():
         (lambda: median_interval([]), "samples is empty: expected at least one number"),
         (lambda: margin([]), "samples is empty: expected at least one number"),
         (lambda: quantile([], 0.5), "samples is empty: expected at least one number"),
-        (lambda: iqr([]), "samples is empty: expected at least one number"),
         (lambda: lag1([]), "samples is empty: expected at least one number"),
         (lambda: autocorrelated([]), "samples is empty: expected at least one number"),
         (lambda: rounds_needed([], 0.01, 9), "pilot is empty: expected at least one number"),
@@ -378,7 +373,6 @@ def test_predictions_hold_a_new_measurement_19_times_in_20():
         ),
         (lambda: margin([math.inf, 1]), "samples[0] is inf: expected a finite number"),
         (lambda: quantile([1, -math.inf], 0), "samples[1] is -inf: expected a finite number"),
-        (lambda: iqr([math.nan]), "samples[0] is nan: expected a finite number"),
         (lambda: lag1([1, math.nan, 3]), "samples[1] is nan: expected a finite number"),
         (lambda: autocorrelated([1, math.inf]), "samples[1] is inf: expected a finite number"),
         (

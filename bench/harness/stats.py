@@ -14,7 +14,6 @@ __all__ = [
     "MIN_ROUNDS",
     "Fit",
     "autocorrelated",
-    "iqr",
     "lag1",
     "linear_fit",
     "margin",
@@ -119,11 +118,6 @@ def quantile(samples: Sequence[float], q: float) -> float:
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
-
-
-def iqr(samples: Sequence[float]) -> float:
-    """Give the width of the middle half of the samples, in their unit."""
-    return quantile(samples, 0.75) - quantile(samples, 0.25)
 
 
 def lag1(samples: Sequence[float]) -> float | None:
