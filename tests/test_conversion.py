@@ -202,7 +202,8 @@ def test_half_written_files_of_a_killed_run_are_removed_and_no_others() -> None:
 def run(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", "preprocess", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # A file is named when it is written, not when a buffer is full.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
