@@ -276,7 +276,8 @@ def started(project: Path, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments],
         cwd=project,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # The project is imported where it lies, and Python would leave its caches there.
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
