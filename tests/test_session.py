@@ -176,7 +176,7 @@ def test_the_record_says_what_was_pinned_of_the_allocator(whole: Run) -> None:
         pytest.skip("another allocator, or a variable that sets it")
     assert whole.document["sd_flux_bench"]["machine"]["software"]["allocator"] == {
         "mmap_threshold_bytes": 32 * 2**20,
-        "trim_threshold_bytes": 64 * 2**20,
+        "trim_threshold_bytes": 2**30,
     }
 
 
