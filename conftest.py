@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from bench import grid
-from bench.harness import allocator, options
-from bench.harness.measure import Measure
-from bench.harness.session import Session
-from bench.images import ImageSource
-from bench.pipelines import Pipelines
+from bench import grid, options
+from bench.machine import allocator
+from bench.measuring.measure import Measure
+from bench.measuring.session import Session
+from bench.workloads.images import ImageSource
+from bench.workloads.pipelines import Pipelines
 
 NAME = "sd-flux-bench"
 

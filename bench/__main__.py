@@ -9,27 +9,18 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
-from bench.harness import ab as interleaved
-from bench.harness import (
-    ab_command,
-    compare_markdown,
-    compare_tables,
-    gate,
-    machine,
-    noise_table,
-    record,
-    report,
-    sides,
-    tables,
-    trees,
-)
-from bench.harness import noise as records_of_noise
-from bench.harness.ab_command import Told
-from bench.harness.comparison import Comparison
-from bench.harness.comparison import compare as compare_sides
-from bench.harness.pair import Half
-from bench.harness.texts import wrapped
-from bench.harness.verdict import in_turns
+from bench.comparing import ab as interleaved
+from bench.comparing import ab_command, gate, sides, trees
+from bench.comparing import noise as records_of_noise
+from bench.comparing.ab_command import Told
+from bench.comparing.comparison import Comparison
+from bench.comparing.comparison import compare as compare_sides
+from bench.comparing.pair import Half
+from bench.comparing.verdict import in_turns
+from bench.machine import records as machine
+from bench.reporting import compare_markdown, compare_tables, noise_table, report, tables
+from bench.reporting.texts import wrapped
+from bench.results import record
 from pipeline.arguments import Parser
 from pipeline.errors import PipelineError, UnavailableError
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from bench import cold, peers, pictures
-from bench.harness.cell import Cell
-from pipeline import availability, diffusion, flux, modes, sd_models
+from bench.results.cell import Cell
+from bench.workloads import cold, modes, peers, pictures
+from pipeline import availability
 from pipeline.arguments import Size, parse_count, parse_list, parse_size, size_label
 from pipeline.errors import PipelineError
+from pipeline.flux import forward as flux
+from pipeline.stable_diffusion import diffusion
+from pipeline.stable_diffusion import models as sd_models
 
 __all__ = [
     "Options",

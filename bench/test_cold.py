@@ -2,9 +2,10 @@
 
 import pytest
 
-from bench import cold, grid
-from bench.harness.cell import Cell
-from bench.harness.measure import Measure
+from bench import grid
+from bench.measuring.measure import Measure
+from bench.results.cell import Cell
+from bench.workloads import cold
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

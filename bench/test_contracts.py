@@ -2,12 +2,12 @@
 
 import pytest
 
-from bench import grid
-from bench.harness import options
-from pipeline import sd_models, validation, validation_table
+from bench import grid, options
 from pipeline.arguments import parse_size, size_label
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.validation import Question, Scorer
+from pipeline.stable_diffusion import models
+from pipeline.validation import answers, table
+from pipeline.validation.answers import Question, Scorer
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -23,7 +23,7 @@ def test_contracts(
     try:
         if isinstance(scorer, PipelineError):
             raise scorer
-        broken = validation_table.first_broken([validation.answer(question, scorer)])
+        broken = table.first_broken([answers.answer(question, scorer)])
     except UnavailableError as error:
         if error.missing.need in options.required(pytestconfig):
             pytest.fail(str(error), pytrace=False)
@@ -38,7 +38,7 @@ def test_contracts(
 def scorer(axes: grid.Options) -> Scorer | PipelineError:
     """Who says what shape scores have: Julia, started before torch is imported, or PyTorch."""
     try:
-        return validation.scorer(axes.flux_model)
+        return answers.scorer(axes.flux_model)
     except PipelineError as error:
         return error  # every test says why
 
@@ -49,7 +49,7 @@ def questions(axes: grid.Options) -> list[Question]:
     channels = [count for count, color in ((3, "rgb"), (1, "gray")) if color in colors]
     asked = [
         Question(
-            sd_models.resolve(grid.model_of(cell, axes)),
+            models.resolve(grid.model_of(cell, axes)),
             parse_size(str(cell.axes["size"])),
             int(cell.axes.get("batch", cell.regime.get("batch", 1))),
             str(cell.axes["dtype"]),

@@ -2,12 +2,13 @@
 
 import pytest
 
-from bench import engines, grid
-from bench.harness import options
-from bench.harness.cell import Cell
-from bench.harness.measure import Measure
-from bench.images import ImageSource
-from pipeline import contracts, preprocessing
+from bench import grid, options
+from bench.measuring.measure import Measure
+from bench.results.cell import Cell
+from bench.workloads import engines
+from bench.workloads.images import ImageSource
+from pipeline import contracts
+from pipeline.preprocessing import preprocess as preprocessing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,7 +23,7 @@ def test_end_to_end(measure: Measure, cell: Cell, images: ImageSource) -> None:
     made = images()
     contracts.require(contracts.check_images(made, cell.images, images.size))
     batch = preprocessing.preprocess(made)
-    side = preprocessing.SIZE
+    side = contracts.SIZE
     contracts.require(contracts.check_batch(batch, (cell.images, 3, side, side)))
     engine = engines.ready(name, device, batch)
     try:

@@ -2,11 +2,12 @@
 
 import pytest
 
-from bench import engines, grid
-from bench.harness import options
-from bench.harness.cell import Cell
-from bench.harness.measure import Measure
-from pipeline import pregenerated, preprocessing
+from bench import grid, options
+from bench.measuring.measure import Measure
+from bench.results.cell import Cell
+from bench.workloads import engines
+from pipeline import pregenerated
+from pipeline.preprocessing import preprocess as preprocessing
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,16 +4,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import grid
-from bench.harness import fingerprint, options, thumbnail
-from bench.harness.cell import Cell
-from bench.harness.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
-from bench.harness.measure import Measure
-from bench.pipelines import Pipelines, draw, parts
-from pipeline import contracts, diffusion, meta, modes, sd_models
+from bench import grid, options
+from bench.measuring.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
+from bench.measuring.measure import Measure
+from bench.results import fingerprint, thumbnail
+from bench.results.cell import Cell
+from bench.workloads import modes
+from bench.workloads.pipelines import Pipelines, draw, parts
+from pipeline import contracts
 from pipeline.arguments import parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError
+from pipeline.stable_diffusion import diffusion, models
+from pipeline.validation import meta
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +48,7 @@ def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: P
         measure(
             lambda: draw(pipe, cell),
             check=check,
-            weights=sd_models.resolve(grid.model_of(cell, axes)).weights,
+            weights=models.resolve(grid.model_of(cell, axes)).weights,
             fingerprint=lambda images: fingerprint.of_image(images[0]),
             thumbnail=lambda images: thumbnail.of_image(images[0], prompt=diffusion.PROMPT, seed=0),
             extra=lambda: off,
@@ -60,7 +63,7 @@ def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: P
 
 def expected(cell: Cell, axes: grid.Options) -> dict[str, float]:
     """Return what a call costs by its shapes; nothing for a pipeline that `meta` does not know."""
-    model = sd_models.resolve(grid.model_of(cell, axes))
+    model = models.resolve(grid.model_of(cell, axes))
     size = parse_size(str(cell.axes["size"]))
     try:
         cost = meta.cost(model, size, cell.images, str(cell.axes["dtype"]))

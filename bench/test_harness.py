@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bench import grid
-from bench.harness.cell import Cell
-from bench.harness.measure import Measure
+from bench.measuring.measure import Measure
+from bench.results.cell import Cell
 
 STEPS = 100_000
 

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
-from bench import exactness, grid, peers, pictures
-from bench.harness import fingerprint, options, thumbnail
-from bench.harness.cell import Cell
-from bench.harness.measure import Measure
-from pipeline import contracts, decoding, preprocessing, streaming
+from bench import grid, options
+from bench.measuring.measure import Measure
+from bench.results import fingerprint, thumbnail
+from bench.results.cell import Cell
+from bench.workloads import exactness, peers, pictures
+from pipeline import contracts
 from pipeline.arguments import parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import ContractError
-from pipeline.preprocessing import SIZE, Settings
+from pipeline.preprocessing import decoding, streaming
+from pipeline.preprocessing import preprocess as preprocessing
+from pipeline.preprocessing.preprocess import SIZE, Settings
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -4,11 +4,11 @@ Importing this package loads neither torch nor Julia: each function imports what
 is called. Where `forward` is used, call `julia.start()` before torch is imported.
 """
 
-from pipeline.diffusion import generate
 from pipeline.errors import ContractError, PipelineError, UnavailableError
-from pipeline.flux import forward
-from pipeline.preprocessing import Settings, preprocess
-from pipeline.streaming import stream
+from pipeline.flux.forward import forward
+from pipeline.preprocessing.preprocess import Settings, preprocess
+from pipeline.preprocessing.streaming import stream
+from pipeline.stable_diffusion.diffusion import generate
 
 __all__ = [
     "ContractError",

@@ -11,18 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pipeline import (
-    availability,
-    contracts,
-    conversion,
-    diffusion,
-    pregenerated,
-    preprocessing,
-    schedulers,
-    sd_models,
-    validation,
-    validation_table,
-)
+from pipeline import availability, contracts, pregenerated
 from pipeline.arguments import (
     Parser,
     parse_count,
@@ -33,7 +22,12 @@ from pipeline.arguments import (
 )
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 from pipeline.files import writing
+from pipeline.preprocessing import conversion
+from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.progress import progress
+from pipeline.stable_diffusion import diffusion, models, schedulers
+from pipeline.validation import answers as validation
+from pipeline.validation import table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +104,8 @@ def preprocess(given: argparse.Namespace) -> int:
 
 def forward(given: argparse.Namespace) -> int:
     """Print the scores that Flux.jl gives each image."""
-    from pipeline import flux, julia
+    from pipeline.flux import forward as flux
+    from pipeline.flux import julia
 
     top = parse_count(given.top, "--top") if given.top else None
     images = [preprocessing.decode(path) for path in given.images]
@@ -127,7 +122,7 @@ def forward(given: argparse.Namespace) -> int:
 
 def run(given: argparse.Namespace) -> int:
     """Generate, preprocess and score; where there is no Julia, say why there are no scores."""
-    from pipeline import flux
+    from pipeline.flux import forward as flux
 
     _require(given.require)
     out = parse_folder(given.out, "--out")
@@ -165,11 +160,11 @@ def validate(given: argparse.Namespace) -> int:
     loaded = perf_counter()
     answers = [validation.answer(each, scorers[each.flux_model]) for each in asked]
     seconds = perf_counter() - loaded
-    broken = validation_table.first_broken(answers)
+    broken = table.first_broken(answers)
     if given.json:
-        print(json.dumps(validation_table.as_dict(answers, seconds), indent=2))
+        print(json.dumps(table.as_dict(answers, seconds), indent=2))
     else:
-        validation_table.print_answers(answers)
+        table.print_answers(answers)
         print(f"checked in {seconds:.2g} s, after {loaded - begun:.2g} s of imports")
     if broken:
         print(broken, file=sys.stderr if given.json else sys.stdout)
@@ -259,11 +254,11 @@ def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _model(given: argparse.Namespace) -> sd_models.Model | None:
+def _model(given: argparse.Namespace) -> models.Model | None:
     """Return the model that was asked for; else arch:sd15 with CUDA, and None without."""
     if given.sd_model:
-        return sd_models.resolve(given.sd_model)
-    return sd_models.resolve("arch:sd15") if availability.cuda() is None else None
+        return models.resolve(given.sd_model)
+    return models.resolve("arch:sd15") if availability.cuda() is None else None
 
 
 def _save(image: "Image", path: Path) -> None:
@@ -344,7 +339,7 @@ def _parser() -> argparse.ArgumentParser:
     add("generate", generate, "prompt → images, by Stable Diffusion", sd, device, out)
     each = add("preprocess", preprocess, "images → 224×224, by torchvision", gray, out)
     each.add_argument("images", nargs="+", metavar="PATH", help="an image, or a folder of them")
-    each.add_argument("--size", default=str(preprocessing.SIZE), help="side in pixels")
+    each.add_argument("--size", default=str(contracts.SIZE), help="side in pixels")
     each.add_argument("--workers", default="", help="threads (default: one for each core)")
     each = add("forward", forward, f"images → scores, by {FLUX_JL}", paths, gray, device)
     each.add_argument("--top", default="", help="print the N highest scores alone")

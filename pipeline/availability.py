@@ -6,14 +6,14 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipeline.errors import Missing
+
 __all__ = [
     "NEEDS",
-    "Missing",
     "compiler",
     "cuda",
     "flux",
@@ -25,22 +25,6 @@ __all__ = [
 ]
 
 NETWORK_TIMEOUT_S = 4.0
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Why something cannot be used here, and what changes that."""
-
-    need: str
-    """What `--require` calls it: cuda, compiler, julia, peers, weights or network."""
-    what: str
-    """What was expected, such as "a CUDA device"."""
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """Return the one line that a row, a skip and an error print."""
-        return f"{self.reason}; {self.remedy}"
 
 
 @cache
@@ -91,7 +75,7 @@ def torch_cuda() -> Missing | None:
 
 def flux() -> Missing | None:
     """Ask whether Flux.jl can run: starts Julia in this process where it can."""
-    from pipeline import julia
+    from pipeline.flux import julia
 
     return julia.missing()
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import Size, size_label
 from pipeline.errors import ContractError
-from pipeline.preprocessing import SIZE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +27,7 @@ __all__ = [
     "LATENTS",
     "MINIMUM_CONTRAST",
     "SCORES",
+    "SIZE",
     "TEXT_EMBEDDINGS",
     "TOKEN_IDS",
     "TOLERANCE",
@@ -48,6 +48,9 @@ __all__ = [
     "describe",
     "require",
 ]
+
+SIZE = 224
+"""Side of a preprocessed image in pixels."""
 
 MINIMUM_CONTRAST = 1.0
 """Standard deviation, in levels of 255, that a picture must exceed: a black one has 0."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import availability, nvml, sensors
-from pipeline.availability import Missing
+from bench.machine import nvml, sensors
+from pipeline import availability
+from pipeline.errors import Missing
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -243,7 +244,7 @@ def _versions(with_julia: bool) -> dict[str, str]:
     names = ("torch", "torchvision", "diffusers", "transformers", "juliacall")
     found = {name: version(name) for name in names}
     if with_julia:
-        from pipeline import julia
+        from pipeline.flux import julia
 
         found["julia"] = julia.version()
     return found

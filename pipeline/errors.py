@@ -1,11 +1,24 @@
 """Errors for the person who reads them: one line with what was given, expected, and what to do."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from pipeline.availability import Missing
+__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError"]
 
-__all__ = ["ContractError", "PipelineError", "UnavailableError"]
+
+@dataclass(frozen=True)
+class Missing:
+    """Why something cannot be used here, and what changes that."""
+
+    need: str
+    """What `--require` calls it: cuda, compiler, julia, peers, weights or network."""
+    what: str
+    """What was expected, such as "a CUDA device"."""
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return the one line that a row, a skip and an error print."""
+        return f"{self.reason}; {self.remedy}"
 
 
 class PipelineError(Exception):
@@ -21,7 +34,7 @@ class PipelineError(Exception):
 class UnavailableError(PipelineError):
     """What was asked for needs something that this machine does not have; `missing` says what."""
 
-    def __init__(self, given: str, missing: "Missing") -> None:
+    def __init__(self, given: str, missing: Missing) -> None:
         """Say `given`, then why it cannot be and what changes that."""
         super().__init__(given, missing.what, str(missing))
         self.missing = missing

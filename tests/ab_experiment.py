@@ -18,7 +18,7 @@ from time import monotonic
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.harness import machine
+from bench.machine import records as machine
 
 ROOT = Path(__file__).resolve().parents[1]
 

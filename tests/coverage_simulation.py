@@ -1,7 +1,7 @@
 """How often the interval of the median covers the true median, the pilot and its plan included.
 
 Run `python tests/coverage_simulation.py`: one table, exit code 1 where a row covers too little.
-Samples are independent here; what a correlation does is in `bench.harness.stats.autocorrelated`.
+Samples are independent here; what a correlation does is in `bench.statistics.stats.autocorrelated`.
 """
 
 import sys
@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.harness.stats import CONFIDENCE, margin, median_interval, rounds_needed
+from bench.statistics.stats import CONFIDENCE, margin, median_interval, rounds_needed
 
 PILOT = 6
 TRIALS = 4_000

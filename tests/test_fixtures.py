@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from helpers import fresh_python
-from pipeline import contracts, network, pregenerated, sd_models
+from pipeline import contracts, pregenerated
 from pipeline.files import FIXTURES
+from pipeline.flux import network
+from pipeline.stable_diffusion import models
+from support.helpers import fresh_python
 
 SEED = 2026  # of every script
 CIRCUMSTANCES = {"_diffusers_version", "transformers_version", "local_files_only"}
@@ -47,7 +49,7 @@ def test_the_notice_says_that_they_are_rendered_and_what_to_do() -> None:
 def test_a_pregenerated_image_holds_the_contract_and_says_how_it_was_made(path: Path) -> None:
     from PIL import Image
 
-    from pipeline.diffusion import PROMPT
+    from pipeline.stable_diffusion.diffusion import PROMPT
 
     with Image.open(path) as image:
         assert image.format == "PNG"
@@ -104,13 +106,13 @@ def test_a_larger_or_smaller_picture_made_again_is_the_committed_one(
 
 
 def test_the_tiny_pipeline_is_small_and_holds_no_pickle() -> None:
-    files = [path for path in sd_models.TINY.rglob("*") if path.is_file()]
+    files = [path for path in models.TINY.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 5_000_000
     assert {path.suffix for path in files} == {".json", ".txt", ".safetensors"}
 
 
 def test_the_tiny_pipeline_is_made_of_what_a_published_one_is_made_of() -> None:
-    index = json.loads((sd_models.TINY / "model_index.json").read_text())
+    index = json.loads((models.TINY / "model_index.json").read_text())
     assert {name: value for name, value in index.items() if name not in CIRCUMSTANCES} == {
         "_class_name": "StableDiffusionPipeline",
         "feature_extractor": [None, None],
@@ -129,9 +131,9 @@ def test_the_tiny_tokenizer_knows_every_word_of_its_vocabulary() -> None:
     from transformers import CLIPTokenizer
 
     from fixtures.make_tiny_pipeline import VOCABULARY
-    from pipeline.diffusion import PROMPT
+    from pipeline.stable_diffusion.diffusion import PROMPT
 
-    tokenizer = CLIPTokenizer.from_pretrained(sd_models.TINY / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(models.TINY / "tokenizer")
     words = VOCABULARY.split()
     assert set(PROMPT.split()) <= set(words)
     assert {word: tokenizer.tokenize(word) for word in words} == {
@@ -142,7 +144,7 @@ def test_the_tiny_tokenizer_knows_every_word_of_its_vocabulary() -> None:
 def test_the_tiny_tokenizer_reads_any_text() -> None:
     from transformers import CLIPTokenizer
 
-    tokenizer = CLIPTokenizer.from_pretrained(sd_models.TINY / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(models.TINY / "tokenizer")
     read = tokenizer("añoranza 夕焼け, 2026!").input_ids[1:-1]
     assert tokenizer.unk_token_id not in read
     assert "".join(tokenizer.decode(read).split()) == "añoranza夕焼け,2026!"
@@ -157,31 +159,31 @@ def test_the_tiny_pipeline_made_again_is_the_committed_one(tmp_path: Path) -> No
     made = tmp_path / "tiny-sd"
     make_tiny_pipeline.write(made)
     files = {path.relative_to(made) for path in made.rglob("*") if path.is_file()}
-    committed = {path.relative_to(sd_models.TINY) for path in sd_models.TINY.rglob("*.*")}
+    committed = {path.relative_to(models.TINY) for path in models.TINY.rglob("*.*")}
     assert files == committed
     for file in files:
         if file.suffix == ".safetensors":
-            again, before = load_file(made / file), load_file(sd_models.TINY / file)
+            again, before = load_file(made / file), load_file(models.TINY / file)
             assert again.keys() == before.keys()
             assert all(torch.allclose(again[name], before[name]) for name in again), file
         elif file.suffix == ".json":
             again, before = (
                 json.loads((folder / file).read_text(encoding="utf-8"))
-                for folder in (made, sd_models.TINY)
+                for folder in (made, models.TINY)
             )
             for config in (again, before):
                 for name in CIRCUMSTANCES:
                     config.pop(name, None)
             assert again == before, file
         else:
-            assert (made / file).read_bytes() == (sd_models.TINY / file).read_bytes()
+            assert (made / file).read_bytes() == (models.TINY / file).read_bytes()
 
 
 def test_the_tiny_pipeline_generates_the_same_bytes_offline_and_in_another_process() -> None:
-    from pipeline import diffusion
+    from pipeline.stable_diffusion import diffusion
 
     code = (
-        "from hashlib import sha256; from pipeline import diffusion; "
+        "from hashlib import sha256; from pipeline.stable_diffusion import diffusion; "
         "[image] = diffusion.generate(count=1); "
         "print(image.size, image.mode, sha256(image.tobytes()).hexdigest())"
     )

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from helpers import ROOT, fresh_python
+from support.helpers import ROOT, fresh_python
 
 HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}
-MODULES = sorted((ROOT / "pipeline").glob("*.py"))
+MODULES = sorted((ROOT / "pipeline").rglob("*.py"))
 SOURCES = [*MODULES, *sorted((ROOT / "bench").rglob("*.py")), ROOT / "conftest.py"]
+
+
+def module_name(path: Path) -> str:
+    """The name that a file of the repository is imported by."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
 def imported(importtime: str) -> set[str]:
@@ -32,8 +37,7 @@ def test_collecting_the_benchmarks_imports_nothing_heavy() -> None:
 
 
 def test_importing_the_pipeline_imports_nothing_heavy() -> None:
-    modules = ", ".join(f"pipeline.{path.stem}" for path in MODULES if path.stem[0] != "_")
-    code = f"import pipeline, pipeline.__main__, {modules}"
+    code = f"import {', '.join(map(module_name, MODULES))}"
     done = fresh_python("-X", "importtime", "-c", code)
     assert done.returncode == 0, done.stderr
     assert imported(done.stderr) & (HEAVY | {"PIL", "rich", "bench"}) == set()
@@ -58,15 +62,22 @@ def importers(library: str) -> set[str]:
 @pytest.mark.parametrize(
     ("library", "modules"),
     [
-        ("diffusers", {"pipeline/components.py", "pipeline/diffusion.py", "pipeline/sd_models.py"}),
-        ("torchvision", {"pipeline/preprocessing.py", "bench/peers.py"}),
-        ("cv2", {"bench/peers.py"}),
-        ("albumentations", {"bench/peers.py"}),
-        ("kornia", {"bench/peers.py"}),
-        ("juliacall", {"pipeline/julia.py"}),
-        ("juliapkg", {"pipeline/julia.py"}),
-        ("matplotlib", {"bench/harness/plots.py"}),
-        ("jinja2", {"bench/harness/report.py"}),
+        (
+            "diffusers",
+            {
+                "pipeline/stable_diffusion/components.py",
+                "pipeline/stable_diffusion/diffusion.py",
+                "pipeline/stable_diffusion/models.py",
+            },
+        ),
+        ("torchvision", {"pipeline/preprocessing/preprocess.py", "bench/workloads/peers.py"}),
+        ("cv2", {"bench/workloads/peers.py"}),
+        ("albumentations", {"bench/workloads/peers.py"}),
+        ("kornia", {"bench/workloads/peers.py"}),
+        ("juliacall", {"pipeline/flux/julia.py"}),
+        ("juliapkg", {"pipeline/flux/julia.py"}),
+        ("matplotlib", {"bench/reporting/plots.py"}),
+        ("jinja2", {"bench/reporting/report.py"}),
     ],
 )
 def test_a_library_is_imported_in_its_own_module_alone(library: str, modules: set[str]) -> None:
@@ -79,10 +90,13 @@ def test_the_pipeline_never_imports_what_measures_it() -> None:
     assert not [path for path in importers("pytest") if path.startswith("pipeline/")]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path.parent.name == "pipeline" or path.stem != "__init__"],
+    ids=module_name,
+)
 def test_what_a_module_offers_is_sorted_and_exists(path: Path) -> None:
-    name = "pipeline" if path.stem == "__init__" else f"pipeline.{path.stem}"
-    module = importlib.import_module(name)
+    module = importlib.import_module(module_name(path))
     offered = module.__all__
     # Constants, classes, functions: the order that ruff asks for.
     assert offered == sorted(

@@ -1,0 +1,1 @@
+"""Comparing: sides, comparison, verdict, gate; A/B by pairs and turns; the machine's noise."""

@@ -1,0 +1,328 @@
+"""A pair: one fresh process a side, of which only the one that has the turn runs.
+
+Processes one after the other meet other work on the machine differently; turns of a hundredth of a
+second meet it alike. What is left between two processes (where their memory lies) is between
+pairs too, so a pair counts as one number.
+"""
+
+import json
+import math
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from time import monotonic
+from typing import Any
+
+from bench.comparing import turns
+from bench.comparing.trees import Tree
+from bench.results import record
+from bench.results.cell import MEASURED
+from bench.results.record import Run
+from pipeline.errors import PipelineError
+
+__all__ = ["Half", "OutOfTime", "Pair", "log_ratio", "matched", "measure"]
+
+PLUGIN = "sd_flux_bench_turns"
+
+PLAN = ("--benchmark-max-time=0.5", "--benchmark-precision=1e-6")
+"""What a cell gets in one process: half a second a side. Its interval is no matter, pairs are."""
+
+ENDED = (0, 1)
+"""pytest's exit codes of a run that came to its end: all held, or a test failed."""
+
+EMPTY = 5
+"""pytest's exit code of a run that collected nothing."""
+
+
+class OutOfTime(Exception):  # noqa: N818 - it is the budget's end, not an error
+    """The budget ended before the pair did."""
+
+
+@dataclass(frozen=True)
+class Half:
+    """One side of an A/B."""
+
+    label: str
+    """A or B."""
+    tree: Tree
+    options: tuple[str, ...] = ()
+    """What pytest is told on this side alone."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of this side alone."""
+
+    @property
+    def what(self) -> str:
+        """Return what a table calls it."""
+        given = [*(f"{name}={value}" for name, value in self.environment.items()), *self.options]
+        return " ".join([self.tree.what, *given])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one process a side measured."""
+
+    runs: tuple[Run, Run]
+    """Each as its pytest recorded it, by its own clock; B's rows have the names of A's."""
+    turns: Mapping[str, tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]]
+    """By name, of each side: the seconds of each sample of each turn, without the time that its
+    thread waited for a CPU."""
+
+
+def log_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> float | None:
+    """Return the logarithm of B's time over A's: the median over the turns that lie side by side.
+
+    None where a side had no turn, or a time is 0.
+    """
+    pairs = [(median(one), median(other)) for one, other in zip(first, second, strict=False)]
+    if not pairs or min(map(min, pairs)) <= 0:
+        return None
+    return median(math.log(other / one) for one, other in pairs)
+
+
+def measure(
+    halves: tuple[Half, Half], selection: Sequence[str], first: int, deadline: float, root: Path
+) -> Pair:
+    """Measure one pair, whose side `first` starts and takes the first turn; below `root`.
+
+    Only one process runs at a time: the second starts when the first waits for its turn. Turns go
+    A B B A. Raises `OutOfTime` at `deadline`, and `PipelineError` where pytest fails on a side, ran
+    code of another tree, or no cell is on both sides.
+    """
+    with ExitStack() as stack:
+        children: dict[int, _Child] = {}
+        for number in (first, 1 - first):
+            child = _Child(halves[number], selection, root / halves[number].label, deadline)
+            children[number] = stack.enter_context(child)
+            child.start()
+        names = matched(children[0].cells, children[1].cells)
+        if not names:
+            raise PipelineError(
+                f"{halves[0].what} and {halves[1].what}",
+                "a cell that both have",
+                "choose cells whose ids, or all axes but one, are the same",
+            )
+        _alternate(children, names, first)
+        runs = (children[0].run(), children[1].run())
+        back = {other: name for name, other in names.items()}
+        rows = tuple(replace(row, name=back.get(row.name, row.name)) for row in runs[1].rows)
+        both = (children[0].turns, children[1].turns)
+        taken = {
+            name: (tuple(both[0].get(name, ())), tuple(both[1].get(other, ())))
+            for name, other in names.items()
+        }
+        return Pair((runs[0], replace(runs[1], rows=rows)), taken)
+
+
+def matched(
+    first: Mapping[str, Mapping[str, Any]], second: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """Return the cells that both sides have, A's name to B's, by their ids.
+
+    Where no id is on both, they are two settings of an axis: cells belong together whose other axes
+    agree, if that is one to one.
+    """
+    if same := {name: name for name in first if name in second}:
+        return same
+    differing = [
+        axis
+        for axis in dict.fromkeys(axis for axes in first.values() for axis in axes)
+        if not {axes.get(axis) for axes in first.values()}
+        & {axes.get(axis) for axes in second.values()}
+    ]
+    keys = [
+        {name: (name.partition("[")[0], _without(axes, differing)) for name, axes in side.items()}
+        for side in (first, second)
+    ]
+    unique = all(len(set(side.values())) == len(side) for side in keys)
+    back = {key: name for name, key in keys[1].items()}
+    return {name: back[key] for name, key in keys[0].items() if key in back} if unique else {}
+
+
+class _Child:
+    """One pytest, and its line."""
+
+    def __init__(self, half: Half, selection: Sequence[str], folder: Path, deadline: float) -> None:
+        self._half = half
+        self._selection = selection
+        self._folder = folder
+        self._deadline = deadline
+        self._buffer = b""
+        self.cells: dict[str, dict[str, Any]] = {}
+        self.turns: dict[str, list[tuple[float, ...]]] = {}
+        self.at: str | None = None
+        """The cell that waits for a turn; None when there is none any more."""
+        self.seen: set[str] = set()
+        self.cpu: int | None = None
+        """Where the last turn ended, if one thread did its work."""
+
+    def __enter__(self) -> "_Child":
+        shutil.rmtree(self._folder, ignore_errors=True)
+        (self._folder / "plugin").mkdir(parents=True)
+        shutil.copy(turns.__file__, self._folder / "plugin" / f"{PLUGIN}.py")
+        theirs, self._send = os.pipe()
+        self._receive, ours = os.pipe()
+        with (self._folder / "output.txt").open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *self._arguments()],
+                cwd=self._half.tree.folder,
+                env=self._environment(f"{theirs},{ours}"),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=(theirs, ours),
+                start_new_session=True,  # Ctrl-C reaches this process alone, which ends both
+            )
+        os.close(theirs)
+        os.close(ours)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        os.close(self._send)
+        os.close(self._receive)
+
+    def start(self) -> None:
+        """Run until the first cell waits for its turn."""
+        self._listen()
+        if not self.cells:
+            self.run()
+            raise self._fault("a cell to measure")
+
+    def go(self, cpu: int | None) -> None:
+        """Give one turn, on that CPU unless None, and run until the next one is waited for."""
+        os.write(self._send, json.dumps(cpu).encode() + b"\n")
+        self._listen()
+
+    def run(self) -> Run:
+        """Return what pytest recorded, its process having ended."""
+        try:
+            code = self._process.wait(max(0.1, self._deadline - monotonic()))
+        except subprocess.TimeoutExpired:
+            raise OutOfTime from None
+        if code not in ENDED or not (self._folder / "out.json").is_file():
+            raise self._fault("a cell to measure" if code == EMPTY else "pytest to measure")
+        run = record.load(self._folder / "out.json")
+        if code and not any(row.status == MEASURED for row in run.rows):
+            raise self._fault("pytest to measure")
+        return run
+
+    def _listen(self) -> None:
+        self.at = None
+        for line in self._lines():
+            message = json.loads(line)
+            if "cells" in message:
+                self._check(message["files"])
+                self.cells = message["cells"]
+            elif "turn" in message:
+                self.turns.setdefault(message["at"], []).append(tuple(message["turn"]))
+                self.cpu = message["cpu"]
+            else:
+                self.at = str(message["at"])
+                self.seen.add(self.at)
+                return
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield lines until the other end is closed; raise `OutOfTime` at the deadline."""
+        while True:
+            line, found, rest = self._buffer.partition(b"\n")
+            if found:
+                self._buffer = rest
+                yield line
+                continue
+            left = self._deadline - monotonic()
+            if left <= 0 or not select.select([self._receive], [], [], left)[0]:
+                raise OutOfTime
+            if not (data := os.read(self._receive, 65536)):
+                return
+            self._buffer += data
+
+    def _check(self, files: Sequence[str]) -> None:
+        """Refuse a side that imported the code of another tree."""
+        tree = self._half.tree.folder.resolve()
+        for file in files:
+            if not Path(file).resolve().is_relative_to(tree):
+                raise PipelineError(
+                    f"side {self._half.label} ({self._half.what})",
+                    f"code of its own tree, but {Path(file).parent.name} came from elsewhere",
+                    "uninstall what shadows it",
+                )
+
+    def _arguments(self) -> list[str]:
+        own = ["-m", "pytest", "--benchmark-only", *PLAN, "-p", "pytest_benchmark.plugin"]
+        own += ["-p", PLUGIN, "-p", "no:cacheprovider", "-q"]
+        output = f"--benchmark-json={self._folder / 'out.json'}"
+        return [*own, *self._selection, *self._half.options, output]
+
+    def _environment(self, channel: str) -> dict[str, str]:
+        """Return the variables: its own tree first, and no plugin that measuring does not need."""
+        paths = [str(self._half.tree.folder), str(self._folder / "plugin")]
+        paths += filter(None, [os.environ.get("PYTHONPATH")])
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("PYTHONSAFEPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+        }
+        return {
+            **kept,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            **self._half.environment,
+            "PYTHONPATH": os.pathsep.join(paths),
+            turns.CHANNEL: channel,
+        }
+
+    def _fault(self, expected: str) -> PipelineError:
+        """Name the side, and the first line of pytest's that tells what is wrong."""
+        text = (self._folder / "output.txt").read_text(encoding="utf-8", errors="replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        telling = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
+        told = next(iter([*telling, *reversed(lines)]), "it said nothing")
+        told = re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", told)
+        return PipelineError(
+            f"side {self._half.label} ({self._half.what})",
+            f"{expected} ({told})",
+            "run pytest bench/ --benchmark-only there",
+        )
+
+
+def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: int) -> None:
+    """Give turns until both have ended: A B B A while both are at one cell.
+
+    The last three of such four are taken on the CPU where the first one ended: beside other work
+    one CPU can be a quarter slower than another, and a process mostly stays where it is.
+    """
+    order = (first, 1 - first, 1 - first, first)
+    back = {other: name for name, other in names.items()}
+    number, at, cpu = 0, None, None
+    while any(child.at is not None for child in children.values()):
+        here = [children[0].at, back.get(children[1].at or "", children[1].at)]
+        common = [each in names for each in here]
+        if here[0] == here[1]:
+            number, at = (number if here[0] == at else 0), here[0]
+            child = children[order[number % 4]]
+            child.go(cpu if number % 4 else None)
+            cpu = cpu if number % 4 else child.cpu
+            number += 1
+            continue
+        if None in here:
+            behind = 1 if here[0] is None else 0
+        elif not all(common):  # a cell of one side alone
+            behind = 0 if not common[0] else 1
+        else:  # the one that has a cell left that the other has had
+            behind = 0 if names[str(here[0])] in children[1].seen else 1
+        children[behind].go(cpu if here[behind] == at and number % 4 else None)
+        number = 0
+
+
+def _without(axes: Mapping[str, Any], dropped: Sequence[str]) -> tuple[tuple[str, Any], ...]:
+    return tuple((axis, value) for axis, value in axes.items() if axis not in dropped)

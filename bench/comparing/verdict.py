@@ -1,0 +1,223 @@
+"""The verdict: faster, slower, same or undecided, each with a reason and what would decide it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.statistics import stats
+from bench.statistics.bootstrap import PAIRS, ROUNDS, RUNS, Ratio, Runs, ratio
+
+__all__ = [
+    "DECIDED",
+    "FASTER",
+    "SAME",
+    "SLOWER",
+    "UNDECIDED",
+    "Floor",
+    "Verdict",
+    "decide",
+    "floor",
+    "hold",
+    "in_turns",
+    "percent",
+]
+
+FASTER, SLOWER, SAME, UNDECIDED = "faster", "slower", "same", "undecided"
+DECIDED = (FASTER, SLOWER, SAME)
+
+ONE_RUN = 0.10
+"""Floor where a side is one run. Identical code in four processes, one after the other on 2 shared
+cores: up to 8 % apart while the intervals inside each were under 1 %. asv's factor is 1.1, too.
+No floor holds for all: of 42 rows of two quiet runs, one (Flux, a batch of 32, 7 rounds) lay 36 %
+off what four other runs agreed on."""
+
+SEVERAL_RUNS = 0.03
+"""Floor where runs are the unit and the interval holds the spread between them: what is left is
+what all runs of a side share. The tolerances of criterion.rs (1 %) and BenchmarkTools.jl (5 %)
+lie around it."""
+
+IN_TURNS = 0.02
+"""Floor where pairs of processes are the unit and their turns lie side by side: what is left is
+what an unrelated change does, such as where code lies in memory."""
+
+BUSY = 1.0
+"""What the floor of a machine with other work adds to its load per CPU: with L processes for each
+CPU one gets 1 / L of it, and less for a while. Identical code on 2 shared cores took up to 2.6
+times as long as before at a load of 1.2 per CPU, and up to 3.5 times at 2.8."""
+
+MOST_TIMES = 10
+"""More rounds than this many times as many are not proposed: repeated runs say more."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The noise floor: how far apart two medians can be although nothing has changed."""
+
+    value: float
+    """Relative: 0.1 is 10 %, in either direction."""
+    why: str
+    """Where it comes from."""
+    raised: bool = False
+    """Whether these runs were noisier than the floor that holds for all: such runs can show a
+    difference, but not that there is none."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of one cell on two sides."""
+
+    word: str
+    """faster, slower, same or undecided: what the second side is, compared with the first."""
+    code: str
+    """Why, as a word for machines."""
+    why: str
+    """Why, for people."""
+    remedy: str = ""
+    """What would decide it; empty where it is decided."""
+    ratio: Ratio | None = None
+    """The ratio that it rests on."""
+    floor: Floor | None = None
+    """The noise floor that the ratio was held against."""
+
+
+def decide(
+    base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0, changed: float = 0.0
+) -> Verdict:
+    """Say whether `new` is faster or slower than `base`, the same, or neither can be said.
+
+    It starts as undecided and moves only on evidence: slower or faster where the whole interval of
+    the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised.
+    `load`, `noise` and `changed` are what `floor` takes.
+    """
+    found = ratio(base, new)
+    if found is None:
+        return Verdict(UNDECIDED, "no time", "a median is not above 0", "group more calls a round")
+    if found.low is None or found.high is None:
+        return Verdict(
+            UNDECIDED,
+            "too few rounds",
+            f"{_counted(found.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}",
+            "more rounds (a longer --benchmark-max-time) or several runs of each side",
+            found,
+        )
+    return hold(found, floor(base, new, load, noise, changed))
+
+
+def hold(found: Ratio, limit: Floor) -> Verdict:
+    """Hold a ratio that has an interval against the noise floor."""
+    assert found.low is not None
+    assert found.high is not None
+    above, below = 1 + limit.value, 1 / (1 + limit.value)
+    between = f"{found.low:.3f}–{found.high:.3f}"
+    within = f"the noise floor of {percent(limit.value)} ({limit.why})"
+    if found.low > above or found.high < below:
+        word = SLOWER if found.low > above else FASTER
+        why = f"the whole interval {between} lies beyond {within}"
+        return Verdict(word, "beyond the floor", why, "", found, limit)
+    inside = below <= found.low and found.high <= above
+    if inside and not limit.raised:
+        why = f"the whole interval {between} lies within {within}"
+        return Verdict(SAME, "within the floor", why, "", found, limit)
+    if inside:
+        why = (
+            f"the interval {between} lies within {within}, which is too wide to call them the same"
+        )
+        return Verdict(UNDECIDED, "noisy", why, _quieter(found), found, limit)
+    why = f"the interval {between} reaches across the edge of {within}"
+    remedy = _more(found, limit)
+    return Verdict(UNDECIDED, "across the floor", why, remedy, found, limit)
+
+
+def floor(
+    base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0, changed: float = 0.0
+) -> Floor:
+    """Return the noise floor of two sides.
+
+    One run a side: the default, raised to how far the first half of a run lies from its second, to
+    `changed`, how far its reference workload at the end lies from that at the start, and to the
+    `noise` on record of such a machine, which says how far apart two runs lie. A lower record does
+    not lower it: that was measured within minutes, and files are taken further apart. Several runs:
+    a lower one, for the interval holds their spread already. `load` is per CPU where a machine had
+    other work, else 0.
+    """
+    raised = [Floor(BUSY + load, "the machine had other work", raised=True)] if load else []
+    if len(base) + len(new) > 2:
+        return raised[0] if raised else Floor(SEVERAL_RUNS, "runs are the unit")
+    drifted = max(_drift(base[0]), _drift(new[0]))
+    for value, why in (
+        (drifted, "a run drifted that far between its halves"),
+        (changed, "the reference workload changed that far during a run"),
+        (noise, "the noise of this machine on record"),
+    ):
+        if value > ONE_RUN:
+            raised.append(Floor(value, why, raised=True))
+    lower = f"; the noise of this machine on record is {percent(noise)}" if noise else ""
+    usual = Floor(ONE_RUN, f"a side is one run{lower}")
+    return max(raised, key=lambda each: each.value, default=usual)
+
+
+def in_turns(recorded: float | None = None) -> Floor:
+    """Return the noise floor of sides that were measured in turns: on record, or the default."""
+    if recorded is None:
+        return Floor(IN_TURNS, "measured in turns")
+    return Floor(recorded, "in turns, this machine's on record")
+
+
+def percent(share: float) -> str:
+    """Return `0.1` as `10 %`, with two digits at most."""
+    return f"{share * 100:.2g} %" if share < 0.995 else f"{share * 100:.0f} %"
+
+
+def _drift(samples: Sequence[float]) -> float:
+    half = len(samples) // 2
+    first, second = median(samples[:half]), median(samples[-half:])
+    return max(first, second) / min(first, second) - 1 if min(first, second) > 0 else math.inf
+
+
+def _more(found: Ratio, limit: Floor) -> str:
+    """Say about how many more rounds or runs bring the interval to one side of the edge."""
+    times = _times(found, limit)
+    if found.unit in (RUNS, PAIRS):
+        if times > MOST_TIMES:
+            return _quieter(found)
+        more = max(1, math.ceil(found.count * (times - 1)))
+        if found.unit == PAIRS:
+            return f"about {_counted(more, 'more pair')} (a longer --budget)"
+        return f"about {_counted(more, 'more run')} of each side"
+    if limit.raised or times > MOST_TIMES:
+        return _quieter(found)
+    more = _rounded(found.count * (times - 1))
+    return f"about {more} more rounds on each side (a longer --benchmark-max-time)"
+
+
+def _times(found: Ratio, limit: Floor) -> float:
+    """Return how many times as many samples would do: an interval shrinks as their square root."""
+    assert found.low is not None
+    assert found.high is not None
+    value, low, high = (math.log(each) for each in (found.value, found.low, found.high))
+    edge = math.log1p(limit.value)
+    if abs(value) > edge:
+        reach, room = (value - low, value - edge) if value > 0 else (high - value, -edge - value)
+    else:
+        pairs = ((high - value, edge - value), (value - low, value + edge))
+        reach, room = max(pairs, key=lambda pair: pair[0] / max(pair[1], 1e-12))
+    return (reach / max(room, 1e-12)) ** 2
+
+
+def _quieter(found: Ratio) -> str:
+    """Say what decides where more of the same does not."""
+    if found.unit == PAIRS:
+        return "a difference further from the noise floor, or a quieter machine"
+    runs = "several runs" if found.unit == ROUNDS else "more runs"
+    return f"{runs} of each side, taken in turn on a quiet machine (python -m bench ab does)"
+
+
+def _rounded(number: float) -> int:
+    """Round up to one digit: an estimate."""
+    digit = int(10 ** math.floor(math.log10(max(1.0, number))))
+    return math.ceil(max(1.0, number) / digit) * digit
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,1 +1,0 @@
-"""What no library does for the measurements: clocks, records, statistics, verdicts, tables."""

@@ -1,0 +1,1 @@
+"""The machine: hardware, software and state records, sensors, NVML, watching, the allocator."""

@@ -1,0 +1,1 @@
+"""Measuring: the fixture, the session, clock, profile, memory, energy, reference workload."""

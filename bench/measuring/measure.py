@@ -1,0 +1,259 @@
+"""The `measure` fixture: contract → first call → pilot → rounds → row."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import floor
+from statistics import median
+from time import monotonic
+from typing import Any, TypeVar
+
+from bench.machine import watch
+from bench.measuring import clock, costs, energy, memory, profiled
+from bench.results.cell import CHECKED, FAILED, JULIA, MEASURED, Axis, Cell, Row
+from bench.statistics import stats
+from pipeline import contracts
+from pipeline.contracts import Violation
+
+__all__ = ["DEFAULT_PRECISION", "MAXIMUM_ROUNDS", "Measure"]
+
+T = TypeVar("T")
+
+MAXIMUM_ROUNDS = 1000
+"""Most samples of one cell: bounds the result files."""
+
+DEFAULT_PRECISION = 0.01
+"""Relative half-width of the median's interval to aim at where nobody has said another."""
+
+PILOT_CALLS = 6
+PILOT_SHARE = 1 / 3
+"""The pilot's share of the budget."""
+
+
+class Measure:
+    """Measure one cell through pytest-benchmark's fixture, which it wraps and does not replace."""
+
+    def __init__(
+        self,
+        benchmark: Any,
+        timer: clock.Clock,
+        row: Row,
+        budget: float,
+        precision: float,
+        tell: Callable[[str, int, int, float], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """Take the plugin's fixture, the clock that it reads, and the cell's budget in seconds.
+
+        `precision` is the half-width of the median's interval to aim at, relative. `tell` is told
+        the cell's id, the rounds done, those planned, and the seconds left in the budget; `say` is
+        given a line before.
+        """
+        self._benchmark = benchmark
+        self._timer = timer
+        self._budget = budget
+        self._precision = precision
+        self._tell = tell
+        self._say = say
+        self.row = row
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that is measured."""
+        return self.row.cell
+
+    def expect(self, **extra: float) -> None:
+        """Note what is known before the first call, by names that end in their unit."""
+        self.row = replace(self.row, extra=extra)
+        if costs.ESTIMATED in extra:
+            self._say(f"{self.cell.id}  estimated memory: {extra[costs.ESTIMATED] / 1e9:.3g} GB")
+
+    def __call__(
+        self,
+        call: Callable[[], T],
+        check: Callable[[T], Sequence[Violation]],
+        weights: str = "",
+        fingerprint: Callable[[T], str] | None = None,
+        thumbnail: Callable[[T], Mapping[str, Axis]] | None = None,
+        inside: Callable[[T], float] | None = None,
+        extra: Callable[[], Mapping[str, float]] | None = None,
+        synchronise: bool = True,
+        parts: Sequence[profiled.Part] = (),
+    ) -> None:
+        """Check what the first call returns, then time `call`; `row` says what became of it.
+
+        `inside` reads from a call's output the seconds that Julia's own clock gave it, which are
+        then what is published. `synchronise` False is for calls that wait for their device
+        themselves, as Julia does on streams that torch does not see. `extra` measures what else is
+        said of the row, after the rounds. One more call is then watched where torch ran it on a
+        device, or where `parts` name its stages.
+        Raises `ContractError` for an output that breaks its contract: it is never timed.
+        """
+        if inside is not None:
+            call = self._by_julia(call, inside)
+        elif synchronise:
+            call = clock.synchronised(call, self.cell.device)
+        (first, output), seen = self._watched(lambda: self._timer.timed(call))
+        self.row = replace(self.row, first_call=first, weights=weights, threads=_threads())
+        violations = check(output)
+        if violations:
+            first_broken = violations[0]
+            self.row = replace(
+                self.row, status=FAILED, reason=first_broken.fault, remedy=first_broken.remedy
+            )
+            contracts.require(violations)
+        if fingerprint is not None:
+            self.row = replace(self.row, fingerprint=fingerprint(output))
+        if thumbnail is not None:
+            self.row = replace(self.row, thumbnail=thumbnail(output))
+        del output
+        if self._benchmark.disabled:
+            self._benchmark.pedantic(_nothing)  # its one call has been made: leave no warning
+            self.row = replace(self.row, status=CHECKED)
+        elif first > self._budget:
+            self._publish(first, "first call", seen)
+        else:
+            on_torch = synchronise and inside is None
+            self._run_rounds(call, extra, parts, on_torch)
+
+    def once(self, take: Callable[[], float], weights: str = "") -> None:
+        """Publish the one sample that `take` returns, in seconds, from a process of its own."""
+        seconds, seen = self._watched(take)
+        self.row = replace(self.row, weights=weights)
+        if self._benchmark.disabled:
+            self._benchmark.pedantic(_nothing)
+            self.row = replace(self.row, status=CHECKED)
+        else:
+            self._publish(seconds, "fresh process", seen)
+
+    def withdraw(self) -> None:
+        """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
+        self._benchmark.has_error = True  # its JSON asks this, its table whether there are samples
+        if self._benchmark.stats is not None:
+            self._benchmark.stats.stats.data.clear()
+
+    def _by_julia(self, call: Callable[[], T], inside: Callable[[T], float]) -> Callable[[], T]:
+        self.row = replace(self.row, clock=JULIA)
+        self._timer.count(0.0)
+
+        def counted() -> T:
+            output = call()
+            self._timer.count(inside(output))
+            return output
+
+        return counted
+
+    def _watched(self, take: Callable[[], T]) -> tuple[T, watch.Seen]:
+        """Return what `take` returns, and what was seen before and after it."""
+        with watch.Watch(self.cell.device) as watched:
+            watched.look(0)
+            taken = take()
+            return taken, watched.end(1)
+
+    def _publish(self, seconds: float, limited_by: str, seen: watch.Seen) -> None:
+        """Hand the plugin one sample that was taken before."""
+        self._timer.replay(seconds)
+        self._benchmark.pedantic(_nothing, rounds=1)
+        self._drop(seen)
+        self._keep(limited_by=limited_by, iterations=1)
+
+    def _run_rounds(
+        self,
+        call: Callable[[], Any],
+        extra: Callable[[], Mapping[str, float]] | None,
+        parts: Sequence[profiled.Part],
+        on_torch: bool,
+    ) -> None:
+        iterations, pilot = self._pilot(call)
+        left = self._budget - sum(pilot) * iterations
+        affordable = floor(left / (median(pilot) * iterations))
+        maximum = min(max(affordable, stats.MIN_ROUNDS), MAXIMUM_ROUNDS)
+        rounds = stats.rounds_needed(pilot, self._precision, maximum)
+        deadline = monotonic() + left
+        done = -1
+        meter = energy.Meter(self.cell.device)
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            watched.look(done)
+            self._tell(self.cell.id, done, rounds, max(0.0, deadline - monotonic()))
+
+        with watch.Watch(self.cell.device) as watched:
+            try:
+                if iterations > 1:  # the plugin forbids a setup between grouped calls
+                    self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
+                else:
+                    self._benchmark.pedantic(call, setup=tick, rounds=rounds)
+            except BaseException:  # Ctrl-C too
+                self.withdraw()
+                raise
+            seen = watched.end(rounds)
+        spent = meter.per_image(rounds * iterations * self.cell.images)
+        self._drop(seen)
+        found = {
+            **self.row.extra,
+            **(spent or energy.measured(call, self.cell.device, self.cell.images)),
+            **memory.peaks(call, self.cell.device, on_torch),
+            **(extra() if extra is not None else {}),
+        }
+        self.row = replace(self.row, extra=found)
+        if parts or (on_torch and self.cell.device == "cuda"):
+            call_seen = profiled.profile(call, parts, self.cell.device)
+            self.row = replace(
+                self.row,
+                profiled=call_seen.wall,
+                busy=call_seen.busy,
+                stages=call_seen.stages,
+                calls=call_seen.calls,
+            )
+        limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
+        self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
+
+    def _drop(self, seen: watch.Seen) -> None:
+        """Take spoiled samples from the plugin too: its statistics are computed later."""
+        data = self._benchmark.stats.stats.data
+        data[:], counts, undersampled = watch.drop(data, seen.spoiled)
+        self.row = replace(
+            self.row,
+            spoiled=counts,
+            undersampled=undersampled,
+            guards=seen.guards,
+            extra={**self.row.extra, **seen.extra},
+        )
+
+    def _pilot(self, call: Callable[[], Any]) -> tuple[int, list[float]]:
+        """Warm up with one to six samples in a third of the budget; return grouping and samples."""
+        seconds, _ = self._timer.timed(call)
+        iterations = clock.grouping(seconds, self.cell.device)
+        spent = seconds
+        pilot = [seconds] if iterations == 1 else []
+
+        def group() -> None:
+            for _ in range(iterations):
+                call()
+
+        while not pilot or (len(pilot) < PILOT_CALLS and spent < self._budget * PILOT_SHARE):
+            seconds, _ = self._timer.timed(group)
+            spent += seconds
+            pilot.append(seconds / iterations)
+        return iterations, pilot
+
+    def _keep(self, limited_by: str, iterations: int) -> None:
+        self.row = replace(
+            self.row,
+            status=MEASURED,
+            samples=tuple(self._benchmark.stats.stats.data),
+            limited_by=limited_by,
+            iterations=iterations,
+        )
+        self._benchmark.extra_info["cell"] = self.row.as_dict() | {"samples": []}
+
+
+def _threads() -> int | None:
+    torch = sys.modules.get("torch")
+    return None if torch is None else int(torch.get_num_threads())
+
+
+def _nothing() -> None:
+    """Stand for a call that has been made already."""

@@ -1,0 +1,1 @@
+"""Reporting: texts, tables, Markdown, charts, plots, the page."""

@@ -1,0 +1,430 @@
+"""A chart as SVG for the report: the only importer of matplotlib.
+
+No JavaScript, no fonts and no address: text stays text, and colours are CSS variables of the page,
+which knows whether it is dark.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from math import ceil, floor, log10
+from typing import TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree
+
+from bench.reporting.charts import Chart, Point
+from bench.reporting.texts import with_margin
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["PALETTE", "svg"]
+
+PALETTE = {
+    "paper": ("#ffffff", "#171b21"),
+    "ink": ("#1b1f24", "#e8ebef"),
+    "muted": ("#545d68", "#a3adb9"),
+    "grid": ("#d5dae0", "#39414b"),
+    "series-1": ("#0b5cad", "#7db8ff"),
+    "series-2": ("#a84300", "#ffad6b"),
+    "series-3": ("#006b54", "#56d3b2"),
+    "series-4": ("#7d35a0", "#d7a6f5"),
+    "series-5": ("#a3143f", "#ff92ab"),
+    "series-6": ("#5b5f00", "#d0d667"),
+}
+"""Colours by name, light and dark; what carries text or meaning has a contrast of 4.5 on paper."""
+
+WIDTH = 400
+"""Pixels: a phone shows it as it is, a wider page enlarges it."""
+
+FONT = 12
+
+LINES_HEIGHT = 280
+
+DOTS_HEIGHT, DOTS_MARGIN = 33, 54
+"""Of one row, and of everything else."""
+
+LABEL, LABEL_BESIDE = 46, 20
+"""Characters of a name over its row, and beside a line; it is whole in the table."""
+
+MOST_TICKS = 6
+"""On an axis of values."""
+
+MOST_STEPS = 10
+"""On an axis of what was asked for, such as steps."""
+
+MARKERS = "osD^vP"
+
+HATCHES = ("", "////", "----", "xxxx", "||||", "\\\\")
+
+LEGEND = 44
+"""Pixels of two lines of a legend."""
+
+NEAR, FAR = (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2), (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100)
+"""Where the scale of a ratio has numbers: up to 2, and beyond."""
+
+SMALLEST_GAP = 0.08
+"""Between two names at the right end, in heights of the axes."""
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_HREF = "{http://www.w3.org/1999/xlink}href"
+
+_SENTINELS = {name: f"#0a00{number:02x}" for number, name in enumerate(PALETTE, 1)}
+"""What stands for a colour until the drawing is done: matplotlib knows no CSS variable."""
+
+_SETTINGS: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sd-flux-bench",  # the same chart, the same bytes
+    "text.parse_math": False,  # a $ in a name is a $
+    "font.size": FONT,
+    "axes.edgecolor": _SENTINELS["muted"],
+    "axes.labelcolor": _SENTINELS["muted"],
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _SENTINELS["grid"],
+    "grid.linewidth": 0.7,
+    "hatch.color": _SENTINELS["paper"],
+    "hatch.linewidth": 0.8,
+    "text.color": _SENTINELS["ink"],
+    "xtick.color": _SENTINELS["muted"],
+    "ytick.color": _SENTINELS["muted"],
+    "xtick.minor.visible": False,
+    "ytick.minor.visible": False,
+}
+
+
+def svg(chart: Chart, name: str) -> str:
+    """Draw a chart as an SVG element for HTML; `name` begins every id in it.
+
+    Its title and its description are those of the chart. The same chart gives the same text.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # the browser has fonts for signs that matplotlib's own font lacks
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        figure = Figure(layout="constrained")
+        FigureCanvasSVG(figure)
+        {"lines": _lines, "stacked": _stacked}.get(chart.kind, _dots)(figure, chart)
+        file = BytesIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return _inlined(file.getvalue(), chart, name)
+
+
+def _lines(figure: "Figure", chart: Chart) -> None:
+    _size(figure, LINES_HEIGHT)
+    axes = figure.add_subplot()
+    points = [point for each in chart.series for point in each.points]
+    _scale(axes, "y", points, chart.log)
+    along = sorted({point.at for point in points})
+    if chart.log_along:
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(along[0] / 1.3, along[-1] * 1.3)
+    else:
+        axes.set_xlim(0, along[-1] * 1.06)
+    _ticks(axes.xaxis, _thinned(along, chart.log_along))
+    axes.grid(False, axis="x")
+    for each, color, marker in zip(chart.series, _colors(), MARKERS, strict=False):
+        x = [point.at for point in each.points]
+        y = [point.value for point in each.points]
+        if each.line is not None:
+            fixed, step = each.line
+            axes.plot([0, x[-1]], [fixed, fixed + step * x[-1]], color=color, linewidth=1.2)
+        axes.errorbar(
+            *(x, y, _reach(each.points)),
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=1.2 if each.line is None else 0,
+            elinewidth=1.4,
+            capsize=3,
+        )
+    axes.set_xlabel(chart.along)
+    axes.set_title(
+        chart.unit + (", logarithmic" if chart.log else ""),
+        loc="left",
+        fontsize=FONT,
+        color=_SENTINELS["muted"],
+    )
+    _name_lines(axes, chart)
+
+
+def _name_lines(axes: "Axes", chart: Chart) -> None:
+    """Write each name at the right, as high as its last point, but never over another."""
+    low, high = axes.get_ylim()
+    ends = [each.points[-1].value for each in chart.series]
+    if chart.log:
+        low, high, *ends = map(log10, (low, high, *ends))
+    heights = [(end - low) / (high - low) for end in ends]
+    placed = _apart(heights)
+    for each, height, color, marker in zip(chart.series, placed, _colors(), MARKERS, strict=False):
+        axes.plot(
+            [1.04],
+            [height],
+            transform=axes.transAxes,
+            color=color,
+            marker=marker,
+            markersize=5,
+            clip_on=False,
+            linestyle="",
+        )
+        axes.text(
+            1.08,
+            height,
+            _short(each.name, LABEL_BESIDE),
+            transform=axes.transAxes,
+            color=color,
+            verticalalignment="center",
+        )
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Move heights (0 to 1) so far that two names do not meet, and keep their order."""
+    order = sorted(range(len(heights)), key=lambda index: heights[index])
+    placed = list(heights)
+    for rank, index in enumerate(order):
+        least = rank * SMALLEST_GAP
+        below = placed[order[rank - 1]] + SMALLEST_GAP if rank else least
+        placed[index] = max(placed[index], below, least)
+    for rank, index in enumerate(reversed(order)):
+        placed[index] = min(placed[index], 1 - rank * SMALLEST_GAP)
+    return placed
+
+
+def _dots(figure: "Figure", chart: Chart) -> None:
+    """Draw a line a name: the name over it, the value and what is said of it at its right end."""
+    axes = _rows(figure, [each.name for each in chart.series])
+    if chart.kind == "ratios":
+        _ratio_scale(axes, chart)
+    else:
+        _scale(axes, "x", [each.points[0] for each in chart.series], chart.log)
+    words = sorted({each.word for each in chart.series})
+    for row, each in enumerate(chart.series):
+        (point,) = each.points
+        if each.band is not None:
+            axes.barh(row, each.band[1] - each.band[0], 0.3, each.band[0], color=_SENTINELS["grid"])
+        axes.errorbar(
+            *([point.value], [row]),
+            xerr=_reach(each.points),
+            color=_SENTINELS["series-1"],
+            marker=MARKERS[words.index(each.word) % len(MARKERS)],
+            markersize=5,
+            elinewidth=1.4,
+            capsize=3,
+        )
+        axes.axhline(row, color=_SENTINELS["grid"], linewidth=0.7, zorder=0)
+        said = with_margin(point.value, point.margin)
+        axes.text(
+            *(1.02, row, f"{said} {each.word}".strip()),
+            transform=axes.get_yaxis_transform(),
+            verticalalignment="center",
+        )
+    axes.set_xlabel(chart.unit + (", logarithmic" if chart.log else ""))
+
+
+def _stacked(figure: "Figure", chart: Chart) -> None:
+    """Draw a bar a name, in parts that differ by hatch and colour."""
+    axes = _rows(figure, chart.names, LEGEND)
+    left = [0.0] * len(chart.names)
+    for each, color, hatch in zip(chart.series, _colors(), HATCHES, strict=False):
+        widths = [point.value for point in each.points]
+        axes.barh(
+            *(range(len(widths)), widths, 0.36, left),
+            facecolor=color,
+            edgecolor=_SENTINELS["paper"],
+            hatch=hatch,
+            label=_short(each.name, LABEL_BESIDE),
+            linewidth=0.5,
+        )
+        left = [sum(pair) for pair in zip(left, widths, strict=True)]
+    _scale(axes, "x", [Point(0, each, None) for each in left], log=False)
+    for row, whole in enumerate(left):
+        place = axes.get_yaxis_transform()
+        axes.text(1.02, row, with_margin(whole, None), transform=place, verticalalignment="center")
+    axes.set_xlabel(chart.unit)
+    figure.legend(
+        *(axes.get_legend_handles_labels()),
+        loc="outside upper left",
+        ncols=3,
+        frameon=False,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
+
+
+def _rows(figure: "Figure", names: Sequence[str], more: float = 0) -> "Axes":
+    """Return axes with a row for each name, which stands above its row's middle."""
+    _size(figure, DOTS_MARGIN + DOTS_HEIGHT * len(names) + more)
+    axes = figure.add_subplot()
+    axes.set_ylim(len(names) - 0.6, -0.75)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    for row, name in enumerate(names):
+        axes.text(
+            *(0, row - 0.3, _short(name)),
+            transform=axes.get_yaxis_transform(),
+            bbox={"facecolor": _SENTINELS["paper"], "edgecolor": "none", "pad": 0.5},
+        )
+    return axes
+
+
+def _ratio_scale(axes: "Axes", chart: Chart) -> None:
+    """Let 1 be in the middle: twice as long is as far from it as half as long."""
+    ends = [
+        end
+        for each in chart.series
+        for point in each.points
+        for end in (point.value, *(point.interval or ()), *(each.band or ()))
+        if end > 0
+    ]
+    reach = max(1.25, *(max(end, 1 / end) for end in ends)) * 1.05
+    axes.set_xscale("log")
+    axes.set_xlim(1 / reach, reach)
+    ticks = NEAR if reach < NEAR[-1] * 1.1 else FAR
+    _ticks(axes.xaxis, [each for each in ticks if 1 / reach <= each <= reach])
+    axes.axvline(1, color=_SENTINELS["ink"], linewidth=1)
+
+
+def _size(figure: "Figure", height: float) -> None:
+    """Let one unit of the SVG be a pixel: its points are 72 an inch."""
+    figure.set_size_inches(WIDTH / 72, height / 72)
+
+
+def _scale(axes: "Axes", which: Literal["x", "y"], points: Sequence[Point], log: bool) -> None:
+    """Let an axis of values show every interval: from 0, or logarithmic."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    low = min(point.interval[0] if point.interval else point.value for point in points)
+    high = max(point.interval[1] if point.interval else point.value for point in points)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    ends = (low / 1.2, high * 1.2) if log else (0, high * 1.06)
+    axes.set(**{f"{which}scale": "log" if log else "linear"})
+    axes.set(**{f"{which}lim": ends})
+    if log:
+        _ticks(axis, _decades(low, high))
+    else:
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+
+
+def _ticks(axis: Any, values: Sequence[float]) -> None:
+    from matplotlib.ticker import NullLocator
+
+    axis.set_ticks(values, [_number(value) for value in values])
+    axis.set_minor_locator(NullLocator())
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Return round numbers from `low` to `high`: 1, 2 and 5 of few decades, else powers of ten."""
+    first, last = floor(log10(low)), ceil(log10(high))
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        found = [
+            digit * 10.0**power
+            for power in range(first, last + 1)
+            for digit in digits
+            if low / 1.2 <= digit * 10.0**power <= high * 1.2
+        ]
+        if len(found) <= MOST_TICKS:
+            return found
+    return _every(found, MOST_TICKS)
+
+
+def _thinned(values: Sequence[float], log: bool) -> list[float]:
+    """Leave out values whose numbers would meet, the smaller of two first."""
+    place = {value: log10(value) if log else value for value in values}
+    reach = place[values[-1]] - (place[values[0]] if log else 0)
+    kept = [values[-1]]
+    for value in reversed(values[:-1]):
+        if place[kept[-1]] - place[value] >= reach / MOST_STEPS:
+            kept.append(value)
+    return kept[::-1]
+
+
+def _every(values: Sequence[float], most: int) -> list[float]:
+    return list(values[:: -(-len(values) // most)])
+
+
+def _number(value: float) -> str:
+    if value and not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e-")
+    return f"{value:,.6g}".replace(",", "\u202f")
+
+
+def _reach(points: Sequence[Point]) -> list[list[float]]:
+    """Return how far the intervals reach below and above; 0 where there is none."""
+    intervals = [point.interval or (point.value, point.value) for point in points]
+    pairs = list(zip(points, intervals, strict=True))
+    return [
+        [max(0.0, point.value - low) for point, (low, _) in pairs],
+        [max(0.0, high - point.value) for point, (_, high) in pairs],
+    ]
+
+
+def _colors() -> list[str]:
+    return [color for name, color in _SENTINELS.items() if name.startswith("series")]
+
+
+def _short(name: str, most: int = LABEL) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _inlined(drawn: bytes, chart: Chart, name: str) -> str:
+    """Return a drawing as an element of HTML, in which it needs no namespace and styles nothing.
+
+    Read as XML and written again, so that no text can be taken for markup.
+    """
+    root = ElementTree.fromstring(drawn)
+    referred = {
+        found
+        for element in root.iter()
+        for value in element.attrib.values()
+        for found in re.findall(r"#([\w-]+)", value)
+    }
+    used = referred & {element.get("id") for element in root.iter()}
+    for element in list(root.iter()):
+        for child in list(element):
+            if child.tag in (f"{_SVG}metadata", f"{_SVG}style") or not child.tag.startswith(_SVG):
+                element.remove(child)
+    for element in root.iter():
+        element.tag = element.tag.removeprefix(_SVG)
+        element.attrib = {
+            key.replace(_HREF, "href"): _colored(
+                _renamed(value, name, used) if key != "d" else value
+            )
+            for key, value in element.attrib.items()
+            if key != "id" or value in used
+        }
+        if "id" in element.attrib:
+            element.set("id", f"{name}-{element.get('id')}")
+    title, description = ElementTree.Element("title"), ElementTree.Element("desc")
+    title.text, description.text = chart.title, chart.description
+    title.set("id", f"{name}-title")
+    description.set("id", f"{name}-desc")
+    root[:0] = [title, description]
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "role": "img",
+        "aria-labelledby": f"{name}-title",
+        "aria-describedby": f"{name}-desc",
+    }
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _renamed(value: str, name: str, used: set[str | None]) -> str:
+    """Let a reference to an id of this drawing be one to that id of this page."""
+    return re.sub(
+        r"#([\w-]+)", lambda found: f"#{name}-{found[1]}" if found[1] in used else found[0], value
+    )
+
+
+def _colored(value: str) -> str:
+    for name, sentinel in _SENTINELS.items():
+        value = value.replace(sentinel, f"var(--{name})")
+    return value

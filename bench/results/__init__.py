@@ -1,0 +1,1 @@
+"""Results as plain data: cell, row, record, journal, fingerprint, thumbnail."""

@@ -1,0 +1,137 @@
+"""One point of a family's grid, and what became of it: a cell and its row, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bench.results import thumbnail
+from bench.results.reading import read
+
+__all__ = [
+    "CHECKED",
+    "FAILED",
+    "JULIA",
+    "MEASURED",
+    "OUT_OF_MEMORY",
+    "UNAVAILABLE",
+    "WALL",
+    "Axis",
+    "Cell",
+    "Row",
+]
+
+Axis = str | int
+
+MEASURED = "measured"
+UNAVAILABLE = "unavailable"
+OUT_OF_MEMORY = "out of memory"
+FAILED = "failed"
+CHECKED = "checked"
+"""Its contract held, and nothing was timed (`--benchmark-disable`)."""
+
+WALL, JULIA = "wall", "julia"
+
+STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
+
+_PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a family's grid: what is run, before anything has been."""
+
+    family: str
+    """generate, preprocess, forward or end_to_end."""
+    axes: Mapping[str, Axis]
+    """Its coordinates, in the order of the id and of the table."""
+    needs: tuple[str, ...] = ()
+    """What must be here: `cuda`, `julia`."""
+    images: int = 1
+    """How many images one call makes or takes."""
+    steps: int = 0
+    """Denoising steps of one call; 0 outside Stable Diffusion."""
+    device: str = "cpu"
+    """Where it runs, `cpu` or `cuda`: a call on a device ends with its synchronisation."""
+    dtype: str = ""
+    """What torch or Flux computes it in, such as `float32`; empty where neither does."""
+    weight: float = 1.0
+    """Its share of time: the budget is this times `--benchmark-max-time`."""
+    regime: Mapping[str, Axis] = field(default_factory=dict)
+    """What the clock includes; rows whose regimes differ are never compared."""
+    workload: int = 1
+    """Version of the work: raised when the same id begins to mean other work."""
+
+    @property
+    def id(self) -> str:
+        """Return the id that pytest prints and `-k` selects, such as `tiny-cpu-64x64-4steps`."""
+        return "-".join(
+            _PATTERNS.get(axis, "{}").format(value) for axis, value in self.axes.items()
+        )
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one cell."""
+
+    name: str
+    """pytest's id of the test, the name that results are matched by."""
+    cell: Cell
+    status: str
+    reason: str = ""
+    """Why there is no number; empty for a measured cell."""
+    remedy: str = ""
+    """What would give one."""
+    samples: tuple[float, ...] = ()
+    """Seconds a call by `clock`, in the order of measuring, the device synchronised."""
+    first_call: float | None = None
+    """Seconds of the first call, which the contract checked."""
+    iterations: int = 1
+    """Calls grouped into one sample; more than 1 only for CPU calls under 100 µs."""
+    limited_by: str = ""
+    """What set the number of rounds: precision, budget, cap, first call or fresh process."""
+    weights: str = ""
+    """What its numbers ran on; rows on different weights are never compared."""
+    threads: int | None = None
+    """Threads of torch and BLAS."""
+    clock: str = WALL
+    """Whose seconds the samples are: the wall clock as Python reads it, or Julia's own."""
+    extra: Mapping[str, float] = field(default_factory=dict)
+    """What else was measured, apart from the timed rounds, by names that end in their unit."""
+    profiled: float | None = None
+    """Seconds of one call that was watched, apart from the timed rounds; None where none was."""
+    busy: float | None = None
+    """Seconds of that call in which the device ran kernels or copies; None on the CPU."""
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of that call by stage: the device's work for it, on the CPU the host's time in it."""
+    calls: Mapping[str, int] = field(default_factory=dict)
+    """How often each stage was called; the UNet more often than there are steps with PNDM."""
+    fingerprint: str = ""
+    """An output box-averaged to 8×8×3 bytes, in hex."""
+    thumbnail: Mapping[str, Axis] = field(default_factory=dict)
+    """The first call's image as a small `jpeg` in base64, its size, and what it was made with."""
+    spoiled: Mapping[str, int] = field(default_factory=dict)
+    """How many samples were dropped, by what was seen to spoil them."""
+    undersampled: str = ""
+    """Why too few samples are left, and what to do; empty where six or more are."""
+    guards: Mapping[str, str] = field(default_factory=dict)
+    """What was watched during its rounds: an empty text, or why it could not be."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON values that `from_dict` reads back."""
+        return asdict(self) | {"samples": list(self.samples)}
+
+    @classmethod
+    def from_dict(cls, data: Any, place: str = "row") -> "Row":
+        """Read what `as_dict` gave; keys that this version does not know are left out.
+
+        Raises ValueError, such as "a list at row.samples, not null", for the first value that is
+        missing or of another type; `place` is what it calls `data`.
+        """
+        row: Row = read(cls, data, place)
+        if row.status not in STATUSES:
+            raise ValueError(f"a status ({', '.join(STATUSES)}) at {place}, not {row.status!r:.40}")
+        if min(row.cell.images, row.iterations) < 1:
+            raise ValueError(f"at least one image and one call at {place}")
+        if row.thumbnail and not thumbnail.is_jpeg(row.thumbnail.get("jpeg")):
+            raise ValueError(f"a small JPEG in base64 at {place}.thumbnail.jpeg")
+        return row

@@ -1,0 +1,1 @@
+"""Statistics: pure functions of lists of floats, and intervals of ratios."""

@@ -1,0 +1,1 @@
+"""What the families call: engines, pipelines and modes, inputs, peers, cold starts."""

@@ -1,0 +1,48 @@
+"""Where the end-to-end benchmark takes its images from: a model, or the fixtures."""
+
+from typing import TYPE_CHECKING
+
+from bench import grid
+from bench.workloads.pipelines import Pipelines
+from pipeline import pregenerated
+from pipeline.arguments import Size, parse_size
+from pipeline.preprocessing import preprocess as preprocessing
+from pipeline.stable_diffusion import diffusion, models
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["ImageSource"]
+
+
+class ImageSource:
+    """Make three images on every call: generate them, or decode the pre-generated ones."""
+
+    def __init__(self, options: grid.Options, pipelines: Pipelines) -> None:
+        """Take the axes as they were given: `grid.image_cell` says what they ask for."""
+        self._pipelines = pipelines
+        self._cell = grid.image_cell(options)
+        self._name = grid.model_of(self._cell, options) if self._cell else ""
+
+    @property
+    def weights(self) -> str:
+        """What the images depend on."""
+        return models.resolve(self._name).weights if self._cell else "pregenerated"
+
+    @property
+    def size(self) -> Size:
+        """Width and height of the images in pixels."""
+        return parse_size(str(self._cell.axes["size"])) if self._cell else pregenerated.SIZE
+
+    def __call__(self) -> "list[Image]":
+        """Return the three images."""
+        if self._cell is None:
+            return [preprocessing.decode(path) for path in pregenerated.paths()]
+        pipe = self._pipelines.of(self._cell)
+        return [
+            image
+            for seed in range(pregenerated.COUNT)
+            for image in diffusion.sample(
+                pipe, diffusion.PROMPT, [seed], self.size, self._cell.steps
+            )
+        ]

@@ -1,0 +1,146 @@
+"""Modes: how a loaded pipeline runs its networks, and how far its picture may then change."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.contracts import Violation
+from pipeline.errors import Missing, UnavailableError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["EAGER", "MODES", "Graphed", "apply", "check_alike", "furthest", "tolerance"]
+
+EAGER = "eager"
+
+MODES = (EAGER, "compile", "graph")
+"""`eager`, as diffusers loads it · `compile`, the UNet's repeated blocks through torch.compile ·
+`graph`, the whole UNet through torch.compile, replayed as a CUDA graph. The last two are also
+channels-last, their attention projections fused."""
+
+WARM_CALLS = 3
+"""Calls before a capture: compilation, cuDNN's choice of algorithms, allocations."""
+
+_TOLERANCES = {"float32": 2, "float16": 32, "bfloat16": 64}
+"""Levels of 255; `compile` moved the tiny pipeline's pixels by at most 1, 4 and 30 on the CPU."""
+
+
+def apply(pipe: Any, mode: str) -> None:
+    """Change `pipe` in place, and for good, to run in `mode`; its next call compiles.
+
+    Raises `UnavailableError` for `graph` on the CPU, and for CUDA without Triton.
+    """
+    if mode == EAGER:
+        return
+    import torch
+
+    _require(pipe.device.type, mode)
+    torch.compiler.reset()  # code for other shapes counts against the limit of recompilations
+    for part in (pipe.unet, pipe.vae):
+        part.to(memory_format=torch.channels_last)
+        if hasattr(part, "fuse_qkv_projections"):
+            part.fuse_qkv_projections()
+    if mode == "compile":
+        pipe.unet.compile_repeated_blocks(fullgraph=True, dynamic=False)
+    else:
+        pipe.unet.forward = Graphed(torch.compile(pipe.unet.forward, fullgraph=True, dynamic=False))
+
+
+def tolerance(dtype: str, device: str) -> int:
+    """Return how many levels of 255 a pixel may lie off eager's; TF32 on CUDA is half precision."""
+    return _TOLERANCES["float16" if (dtype, device) == ("float32", "cuda") else dtype]
+
+
+def furthest(images: "Sequence[Image]", others: "Sequence[Image]") -> int:
+    """Return the largest difference of a pixel's level between images of the same sizes."""
+    from PIL import ImageChops
+
+    differences = (ImageChops.difference(*pair) for pair in zip(images, others, strict=True))
+    return max(max(difference.tobytes()) for difference in differences)
+
+
+def check_alike(images: "Sequence[Image]", eager: "Sequence[Image]", limit: int) -> list[Violation]:
+    """Check that a mode draws what eager draws of the same noise, within `limit` levels of 255."""
+    off = furthest(images, eager)
+    if off <= limit:
+        return []
+    remedy = "the mode changes the picture: use eager, or --sd-dtype float32"
+    return [Violation("images", f"{off} levels of 255 off eager's", f"at most {limit}", remedy)]
+
+
+class Graphed:
+    """A function of tensors on a device, captured once for each set of shapes and then replayed.
+
+    A replay reads and writes the memory of its capture: arguments are copied in, and what comes
+    back is a copy, which the next replay leaves as it is.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], capture: Callable[..., Any] | None = None
+    ) -> None:
+        """Take `capture`, which gives for a call its replay and its output; default: CUDA's."""
+        self._function = function
+        self._capture = capture or _capture
+        self._captured: dict[Any, tuple[list[Any], Callable[[], None], Any]] = {}
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Return what the function returns for these arguments."""
+        import torch
+        from torch.utils import _pytree as pytree
+
+        leaves, shape = pytree.tree_flatten((arguments, named))
+        key = (str(shape), *(_signature(each) for each in leaves))
+        if key not in self._captured:
+            device = next(each.device for each in leaves if isinstance(each, torch.Tensor))
+            static = [
+                each.to(device, copy=True) if isinstance(each, torch.Tensor) else each
+                for each in leaves
+            ]
+            given, known = pytree.tree_unflatten(static, shape)
+            self._captured[key] = (static, *self._capture(lambda: self._function(*given, **known)))
+        static, replay, output = self._captured[key]
+        for held, new in zip(static, leaves, strict=True):
+            if isinstance(new, torch.Tensor):
+                held.copy_(new)
+        replay()
+        return pytree.tree_map_only(torch.Tensor, torch.clone, output)
+
+
+def _signature(leaf: Any) -> Any:
+    import torch
+
+    if isinstance(leaf, torch.Tensor):
+        return tuple(leaf.shape), leaf.dtype
+    return leaf
+
+
+def _capture(call: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+    """Capture `call` as https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs says."""
+    import torch
+
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_CALLS):
+            call()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = call()
+    return graph.replay, output
+
+
+def _require(device: str, mode: str) -> None:
+    given = f"--sd-mode {mode}"
+    if mode == "graph" and device != "cuda":
+        reason, remedy = "no CUDA graph on the CPU", "add --sd-device cuda"
+        raise UnavailableError(given, Missing("cuda", "a CUDA device", reason, remedy))
+    if device == "cuda" and not _has_triton():
+        reason, remedy = "no Triton, which torch.compile uses on CUDA", "pip install triton"
+        raise UnavailableError(given, Missing("compiler", "Triton", reason, remedy))
+
+
+def _has_triton() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("triton") is not None

@@ -1,0 +1,1 @@
+"""Preprocessing: decode, pixels, preprocess, stream, the resumable conversion."""

@@ -1,0 +1,1 @@
+"""Stable Diffusion: which model, its architectures, components, schedulers, one call."""

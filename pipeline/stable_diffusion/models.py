@@ -1,0 +1,162 @@
+"""Which Stable Diffusion: a hub id, a folder, or a published architecture with seeded weights."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import availability
+from pipeline.arguments import Size
+from pipeline.errors import PipelineError, UnavailableError
+from pipeline.files import FIXTURES
+from pipeline.stable_diffusion import components
+from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture
+
+__all__ = ["TINY", "Model", "load", "resolve"]
+
+SEED = 2026
+TINY = FIXTURES / "tiny-sd"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A Stable Diffusion that `--sd-model` can name, before anything is loaded.
+
+    `name` is what the user typed, `label` what ids and tables call it, `weights` what its numbers
+    ran on. `size` and `steps` are its defaults; a size of None is left to the model.
+    """
+
+    name: str
+    label: str
+    weights: str
+    size: Size | None
+    steps: int
+    folder: Path | None = None
+
+
+def resolve(name: str) -> Model:
+    """Return what `name` means: `tiny`, `arch:…`, a folder, or a hub id; nothing is loaded.
+
+    Raises `PipelineError` for a name that is none of these, or a folder without `model_index.json`.
+    """
+    if name == "tiny":
+        return Model(name, "tiny", "tiny, seeded random", (64, 64), 4, TINY)
+    if name.startswith("arch:"):
+        label = name.removeprefix("arch:")
+        if label not in ARCHITECTURES:
+            known = ", ".join(f"arch:{key}" for key in ARCHITECTURES)
+            raise PipelineError(f"--sd-model {name}", f"one of {known}", "choose one of them")
+        return Model(name, label, f"{label}, seeded random", ARCHITECTURES[label].size, 30)
+    try:
+        folder = Path(name).expanduser()
+        exists = folder.exists()
+    except (OSError, RuntimeError):  # a name that is too long, a home that nobody has
+        exists = False
+    if exists:
+        if not (folder / "model_index.json").is_file():
+            raise PipelineError(
+                f"--sd-model {name}",
+                "a folder with a model_index.json",
+                "name the folder that save_pretrained wrote",
+            )
+        label = folder.resolve().name
+        return Model(name, label, f"folder {label}", None, 30, folder)
+    if _HUB_ID.fullmatch(name):
+        return Model(name, name, name, None, 30)
+    raise PipelineError(
+        f"--sd-model {name}",
+        "tiny, arch:NAME, an existing folder, or a hub id such as owner/name",
+        "check the spelling",
+    )
+
+
+def load(model: Model, device: str, dtype: str) -> Any:
+    """Return the model's diffusers pipeline on `device` (`cpu`, `cuda`) in `dtype` (a torch name).
+
+    Weights come from safetensors alone and no remote code runs. Raises `UnavailableError` where a
+    hub id is neither cached nor reachable, `PipelineError` where a folder cannot be loaded.
+    """
+    components.quiet()
+    if model.name.startswith("arch:"):
+        pipe = _from_architecture(model, ARCHITECTURES[model.label], device, dtype)
+    else:
+        pipe = _from_pretrained(model, dtype)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device)
+
+
+def _from_pretrained(model: Model, dtype: str) -> Any:
+    import torch
+    from diffusers import DiffusionPipeline
+    from safetensors import SafetensorError
+
+    if model.folder is None:
+        absent = availability.weights(model.name)
+        if absent is not None:
+            raise UnavailableError(f"--sd-model {model.name}", absent)
+    try:
+        if model.folder is not None:
+            _check_parts(model.folder)
+        return DiffusionPipeline.from_pretrained(
+            model.folder or model.name,
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            low_cpu_mem_usage=False,
+            local_files_only=model.folder is None and availability.network() is not None,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
+        absent = availability.rest_of(model.name) if model.folder is None else None
+        if absent is not None:
+            raise UnavailableError(f"--sd-model {model.name}", absent) from error
+        raise PipelineError(
+            f"--sd-model {model.name}",
+            f"a pipeline that diffusers can load ({error})",
+            "check the folder or the id; weights must be safetensors",
+        ) from error
+
+
+def _check_parts(folder: Path) -> None:
+    """Raise ValueError for a component of the index without a folder.
+
+    diffusers loads a pipeline without its tokenizer's files, which then fails on the first prompt.
+    """
+    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+    for part, value in index.items():
+        wanted = isinstance(value, list) and value[0] is not None and not part.startswith("_")
+        if wanted and not (folder / part).is_dir():
+            raise ValueError(f"it has no folder {part}")
+
+
+def _from_architecture(model: Model, architecture: Architecture, device: str, dtype: str) -> Any:
+    """Build every component with seeded weights, on the device itself."""
+    import diffusers
+    import torch
+
+    seeded = [torch.cuda.current_device()] if device == "cuda" else []
+    with torch.random.fork_rng(devices=seeded):
+        torch.manual_seed(SEED)
+        built = components.build(model.name, architecture.parts, device, dtype)
+    return getattr(diffusers, architecture.pipeline)(**built, **_WITHOUT[architecture.pipeline])
+
+
+_WITHOUT: dict[str, dict[str, Any]] = {
+    "StableDiffusionPipeline": {
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    },
+    "StableDiffusionXLPipeline": {"add_watermarker": False},
+}
+"""What the pipelines would add to every image, which no architecture includes."""

@@ -1,0 +1,383 @@
+"""`python -m bench ab` and `noise` in repositories of their own, with one cell that only spins."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.__main__ import main
+from bench.comparing import ab_command
+from bench.comparing.ab import Outcome, options_of
+from pipeline.errors import PipelineError
+from support.helpers import ROOT
+from support.repositories import commit, git, repository
+
+SUITE = """
+from time import thread_time
+
+import pytest
+
+from bench.results.cell import Cell
+from pipeline import work
+
+
+@pytest.mark.parametrize("cell", work.cells(Cell), ids=lambda cell: cell.id)
+def test_spin(measure, cell):
+    def spin():
+        end = thread_time() + work.SECONDS
+        while thread_time() < end:
+            pass
+
+    measure(spin, check=lambda _: [])
+"""
+
+WORK = """
+SECONDS = {seconds}
+
+
+def cells(Cell):
+    return [Cell("forward", {{"engine": "spin"}}, workload={workload})]
+"""
+
+QUICK = ("bench/test_spin.py", "--benchmark-max-time=0.06")
+
+
+def work(seconds: float = 0.002, workload: int = 1) -> dict[str, str]:
+    return {"pipeline/work.py": WORK.format(seconds=seconds, workload=workload)}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the harness of this one, whose commits spin for 2 ms, 3 ms and not at all."""
+    folder = repository(tmp_path_factory.mktemp("ab") / "project", {".gitignore": ".benchmarks/\n"})
+    unwanted = shutil.ignore_patterns("__pycache__", "test_*")
+    for name in ("bench", "pipeline"):
+        shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder / name)
+    commit(folder, work(0.003) | {"bench/test_spin.py": SUITE})
+    git(folder, "tag", "slow")
+    commit(folder, work(workload=2))
+    git(folder, "tag", "other")
+    commit(folder, {"pipeline/work.py": "raise OSError('this tree is broken')\n"})
+    git(folder, "tag", "broken")
+    commit(folder, work())
+    return folder
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of it, where the test runs; nothing may be left beside it, and nothing changed."""
+    folder = tmp_path / "project"
+    shutil.copytree(template, folder)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    before = state(folder)
+    yield folder
+    assert list(scratch.iterdir()) == []
+    assert state(folder) == before
+
+
+def state(folder: Path) -> list[str]:
+    questions = (("status", "--porcelain"), ("worktree", "list"), ("for-each-ref",), ("fsck",))
+    return [git(folder, *question) for question in questions]
+
+
+Answer = tuple[int, str, str]
+
+
+def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> Answer:
+    code = main(arguments)
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The last line that a wrong question gets."""
+    code, out, err = answered(capsys, *arguments)
+    assert (code, out) == (2, "")
+    return err.splitlines()[-1]
+
+
+# What is answered.
+
+
+def test_a_slower_commit_is_found_by_the_code_of_its_own_tree(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--base", "main", "--head", "slow", "--fail-on", "slower:10%", "--budget", "100")
+    code, out, err = answered(capsys, "ab", *asked, *QUICK)
+    assert code == 1
+    short = git(project, "rev-parse", "--short=7", "main").strip()
+    assert err.splitlines()[0] == f"A: main ({short})"
+    assert err.splitlines()[2] == f"pytest {' '.join(QUICK)}; at most 100 s"
+    assert "1 of 1 rows decided" in err.splitlines()[-1]
+    assert out.splitlines()[0].partition(" in ")[0] == "4 pairs of fresh processes"
+    assert f"A (baseline): main ({short}) · 4 runs" in out
+    assert "noise floor: 2 % where measured in turns" in out
+    assert "B against A: 1 slower" in out
+    (row,) = [line.split() for line in out.splitlines() if line.startswith("spin ")]
+    assert float(row[3]) == pytest.approx(1.5, rel=0.1)
+    assert "fail-on: 1 row fails\n  B forward spin: 1." in out
+
+
+def test_the_working_tree_counts_as_it_stands_and_in_markdown(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work_file = project / "pipeline" / "work.py"
+    text = work_file.read_text()
+    work_file.write_text(text.replace("0.002", "0.001"))
+    code, out, err = answered(
+        capsys, "ab", "--base", "HEAD", "--budget", "100", "--markdown", *QUICK
+    )
+    work_file.write_text(text)
+    assert code == 0
+    assert err.splitlines()[1].endswith(" with 1 uncommitted file)")
+    assert "**B against A: 1 faster**" in out
+
+
+def test_two_configurations_of_one_tree_are_compared_and_other_work_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--a=SPIN=1 --benchmark-min-rounds=5", "--b=SPIN=2", "--budget", "100")
+    code, out, err = answered(capsys, "ab", "--base", "other", *options, *QUICK)
+    assert code == 0
+    assert err.splitlines()[0].endswith(" SPIN=1 --benchmark-min-rounds=5")
+    assert err.splitlines()[1].endswith(" SPIN=2")
+    assert out.startswith("2 pairs of fresh processes in ")  # nothing is left to decide
+    assert "workload: A version 2, B version 1" in out
+    assert "B against A: 1 refused" in out
+
+
+def test_noise_is_measured_and_not_kept_from_a_few_pairs(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = answered(capsys, "noise", "--budget", "7", *QUICK)
+    assert code == 0
+    assert "faster or slower although nothing changed: " in out
+    assert "noise floor of one run a side: " in out
+    assert "and a record needs 10 (a longer --budget)" in out
+    assert not (project / ".benchmarks").exists()
+
+
+def test_noise_on_record_is_the_floor_of_ab_and_said(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.comparing import noise
+    from bench.machine import records as machine
+
+    kept = noise.Noise(machine.hardware(), "", 12, 0.3, 0.6)
+    noise.keep(kept, project)
+    asked = ("--base", "main", "--head", "slow", "--explain", "--budget", "7")
+    code, out, _ = answered(capsys, "ab", *asked, *QUICK)
+    assert code == 0
+    assert "noise floor of 60 % (in turns, this" in out
+    assert "B against A: 1 slower" not in out
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "ab: expected --base REF, or --a and --b; add --base main"),
+        (("--head", "main"), "--head main: expected --base too; add --base REF"),
+        (
+            ("--base", "nothing"),
+            "commit nothing: expected a commit of this repository; git log names them",
+        ),
+        (
+            ("--base", "main", "--budget", "soon"),
+            "--budget soon: expected a number of seconds above 0; change --budget",
+        ),
+        (
+            ("--base", "main", "--budget", "-1"),
+            "--budget -1: expected a number of seconds above 0; change --budget",
+        ),
+        (
+            ("--base", "main", "--fail-on", "slow"),
+            "--fail-on slow: expected slower:10% (any percentage), missing, or both with a comma "
+            "between; change --fail-on",
+        ),
+        (
+            ("--base", "main", "--a", "'x"),
+            "'x: expected pytest's options (No closing quotation); mend the quotes",
+        ),
+    ],
+)
+def test_a_wrong_question_is_one_line(
+    project: Path,
+    arguments: tuple[str, ...],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert refused(capsys, "ab", *arguments) == message
+
+
+def test_a_folder_without_git_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for command in (("ab", "--base", "main"), ("noise",)):
+        assert refused(capsys, *command).startswith("ab: expected a git work tree with a commit (")
+
+
+def test_a_side_that_fails_is_named_with_its_first_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = git(project, "rev-parse", "--short=7", "broken").strip()
+    asked = ("--base", "main", "--head", "broken", "--budget", "100")
+    assert refused(capsys, "ab", *asked, *QUICK) == (
+        f"side B (broken ({short})): expected pytest to measure "
+        "(OSError: this tree is broken); run pytest bench/ --benchmark-only there"
+    )
+
+
+def test_an_option_that_pytest_does_not_know_is_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "ab", "--base", "main", "--budget", "100", *QUICK, "--no-such-option")
+    assert told.startswith("side A (main (")
+    assert "expected pytest to measure (unrecognized arguments: --no-such-option)" in told
+
+
+def test_no_cell_of_that_name_is_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = refused(capsys, "ab", "--base", "main", "--budget", "100", *QUICK, "-k", "nothing")
+    assert "expected a cell to measure (1 deselected" in told
+
+
+def test_a_budget_too_short_for_one_block_is_one_line(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, "ab", "--base", "main", "--budget", "0.2", *QUICK) == (
+        "--budget 0.2: expected seconds enough for one block; a longer --budget, or fewer cells "
+        "(-k)"
+    )
+
+
+# Being ended.
+
+
+def started(project: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments],
+        cwd=project,
+        # The project is imported where it lies, and Python would leave its caches there.
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line_with(process: "subprocess.Popen[str]", text: str) -> None:
+    assert process.stderr is not None
+    while text not in (line := process.stderr.readline()):
+        assert line, "it ended"
+
+
+def test_ctrl_c_reports_what_there_is_and_leaves_nothing(project: Path) -> None:
+    asked = ("--base", "main", "--budget", "100", *QUICK, "--benchmark-max-time=0.3")
+    process = started(project, "ab", *asked)
+    line_with(process, "block 1")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert out.startswith("2 pairs of fresh processes in ")
+    assert out.splitlines()[0].endswith("; interrupted")
+    assert "B against A: 1 " in out
+
+
+def test_ctrl_c_before_the_first_pair_says_so(project: Path) -> None:
+    process = started(project, "ab", "--base", "main", "--budget", "100", *QUICK)
+    line_with(process, "at most")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted before the first pair had ended"
+
+
+def test_sigterm_leaves_nothing(project: Path) -> None:
+    process = started(project, "noise", "--budget", "100", *QUICK)
+    line_with(process, "at most")
+    time.sleep(0.5)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+
+
+# Its parts.
+
+
+def test_options_and_variables_of_a_side_are_told_apart() -> None:
+    assert options_of("OMP_NUM_THREADS=2 -k 'a or b' --x=1") == (
+        ("-k", "a or b", "--x=1"),
+        {"OMP_NUM_THREADS": "2"},
+    )
+    assert options_of("") == ((), {})
+
+
+def test_without_a_file_or_a_folder_all_of_bench_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert ab_command.selection(["-k", "tiny"]) == ["bench/", "-k", "tiny"]
+    one = "bench/test_preprocess.py::test_preprocess"
+    assert ab_command.selection(["--", one]) == [one]
+
+
+class Terminal:
+    """A stream that says whether it is a terminal."""
+
+    def __init__(self, live: bool) -> None:
+        self.live, self.text = live, ""
+
+    def isatty(self) -> bool:
+        return self.live
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("live", "text"),
+    [
+        (False, "block 1 · 7 s of at most 60 s · 1 of 3 rows decided\n"),
+        (True, "\rblock 1 · 7 s of at most 60 s · 1 of 3 rows decided\x1b[K\r\x1b[K"),
+    ],
+)
+def test_progress_is_one_live_line_or_a_line_a_block(live: bool, text: str) -> None:
+    stream: Any = Terminal(live)
+    told = ab_command.Told(60, stream)
+    if not live:
+        told.say(Outcome((None,), 3.0), (0, 3))  # type: ignore[arg-type]
+    told.say(Outcome((None, None), 7.0), (1, 3))  # type: ignore[arg-type]
+    told.clear()
+    assert stream.text == text
+
+
+def test_a_budget_is_a_number_of_seconds() -> None:
+    assert ab_command.seconds("1.5") == 1.5
+    for text in ("nan", "inf", "0", "x"):
+        with pytest.raises(PipelineError, match="a number of seconds above 0"):
+            ab_command.seconds(text)

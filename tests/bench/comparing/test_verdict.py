@@ -1,0 +1,243 @@
+"""Verdicts against known answers, and what holds for any samples."""
+
+import math
+from random import Random
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from bench.comparing.verdict import (
+    FASTER,
+    SAME,
+    SLOWER,
+    UNDECIDED,
+    decide,
+    floor,
+    in_turns,
+    percent,
+)
+from support.comparisons import around
+
+rounds = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=40)
+sides = st.lists(rounds, min_size=1, max_size=4)
+quiet = st.builds(
+    lambda seconds, seed, count: list(around(seconds, seed, count)),
+    st.floats(1e-5, 10),
+    st.integers(0, 10_000),
+    st.integers(12, 60),
+)
+few = settings(max_examples=40)
+SWAPPED = {FASTER: SLOWER, SLOWER: FASTER, SAME: SAME, UNDECIDED: UNDECIDED}
+
+TURNS = "several runs of each side, taken in turn on a quiet machine (python -m bench ab does)"
+
+
+# Known answers.
+
+
+@pytest.mark.parametrize(
+    ("times", "word"),
+    [(1.0, SAME), (1.05, SAME), (0.95, SAME), (1.15, SLOWER), (0.85, FASTER), (0.1, FASTER)],
+)
+def test_one_quiet_run_a_side_decides_beyond_and_within_10_percent(times: float, word: str) -> None:
+    assert decide([around(1.0, 1)], [around(times, 2)]).word == word
+
+
+def test_a_slower_row_says_why() -> None:
+    found = decide([around(1.0, 1)], [around(1.3, 2)])
+    assert (found.word, found.code, found.remedy) == (SLOWER, "beyond the floor", "")
+    assert found.why.startswith("the whole interval 1.2")
+    assert found.why.endswith("lies beyond the noise floor of 10 % (a side is one run)")
+
+
+def test_a_row_that_stayed_the_same_says_why() -> None:
+    found = decide([around(1.0, 1)], [around(1.0, 2)])
+    assert (found.word, found.code, found.remedy) == (SAME, "within the floor", "")
+    assert found.why.endswith("lies within the noise floor of 10 % (a side is one run)")
+
+
+def test_too_few_rounds_are_undecided_and_say_what_would_do() -> None:
+    found = decide([around(1.0, 1)], [(9.0,)])
+    assert (found.word, found.code) == (UNDECIDED, "too few rounds")
+    assert found.why == "1 round, and an interval needs 6"
+    assert found.remedy == (
+        "more rounds (a longer --benchmark-max-time) or several runs of each side"
+    )
+    assert found.ratio is not None
+    assert found.ratio.value == pytest.approx(9.0, rel=0.01)
+
+
+def test_a_time_of_zero_is_undecided() -> None:
+    found = decide([(0.0,) * 6], [around(1.0, 1)])
+    assert (found.word, found.code, found.ratio) == (UNDECIDED, "no time", None)
+    assert found.why == "a median is not above 0"
+
+
+def test_an_interval_across_the_edge_says_how_many_more_rounds() -> None:
+    found = decide([around(1.0, 1, 20, 0.1)], [around(1.13, 2, 20, 0.1)])
+    assert (found.word, found.code) == (UNDECIDED, "across the floor")
+    assert found.remedy == ("about 40 more rounds on each side (a longer --benchmark-max-time)")
+
+
+def test_that_many_more_rounds_do_decide() -> None:
+    decided = [
+        decide([around(1.0, seed, 70, 0.1)], [around(1.13, 100 + seed, 70, 0.1)]).word
+        for seed in range(20)
+    ]
+    assert set(decided) <= {SLOWER, UNDECIDED}
+    assert decided.count(SLOWER) >= 10
+
+
+def test_a_difference_at_the_edge_wants_repeated_runs_not_rounds() -> None:
+    found = decide([around(1.0, 1, 20, 0.1)], [around(1.098, 2, 20, 0.1)])
+    assert (found.code, found.remedy) == ("across the floor", TURNS)
+
+
+def test_a_run_that_drifted_raises_the_floor_and_is_never_the_same() -> None:
+    drifting = [1.0] * 12 + [1.2] * 12
+    raised = floor([around(1.0, 1)], [drifting])
+    assert raised.value == pytest.approx(0.2)
+    assert raised.raised
+    found = decide([around(1.1, 1)], [drifting])
+    assert (found.word, found.code, found.remedy) == (UNDECIDED, "noisy", TURNS)
+    assert found.why.endswith(
+        "lies within the noise floor of 20 % (a run drifted that far between its halves), "
+        "which is too wide to call them the same"
+    )
+
+
+def test_other_work_on_a_machine_leaves_only_large_differences() -> None:
+    base = [around(1.0, 1)]
+    assert decide(base, [around(1.0, 2)], load=1.0).code == "noisy"
+    assert decide(base, [around(2.5, 2)], load=1.0).word == UNDECIDED
+    assert decide(base, [around(3.5, 2)], load=1.0).word == SLOWER
+    assert decide(base, [around(0.3, 2)], load=1.0).word == FASTER
+
+
+def test_the_more_other_work_the_further_apart_they_must_be() -> None:
+    base, new = [around(1.0, 1)], [around(3.5, 2)]
+    assert [decide(base, new, load).word for load in (0.0, 1.0, 2.8)] == [SLOWER, SLOWER, UNDECIDED]
+    assert floor(base, new, 2.8).value == pytest.approx(3.8)
+
+
+def test_the_widest_reason_is_the_floor() -> None:
+    base, new = [around(1.0, 1)], [[1.0] * 12 + [1.2] * 12]
+    assert floor(base, new, changed=0.15).why == "a run drifted that far between its halves"
+    assert (
+        floor(base, new, changed=0.4).why == "the reference workload changed that far during a run"
+    )
+    assert floor(base, new, 0.4, changed=0.5).why == "the machine had other work"
+    assert floor(base, new, 0.4, changed=2.5).value == 2.5
+    assert floor(base, base, changed=0.1) == floor(base, base)
+    assert floor(base * 2, base, changed=2.5).why == "runs are the unit"
+
+
+def test_the_noise_on_record_raises_the_floor_and_never_lowers_it() -> None:
+    base, new = [around(1.0, 1)], [around(1.15, 2)]
+    assert decide(base, new, noise=0.04).word == SLOWER
+    lower = floor(base, new, noise=0.04)
+    assert (lower.value, lower.raised) == (0.10, False)
+    assert lower.why == "a side is one run; the noise of this machine on record is 4 %"
+    raised = floor(base, new, noise=0.3)
+    assert (raised.value, raised.raised) == (0.3, True)
+    assert raised.why == "the noise of this machine on record"
+    assert decide(base, new, noise=0.3).code == "noisy"
+    assert floor(base * 2, new * 2, noise=0.3).value == 0.03
+
+
+def test_turns_have_a_floor_of_their_own() -> None:
+    assert (in_turns().value, in_turns().why) == (0.02, "measured in turns")
+    assert (in_turns(0.013).value, in_turns(0.013).why) == (
+        0.013,
+        "in turns, this machine's on record",
+    )
+
+
+def runs(*seconds: float) -> list[tuple[float, ...]]:
+    return [around(each, 10 + number) for number, each in enumerate(seconds)]
+
+
+def test_several_runs_decide_less_than_10_percent() -> None:
+    assert decide(runs(1.0, 1.01, 0.99), runs(1.07, 1.06, 1.08)).word == SLOWER
+    assert decide(runs(1.0, 1.005, 0.995), runs(1.0, 0.995, 1.005)).word == SAME
+    assert decide(runs(1.0), runs(1.07)).word == SAME
+
+
+def test_runs_that_differ_more_than_the_sides_decide_nothing() -> None:
+    found = decide(runs(1.0, 1.2, 0.9), runs(1.1, 0.95, 1.25))
+    assert (found.word, found.code) == (UNDECIDED, "across the floor")
+    assert found.remedy == (
+        "more runs of each side, taken in turn on a quiet machine (python -m bench ab does)"
+    )
+
+
+def test_a_few_more_runs_are_counted() -> None:
+    found = decide(runs(1.0, 1.02, 0.98), runs(1.07, 1.09, 1.05))
+    assert found.word == UNDECIDED
+    assert found.remedy == "about 2 more runs of each side"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.03, "3 %"), (0.125, "12 %"), (2.0, "200 %"), (0.999, "100 %")]
+)
+def test_shares_are_percentages(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+# Whatever the samples.
+
+
+@few
+@given(sides, st.integers(1, 3), st.sampled_from([0.0, 1.4]))
+def test_a_side_against_itself_is_never_faster_or_slower(
+    side: list[list[float]], copies: int, load: float
+) -> None:
+    assert decide(side, side * copies, load).word in (SAME, UNDECIDED)
+    assert decide(side * copies, side, load).word in (SAME, UNDECIDED)
+
+
+@few
+@given(sides, sides, st.sampled_from([0.0, 1.4]))
+def test_swapping_the_sides_swaps_the_verdict(
+    base: list[list[float]], new: list[list[float]], load: float
+) -> None:
+    one, other = decide(base, new, load), decide(new, base, load)
+    if one.ratio and one.floor and one.ratio.low and one.ratio.high:
+        edge = math.log1p(one.floor.value)
+        ends = (math.log(one.ratio.low), math.log(one.ratio.high))
+        assume(all(abs(abs(end) - edge) > 1e-9 for end in ends))
+    assert other.word == SWAPPED[one.word]
+    assert (one.floor, one.code) == (other.floor, other.code)
+
+
+@few
+@given(quiet, st.floats(1.25, 100))
+def test_a_scaled_copy_is_found(base: list[float], times: float) -> None:
+    scaled = [each * times for each in base]
+    found = decide([base], [scaled])
+    assert found.word == SLOWER
+    assert decide([scaled], [base]).word == FASTER
+    assert found.ratio is not None
+    assert found.ratio.value == pytest.approx(times)
+
+
+@few
+@given(sides, sides)
+def test_what_is_undecided_says_what_would_decide_it_and_what_is_decided_does_not(
+    base: list[list[float]], new: list[list[float]]
+) -> None:
+    found = decide(base, new)
+    assert found.why
+    assert bool(found.remedy) == (found.word == UNDECIDED)
+
+
+def test_the_same_code_in_ever_new_processes_is_rarely_told_apart() -> None:
+    """Processes whose medians differ by a few per cent, as those of one machine do."""
+    random = Random(0)
+    words = []
+    for trial in range(200):
+        one, other = (random.gauss(1.0, 0.02) for _ in range(2))
+        words.append(decide([around(one, trial)], [around(other, 1000 + trial)]).word)
+    assert sum(word in (FASTER, SLOWER) for word in words) <= 4
+    assert words.count(SAME) >= 150

@@ -1,0 +1,460 @@
+"""What spoils a sample is seen, counted and told; nothing is dropped for its value."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from math import isfinite
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.machine import sensors, watch
+from bench.machine.sensors import CpuTime
+from bench.machine.watch import FOREIGN, SLOW_CLOCK, Watch, cause, drop
+from bench.reporting import tables
+from bench.results import record
+from bench.results.cell import MEASURED, Row
+from support.results import MACHINE, generate
+from support.runs import ROOT, Run, folder_of, pytest_in
+from support.simulated_nvml import NVMLError, process, raises, simulated
+
+THERMAL, POWER_BRAKE, POWER_CAP = 0x40, 0x80, 0x04
+CLOCK = {"mhz": 1980, "default_mhz": 1980}
+COOL = "cool the GPU: nvidia-smi -q -d TEMPERATURE,PERFORMANCE"
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A simulated H100 at rest; tests change what it says."""
+    fake = simulated()
+    fake.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: 0
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(watch, "PERIOD_S", 0.0)
+    monkeypatch.setattr(watch, "SHARE", float("inf"))
+    return fake
+
+
+def watched(rounds: int, before: Callable[[int], None], device: str = "cuda") -> watch.Seen:
+    """What is seen of rounds, before each of which a test changes what the GPU says."""
+    with Watch(device) as looking:
+        for done in range(rounds):
+            before(done)
+            looking.look(done)
+        before(rounds)
+        return looking.end(rounds)
+
+
+# One look.
+
+
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        ({}, ""),
+        ({"GPU throttling": [], "GPU clock": CLOCK, "foreign GPU processes": 0}, ""),
+        ({"GPU throttling": ["GPU idle", "software power cap"]}, ""),
+        ({"GPU throttling": ["hardware slowdown", "hardware thermal slowdown"]},
+         "hardware thermal slowdown"),
+        ({"GPU throttling": ["software thermal slowdown"]}, "software thermal slowdown"),
+        ({"GPU throttling": ["hardware slowdown", "hardware power brake"]}, "hardware power brake"),
+        ({"foreign GPU processes": 1}, FOREIGN),
+        ({"GPU clock": CLOCK | {"mhz": 1486}}, ""),
+        ({"GPU clock": CLOCK | {"mhz": 1484}}, SLOW_CLOCK),
+        ({"GPU clock": CLOCK | {"mhz": 345}, "GPU throttling": ["GPU idle"]}, ""),
+        ({"GPU clock": CLOCK | {"mhz": 1200}, "GPU throttling": ["software power cap"]}, ""),
+        ({"GPU clock": CLOCK | {"mhz": 990}, "GPU throttling": ["application clocks"]}, ""),
+    ],
+)  # fmt: skip
+def test_heat_a_power_brake_others_and_a_low_clock_without_a_cause_spoil_a_sample(
+    reading: dict[str, Any], expected: str
+) -> None:
+    assert cause(reading) == expected
+
+
+def test_the_remedy_of_every_cause_names_a_command() -> None:
+    assert all(
+        ": nvidia-smi" in remedy or "nvidia-smi" in remedy for remedy in watch.CAUSES.values()
+    )
+
+
+# Rounds.
+
+
+def test_a_sample_is_spoiled_by_what_is_seen_before_or_after_it(nvml: Any) -> None:
+    def heat(done: int) -> None:
+        bits = THERMAL if done in (3, 4) else 0
+        nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: bits
+
+    seen = watched(10, heat)
+    assert seen.spoiled == dict.fromkeys((2, 3, 4), "hardware thermal slowdown")
+    assert nvml.opened == 0
+
+
+def test_samples_between_two_looks_share_what_both_saw(nvml: Any) -> None:
+    with Watch("cuda") as looking:
+        looking.look(0)
+        nvml.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [process(1)]
+        looking.look(400)
+        nvml.nvmlDeviceGetComputeRunningProcesses = lambda gpu: []
+        seen = looking.end(500)
+    assert seen.spoiled == dict.fromkeys(range(500), FOREIGN)
+
+
+def test_looks_are_a_hundred_times_their_own_cost_apart(
+    nvml: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+
+    def clock(_: Any, __: Any) -> int:
+        nonlocal now
+        now += 0.002
+        return 1980
+
+    monkeypatch.setattr(watch, "perf_counter", lambda: now)
+    monkeypatch.setattr(watch, "SHARE", 0.01)
+    nvml.nvmlDeviceGetClockInfo = clock
+    with Watch("cuda") as looking:
+        looked = []
+        for done in range(1000):
+            before = now
+            looking.look(done)
+            looked += [done] if now > before else []
+            now += 0.001
+    assert looked == [0, 200, 400, 600, 800]
+
+
+def test_what_is_not_proof_is_told_and_drops_nothing(nvml: Any) -> None:
+    nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: POWER_CAP
+    clocks = iter([1980, 1410, 1700, 1700])
+    nvml.nvmlDeviceGetClockInfo = lambda gpu, kind: next(clocks)
+    seen = watched(3, lambda done: None)
+    assert seen.spoiled == {}
+    assert seen.extra["gpu_lowest_mhz"] == 1410
+    assert seen.extra["gpu_power_capped_percent"] == 100
+    assert seen.extra["gpu_highest_c"] == 41
+
+
+def test_a_reading_that_fails_is_not_watched_and_the_others_are(nvml: Any) -> None:
+    nvml.nvmlDeviceGetComputeRunningProcesses = raises(NVMLError("Insufficient Permissions"))
+    del nvml.nvmlDeviceGetTemperature
+    seen = watched(3, lambda done: None)
+    assert seen.guards["foreign GPU processes"] == "NVML: Insufficient Permissions"
+    assert "nvmlDeviceGetTemperature" in seen.guards["GPU temperature"]
+    assert (seen.guards["GPU throttling"], seen.guards["GPU clock"]) == ("", "")
+
+
+def test_a_reading_that_fails_later_spoils_nothing_from_then_on(nvml: Any) -> None:
+    def others(done: int) -> None:
+        failing = raises(NVMLError("GPU is lost")) if done >= 2 else lambda gpu: [process(-7)]
+        nvml.nvmlDeviceGetComputeRunningProcesses = failing
+
+    seen = watched(5, others)
+    assert seen.spoiled == dict.fromkeys((0, 1), FOREIGN)
+    assert seen.guards["foreign GPU processes"] == "NVML: GPU is lost"
+
+
+def test_a_cell_of_the_cpu_is_not_judged_by_the_gpu(nvml: Any) -> None:
+    nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: THERMAL
+    seen = watched(3, lambda done: None, device="cpu")
+    assert seen.spoiled == {}
+    assert list(seen.guards) == ["other processes", "stolen time", "CPU clock"]
+
+
+def test_without_nvml_every_guard_of_a_gpu_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.nvml._library", raises(ValueError("no NVIDIA driver")))
+    seen = watched(3, lambda done: None)
+    assert {seen.guards[name] for name in watch.WATCHED["cuda"]} == {"no NVIDIA driver"}
+    assert seen.spoiled == {}
+
+
+@pytest.mark.parametrize(
+    ("others", "stolen", "told"),
+    [
+        (0.0, 0.0, {"others_busy_percent": 0.0, "stolen_percent": 0.0}),
+        (3.0, 0.1, {"others_busy_percent": 75.0, "stolen_percent": 2.5}),
+        (-0.01, 0.0, {"others_busy_percent": 0.0, "stolen_percent": 0.0}),  # ticks of 10 ms
+    ],
+)
+def test_load_is_the_share_of_the_cpus_time_that_others_take(
+    others: float, stolen: float, told: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = CpuTime(100, 7, 1000), CpuTime(100 + others, 7 + stolen, 1004)
+    monkeypatch.setattr(watch, "perf_counter", lambda: 2.0)
+    assert watch._meanwhile(before, after, begun=0.0) == told
+    assert watch._meanwhile(before, after, begun=1.9) == {}
+    assert watch._meanwhile(None, after, begun=0.0) == {}
+
+
+# Dropping.
+
+
+def test_spoiled_samples_are_dropped_and_counted() -> None:
+    samples = [float(number) for number in range(1, 11)]
+    kept, counts, undersampled = drop(samples, {0: FOREIGN, 9: SLOW_CLOCK, 8: SLOW_CLOCK})
+    assert kept == [2, 3, 4, 5, 6, 7, 8]
+    assert counts == {SLOW_CLOCK: 2, FOREIGN: 1}
+    assert undersampled == ""
+
+
+def test_too_few_that_are_left_say_so_with_the_reason_and_the_remedy() -> None:
+    spoiled = dict.fromkeys(range(40), "hardware thermal slowdown")
+    kept, counts, undersampled = drop([1.0] * 40 + [2.0] * 4, spoiled)
+    assert (kept, counts) == ([2.0] * 4, {"hardware thermal slowdown": 40})
+    assert undersampled == (
+        "undersampled: 40 of 44 samples were spoiled by hardware thermal slowdown; " + COOL
+    )
+
+
+def test_where_every_sample_is_spoiled_all_are_kept_and_it_is_said() -> None:
+    kept, counts, undersampled = drop([1.0] * 8, dict.fromkeys(range(8), FOREIGN))
+    assert (kept, counts) == ([1.0] * 8, {})
+    assert undersampled == (
+        f"undersampled: 8 of 8 samples were spoiled by {FOREIGN}, so all were kept; "
+        "end them, or wait: nvidia-smi lists them"
+    )
+
+
+@given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=60), st.data())
+def test_a_row_never_ends_without_a_sample_or_with_one_that_was_not_measured(
+    samples: list[float], data: st.DataObject
+) -> None:
+    indexes = st.integers(0, len(samples) - 1)
+    spoiled = data.draw(st.dictionaries(indexes, st.sampled_from(list(watch.CAUSES))))
+    kept, counts, undersampled = drop(samples, spoiled)
+    assert kept
+    assert isfinite(median(kept))
+    assert len(kept) + sum(counts.values()) == len(samples)
+    assert bool(undersampled) == bool(spoiled and len(samples) - len(spoiled) < 6)
+    if sum(counts.values()):
+        assert kept == [each for index, each in enumerate(samples) if index not in spoiled]
+
+
+# What is said.
+
+
+def row(**known: Any) -> Row:
+    return replace(
+        generate("sd15", "cuda", "512x512", 30, MEASURED, samples=(1.0, 1.1) * 4), **known
+    )
+
+
+def under(*given: Row) -> str:
+    return tables.render(given, MACHINE, 300)
+
+
+def test_dropped_samples_are_a_column_and_a_footnote() -> None:
+    text = under(row(spoiled={FOREIGN: 3}), row())
+    heading, _, first, second = text.split("\n")[3:7]
+    assert heading.split("  ")[0] == "cell"
+    assert "rounds  dropped" in heading
+    assert [line[heading.index("dropped") :].split()[0] for line in (first, second)] == ["3", "0"]
+    assert (
+        f"\n¹ the dropped samples were spoiled by {FOREIGN}: "
+        "end them, or wait: nvidia-smi lists them" in text
+    )
+    assert "dropped" not in under(row())
+
+
+def test_an_undersampled_row_says_that_alone() -> None:
+    text = under(
+        row(samples=(1.0,) * 4, undersampled="undersampled: 40 of 44", spoiled={FOREIGN: 40})
+    )
+    assert "\n¹ undersampled: 40 of 44\n" in text + "\n"
+    assert "fewer than six" not in text
+
+
+@pytest.mark.parametrize(
+    ("extra", "quiet", "note"),
+    [
+        (
+            {"others_busy_percent": 34.0},
+            {"others_busy_percent": 33.0},
+            "other processes kept more than a third of the CPUs busy",
+        ),
+        (
+            {"stolen_percent": 1.1},
+            {"stolen_percent": 1.0},
+            "other virtual machines took more than 1 % of the CPUs' time",
+        ),
+        (
+            {"cpu_lowest_mhz": 2549.0, "cpu_highest_mhz": 3400.0},
+            {"cpu_lowest_mhz": 2550.0, "cpu_highest_mhz": 3400.0},
+            "the CPU's clock fell under 75 %",
+        ),
+        (
+            {"gpu_power_capped_percent": 5.0},
+            {"gpu_power_capped_percent": 0.0},
+            "the GPU's power limit held its clock down",
+        ),
+    ],
+)
+def test_what_went_on_meanwhile_is_a_footnote(
+    extra: dict[str, float], quiet: dict[str, float], note: str
+) -> None:
+    assert f"\n¹ {note}" in under(row(extra=extra))
+    assert "¹" not in under(row(extra=quiet))
+
+
+def test_what_was_watched_and_what_was_not_is_said_under_the_tables() -> None:
+    guards = {"other processes": "", "CPU clock": "no cpufreq here", "GPU clock": "NVML: Unknown"}
+    assert (
+        "\nwatched meanwhile: other processes; "
+        "not watched: CPU clock (no cpufreq here); GPU clock (NVML: Unknown)"
+        in under(row(guards=guards))
+    )
+    nothing = {"GPU clock": "no NVIDIA driver", "GPU throttling": "no NVIDIA driver"}
+    assert (
+        "\nwatched meanwhile: nothing; not watched: GPU clock, GPU throttling (no NVIDIA driver)"
+        in under(row(guards=nothing))
+    )
+    assert "watched" not in under(row())
+
+
+def test_every_sensor_of_this_machine_is_read_or_says_why() -> None:
+    answers = watch.unread()
+    assert list(answers) == [sensor.name for sensor in sensors.SENSORS]
+    assert all("\n" not in why for why in answers.values())
+
+
+# The whole, over the real plugin.
+
+SUITE = f"""
+import os
+import sys
+import time
+
+import pytest
+
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from support import simulated_nvml
+from bench.harness import energy, profiled, watch
+from bench.results.cell import Cell
+
+FAKE = simulated_nvml.simulated()
+FAKE.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: 0
+sys.modules["pynvml"] = FAKE
+os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+watch.PERIOD_S, watch.SHARE = 0.0, float("inf")
+energy.SHORTEST_S = 0.02
+
+CELLS = [
+    Cell("preprocess", {{"work": name}}, device="cuda")
+    for name in ("hot", "short", "shared", "cool")
+]
+HOT = {{"hot": range(9, 12), "short": range(10, 1000), "shared": (), "cool": ()}}
+
+
+class Cuda:
+    def __getattr__(self, name):
+        return lambda *_: 0
+
+
+class Torch:
+    cuda = Cuda()
+
+    def get_num_threads(self):
+        return 1
+
+
+def unwatched(call, parts, device):
+    return profiled.Profile(0.0, None, {{}}, {{}})  # there is no torch that could profile
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
+def test_work(measure, cell, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", Torch())
+    monkeypatch.setattr(profiled, "profile", unwatched)
+    others = [simulated_nvml.process(-7)] if cell.id == "shared" else []
+    me = simulated_nvml.process(os.getpid(), 10**9)
+    FAKE.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [me, *others]
+    joules = iter(range(0, 10**9, 30000))
+    FAKE.nvmlDeviceGetTotalEnergyConsumption = lambda gpu: next(joules)
+    calls = 0
+
+    def work():
+        nonlocal calls
+        calls += 1
+        time.sleep(0.003)
+        bits = 0x40 if calls in HOT[cell.id] else 0
+        FAKE.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: bits
+
+    measure(work, check=lambda output: [])
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Cells of a simulated GPU that is hot for a while, nearly all the time, shared, and cool."""
+    return pytest_in(
+        folder_of(tmp_path_factory.mktemp("watch"), SUITE),
+        "--benchmark-max-time=0.1",
+        "--benchmark-precision=0.000001",
+        "--benchmark-json=out.json",
+        "test_cells.py",
+        COLUMNS="200",
+    )
+
+
+@pytest.fixture(scope="module")
+def ended(run: Run) -> dict[str, Row]:
+    """The rows of `run` by cell."""
+    assert run.code == 0, run.out
+    return {row.cell.id: row for row in record.load(run.folder / "out.json").rows}
+
+
+def test_the_plugins_statistics_are_those_of_the_samples_that_are_left(
+    run: Run, ended: dict[str, Row]
+) -> None:
+    for name, entry in run.measured.items():
+        assert entry["stats"]["data"] == list(ended[name].samples)
+        assert entry["stats"]["rounds"] == len(ended[name].samples)
+        assert entry["stats"]["median"] == median(ended[name].samples)
+        assert entry["stats"]["max"] == max(ended[name].samples)
+
+
+def test_samples_of_a_hot_gpu_are_dropped_and_the_rest_stays(ended: dict[str, Row]) -> None:
+    assert ended["hot"].spoiled == {"hardware thermal slowdown": 4}
+    assert ended["hot"].undersampled == ""
+    assert len(ended["hot"].samples) >= 6
+    assert (ended["cool"].spoiled, ended["cool"].undersampled) == ({}, "")
+
+
+def test_a_row_of_a_gpu_that_stays_hot_is_undersampled(run: Run, ended: dict[str, Row]) -> None:
+    row = ended["short"]
+    dropped = sum(row.spoiled.values())
+    assert 0 < len(row.samples) < 6
+    assert row.undersampled == (
+        f"undersampled: {dropped} of {dropped + len(row.samples)} samples were spoiled by "
+        f"hardware thermal slowdown; {COOL}"
+    )
+    assert row.undersampled in run.out
+
+
+def test_a_gpu_that_is_shared_throughout_keeps_its_samples_and_says_so(
+    ended: dict[str, Row],
+) -> None:
+    row = ended["shared"]
+    assert len(row.samples) >= 6
+    assert row.undersampled.endswith(
+        f"samples were spoiled by {FOREIGN}, so all were kept; "
+        "end them, or wait: nvidia-smi lists them"
+    )
+
+
+def test_the_journal_says_the_same(run: Run, ended: dict[str, Row]) -> None:
+    journal = record.load_journal(Path(run.folder) / record.JOURNAL)
+    assert {row.cell.id: row for row in journal.rows} == ended
+
+
+def test_joules_and_bytes_are_columns(run: Run, ended: dict[str, Row]) -> None:
+    """Thirty joules between any two readings of the simulated counter."""
+    for row in ended.values():
+        assert row.extra["energy_j_per_image"] > 0
+        assert row.extra["gpu_process_bytes"] == 10**9
+    assert "J/image" in run.out
+    assert "process MB" in run.out

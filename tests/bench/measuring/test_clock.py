@@ -1,0 +1,100 @@
+"""The wall clock: what it replays, what it groups, and what it waits for."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from bench.measuring.clock import GROUPED_BELOW_S, Clock, grouping, synchronised
+
+
+@pytest.mark.parametrize(
+    ("seconds", "calls"),
+    [
+        (1.0, 1),
+        (100e-6, 1),
+        (99e-6, 1),
+        (60e-6, 2),
+        (50e-6, 2),
+        (10e-6, 10),
+        (1e-6, 100),
+        (0.3e-6, 333),
+        (0.0, 100_000),
+    ],
+)
+def test_calls_under_100_microseconds_are_grouped_on_the_cpu(seconds: float, calls: int) -> None:
+    assert grouping(seconds, "cpu") == calls
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e-6, 99e-6, 1.0])
+def test_calls_on_a_device_are_never_grouped(seconds: float) -> None:
+    assert grouping(seconds, "cuda") == 1
+
+
+def test_a_group_lasts_about_as_long_as_a_call_that_is_not_grouped() -> None:
+    for microseconds in range(1, 100):
+        seconds = microseconds * 1e-6
+        assert 0.5 < grouping(seconds, "cpu") * seconds / GROUPED_BELOW_S < 1.5
+
+
+def test_the_clock_is_real_time() -> None:
+    clock = Clock()
+    first, second = clock(), clock()
+    assert second - first >= 0
+    assert first > 0
+
+
+@pytest.mark.parametrize("seconds", [0.1, 1 / 3, 123.456, 1e-9])
+def test_a_replayed_sample_is_exact_and_the_clock_then_real_again(seconds: float) -> None:
+    clock = Clock()
+    before = clock()
+    clock.replay(seconds)
+    start = clock()
+    assert clock() - start == seconds
+    assert clock() >= before
+
+
+def test_the_clock_says_in_result_files_what_it_is() -> None:
+    assert str(Clock()) == "wall clock, device synchronised"
+
+
+def test_timed_returns_the_seconds_and_what_the_call_returned() -> None:
+    begun = Clock()()
+    seconds, result = Clock().timed(lambda: "an image")
+    assert result == "an image"
+    assert 0 <= seconds <= Clock()() - begun
+
+
+def test_a_cpu_call_is_not_wrapped() -> None:
+    def call() -> None: ...
+
+    assert synchronised(call, "cpu") is call
+
+
+def test_a_device_call_ends_with_the_synchronisation(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+    torch = SimpleNamespace(cuda=SimpleNamespace(synchronize=lambda: done.append("waited")))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+    def call() -> str:
+        done.append("called")
+        return "an image"
+
+    waited = synchronised(call, "cuda")
+    assert done == []
+    assert waited() == "an image"
+    assert waited() == "an image"
+    assert done == ["called", "waited", "called", "waited"]
+
+
+def test_counting_publishes_what_another_clock_has_read() -> None:
+    counting = Clock()
+    counting.count(0.0)
+
+    def call() -> str:
+        counting.count(0.25)
+        return "scores"
+
+    assert counting.timed(call) == (0.25, "scores")
+    assert counting.timed(call) == (0.25, "scores")
+    assert str(counting) == "Julia's own clock"

@@ -1,0 +1,286 @@
+"""One run of pytest: what is skipped, what is kept when it is cut short, and what is written."""
+
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.machine import allocator
+from bench.results import record
+from bench.results.cell import CHECKED, MEASURED, UNAVAILABLE
+from support.runs import Run, compare, folder_of, pytest_in, python_in
+
+SUITE = """
+import json
+import os
+import platform
+import signal
+import socket
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.results.cell import Cell
+from pipeline import availability
+from pipeline.errors import Missing
+from pipeline.errors import UnavailableError
+
+platform.node = socket.gethostname = lambda: "secret-host"
+GPU = Missing("cuda", "a CUDA device", "no CUDA: hidden", "show it")
+HUB = Missing("weights", "weights", "no weights: the hub is far", "bring them")
+availability.NEEDS["cuda"] = lambda: GPU
+
+CALLS = Counter()
+CELLS = [
+    Cell("preprocess", {"work": "first"}),
+    Cell("preprocess", {"work": "gpu"}, needs=("cuda",)),
+    Cell("preprocess", {"work": "hub"}),
+    Cell("preprocess", {"work": "second"}),
+    Cell("preprocess", {"work": "third"}),
+    Cell("preprocess", {"work": "fourth"}),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _calls():
+    yield
+    if CALLS:
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        Path(f"calls{worker}.json").write_text(json.dumps(CALLS))
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
+def test_work(measure, cell):
+    if cell.id == "hub":
+        raise UnavailableError("--sd-model owner/name", HUB)
+
+    def work():
+        CALLS[cell.id] += 1
+        time.sleep(0.001)
+        if cell.id == "third" and CALLS["third"] == 10 and "SEND" in os.environ:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            os.kill(os.getpid(), getattr(signal, os.environ["SEND"]))
+            time.sleep(60)
+
+    measure(work, check=lambda output: [])
+
+
+def test_no_cell():
+    pass
+"""
+
+BRIEF = (
+    "test_cells.py",
+    "--benchmark-max-time=0.1",
+    "--benchmark-precision=0.9",
+    "--benchmark-json=out.json",
+)
+RUN = [f"test_cells.py::test_work[{name}]" for name in ("first", "second", "third", "fourth")]
+
+
+def new(factory: pytest.TempPathFactory, name: str) -> Path:
+    """A folder that `record.load` and privacy know by a name that nothing else has."""
+    return folder_of(factory.mktemp(name) / "secret-folder", SUITE)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The suite as it stands, by a user whose names are known."""
+    home = tmp_path_factory.mktemp("home") / "secret-home"
+    home.mkdir()
+    folder = new(tmp_path_factory, "whole")
+    names = dict.fromkeys(("USER", "LOGNAME", "USERNAME"), "secret-user")
+    return pytest_in(folder, *BRIEF, "--benchmark-only", HOME=str(home), **names)
+
+
+@pytest.fixture(scope="module")
+def required(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The suite where CUDA and weights must be there, with the plugin's own table."""
+    folder = new(tmp_path_factory, "required")
+    return pytest_in(folder, *BRIEF, "--require=cuda,weights", "--stock-table")
+
+
+@pytest.fixture(scope="module", params=["--benchmark-disable", "-n2", "-n2 --benchmark-disable"])
+def checked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The suite where nothing is timed, in one process or in two."""
+    return pytest_in(new(tmp_path_factory, "checked"), *BRIEF, *request.param.split())
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The suite with Ctrl-C in a round of its third cell that runs."""
+    folder = new(tmp_path_factory, "interrupted")
+    return pytest_in(folder, *BRIEF, "--stock-table", SEND="SIGINT")
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The suite killed in a round of its third cell that runs."""
+    return pytest_in(new(tmp_path_factory, "killed"), *BRIEF, SEND="SIGKILL")
+
+
+def test_what_is_missing_is_skipped_and_the_run_goes_on(whole: Run) -> None:
+    assert whole.code == 0, whole.out
+    assert "4 passed, 3 skipped" in whole.out
+    assert list(whole.measured) == ["first", "second", "third", "fourth"]
+    assert "5 of 6 cells can run here: about 1 s, at most 5 s where calls are slow" in whole.out
+
+
+def test_what_is_missing_is_a_row_with_its_reason_and_remedy(whole: Run) -> None:
+    said = {
+        name: (row["status"], row["reason"], row["remedy"]) for name, row in whole.others.items()
+    }
+    assert said == {
+        "gpu": (UNAVAILABLE, "no CUDA: hidden", "show it"),
+        "hub": (UNAVAILABLE, "no weights: the hub is far", "bring them"),
+    }
+    assert "unavailable: test_cells.py::test_work[gpu]\n  no CUDA: hidden\n  → show it" in whole.out
+    assert "  no weights: the hub is far\n  → bring them" in whole.out
+
+
+def test_the_rounds_of_a_steady_cell_are_ended_by_its_precision(whole: Run) -> None:
+    rows = record.load(whole.folder / "out.json").rows
+    ended = {row.cell.id: row.limited_by for row in rows if row.status == MEASURED}
+    assert set(ended.values()) == {"precision"}
+
+
+def test_the_result_file_says_where_it_is(whole: Run) -> None:
+    assert "\nresults: out.json\n" in whole.out
+
+
+def test_the_journal_of_a_whole_run_is_complete(whole: Run) -> None:
+    run = record.load_journal(whole.folder / record.JOURNAL)
+    assert run.complete
+    assert [row.cell.id for row in run.rows] == ["first", "gpu", "hub", "second", "third", "fourth"]
+
+
+def test_no_result_names_the_machine_the_user_or_a_folder(whole: Run) -> None:
+    for file in (whole.folder / "out.json", whole.folder / record.JOURNAL):
+        text = file.read_text()
+        assert "secret" not in text
+        assert str(whole.folder.parent) not in text
+    assert "node" not in whole.document["machine_info"]
+    assert "project" not in whole.document["commit_info"]
+
+
+def test_machine_info_holds_no_reading_that_changes_by_itself(whole: Run) -> None:
+    assert not [key for key in whole.document["machine_info"]["cpu"] if "actual" in key]
+
+
+def test_the_record_says_what_was_pinned_of_the_allocator(whole: Run) -> None:
+    if platform.libc_ver()[0] != "glibc" or any(map(os.environ.get, allocator.VARIABLES)):
+        pytest.skip("another allocator, or a variable that sets it")
+    assert whole.document["sd_flux_bench"]["machine"]["software"]["allocator"] == {
+        "mmap_threshold_bytes": 32 * 2**20,
+        "trim_threshold_bytes": 2**30,
+    }
+
+
+def test_the_plugins_own_table_is_there_only_when_asked_for(whole: Run, required: Run) -> None:
+    title = "benchmark 'preprocess': 4 tests"
+    assert title not in whole.out
+    assert title in required.out
+
+
+def test_require_turns_what_is_missing_into_failures(required: Run) -> None:
+    assert required.code == pytest.ExitCode.TESTS_FAILED
+    assert "1 failed, 5 passed, 1 error" in required.out  # CUDA is asked for in the set-up
+    assert "--require cuda: no CUDA: hidden; show it" in required.out
+    assert "--require weights: no weights: the hub is far; bring them" in required.out
+    assert {row["status"] for row in required.others.values()} == {UNAVAILABLE}
+    assert list(required.measured) == ["first", "second", "third", "fourth"]
+
+
+def test_a_run_without_timing_calls_each_cell_once_and_has_no_number(checked: Run) -> None:
+    assert checked.code == 0, checked.out
+    assert "5 passed, 2 skipped" in checked.out
+    assert checked.document["benchmarks"] == []
+    status = {name: row["status"] for name, row in checked.others.items()}
+    assert status == {
+        **dict.fromkeys(("first", "second", "third", "fourth"), CHECKED),
+        **dict.fromkeys(("gpu", "hub"), UNAVAILABLE),
+    }
+    assert not any(row["samples"] for row in checked.others.values())
+    assert "4 cells held the contract; nothing was timed" in checked.out
+    counts = [json.loads(file.read_text()) for file in checked.folder.glob("calls*.json")]
+    assert sorted(pair for calls in counts for pair in calls.items()) == [
+        ("first", 1),
+        ("fourth", 1),
+        ("second", 1),
+        ("third", 1),
+    ]
+
+
+def test_a_run_without_timing_leaves_the_journal_alone(checked: Run) -> None:
+    assert not (checked.folder / record.JOURNAL).exists()
+
+
+def test_benchmark_skip_leaves_no_rows(tmp_path_factory: pytest.TempPathFactory) -> None:
+    run = pytest_in(new(tmp_path_factory, "skipped"), *BRIEF, "--benchmark-skip")
+    assert run.code == 0
+    assert "1 passed, 6 skipped" in run.out
+    assert "sd-flux-bench =" not in run.out
+    assert not (run.folder / "out.json").exists()
+    assert not (run.folder / record.JOURNAL).exists()
+    assert not (run.folder / "calls.json").exists()
+
+
+def test_with_nothing_measured_an_older_result_file_is_replaced(
+    whole: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = new(tmp_path_factory, "nothing")
+    shutil.copy(whole.folder / "out.json", folder)
+    run = pytest_in(folder, *BRIEF, "-k", "gpu or hub")
+    assert run.code == 0
+    assert run.document["benchmarks"] == []
+    assert set(run.others) == {"gpu", "hub"}
+    assert "node" not in run.document["machine_info"]
+    assert "project" not in run.document["commit_info"]
+    assert [row.status for row in record.load(folder / "out.json").rows] == [UNAVAILABLE] * 2
+
+
+def test_the_plugin_reads_a_file_with_and_without_numbers(
+    whole: Run, checked: Run, tmp_path: Path
+) -> None:
+    printed = compare(tmp_path, whole.folder / "out.json")
+    assert printed.code == 0, printed.err
+    for name in ("first", "second", "third", "fourth"):
+        assert f"test_work[{name}]" in printed.out
+    empty = compare(tmp_path, checked.folder / "out.json")
+    assert empty.code == 0, empty.err
+    assert "test_work" not in empty.out
+
+
+def test_ctrl_c_keeps_the_finished_rows(interrupted: Run) -> None:
+    assert interrupted.code == pytest.ExitCode.INTERRUPTED
+    assert list(interrupted.measured) == ["first", "second"]
+    assert set(interrupted.others) == {"gpu", "hub"}
+    tables = interrupted.out.partition("= sd-flux-bench =")[2]
+    assert "\nfirst " in tables
+    assert "\nsecond " in tables
+    assert "  → show it" in tables
+    assert "third" not in tables.partition("KeyboardInterrupt")[0]
+    assert "benchmark 'preprocess': 2 tests" in tables
+
+
+def test_after_ctrl_c_the_journal_says_that_the_run_was_cut_short(interrupted: Run) -> None:
+    run = record.load_journal(interrupted.folder / record.JOURNAL)
+    assert not run.complete
+    assert [row.cell.id for row in run.rows] == ["first", "gpu", "hub", "second"]
+
+
+def test_after_a_kill_every_finished_row_can_be_shown(killed: Run) -> None:
+    assert killed.code == -9
+    assert not (killed.folder / "out.json").exists()
+    shown = python_in(killed.folder, "-m", "bench", "show")
+    assert shown.code == 0, shown.err
+    assert "\nfirst " in shown.out
+    assert "\nsecond " in shown.out
+    assert "third" not in shown.out
+    assert "  → bring them" in shown.out
+    assert "the run was cut short; cells that had ended: 4" in shown.out

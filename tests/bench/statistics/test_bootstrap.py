@@ -1,0 +1,186 @@
+"""The ratio of two medians: known answers, symmetry, how often its interval holds the truth."""
+
+import math
+from random import Random
+from statistics import median
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.statistics.bootstrap import ROUNDS, RUNS, independent, middle, ratio
+from support.comparisons import around
+
+durations = st.floats(1e-6, 1e3)
+rounds = st.lists(durations, min_size=6, max_size=40)
+sides = st.lists(rounds, min_size=1, max_size=4)
+few = settings(max_examples=40)
+
+
+def correlated(count: int, rho: float, seed: int, sigma: float = 0.05) -> list[float]:
+    """Samples around 1 of which each is like the one before, by a correlation of rho."""
+    random = Random(seed).gauss
+    values = [random(0, 1)]
+    for _ in range(count - 1):
+        values.append(rho * values[-1] + math.sqrt(1 - rho * rho) * random(0, 1))
+    return [math.exp(sigma * value) for value in values]
+
+
+def covered(count: int, rho: float = 0.0, trials: int = 200) -> float:
+    """How often the interval of two runs of one program holds the true ratio, 1."""
+    hits = 0
+    for trial in range(trials):
+        base, new = (correlated(count, rho, 2 * trial + side) for side in (0, 1))
+        found = ratio([base], [new])
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 1 <= found.high
+    return hits / trials
+
+
+# One run a side.
+
+
+def test_the_ratio_is_that_of_the_medians() -> None:
+    found = ratio([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]], [[6.9, 7.0, 7.0, 7.0, 7.0, 7.1, 9.0]])
+    assert found is not None
+    assert found.value == 2.0
+    assert (found.unit, found.count) == (ROUNDS, 6)
+
+
+def test_samples_without_spread_have_an_interval_without_width() -> None:
+    found = ratio([[0.25] * 8], [[0.5] * 8])
+    assert found is not None
+    assert (found.low, found.value, found.high) == pytest.approx((2.0, 2.0, 2.0))
+
+
+def test_below_six_rounds_there_is_a_ratio_without_an_interval() -> None:
+    found = ratio([[1.0] * 5], [[3.0] * 100])
+    assert found is not None
+    assert (found.value, found.low, found.high, found.count) == (3.0, None, None, 5)
+
+
+@pytest.mark.parametrize("zero", [[[0.0] * 6], [[1.0] * 6, [0.0] * 6]])
+def test_a_median_of_zero_has_no_ratio(zero: list[list[float]]) -> None:
+    assert ratio(zero, [[1.0] * 6]) is None
+    assert ratio([[1.0] * 6], zero) is None
+
+
+@pytest.mark.parametrize(("count", "least"), [(6, 0.94), (10, 0.94), (60, 0.94)])
+def test_the_interval_covers_the_truth_for_independent_samples(count: int, least: float) -> None:
+    assert covered(count) >= least
+
+
+@pytest.mark.parametrize(("rho", "least"), [(0.6, 0.92), (0.9, 0.84)])
+def test_it_nearly_does_for_correlated_samples(rho: float, least: float) -> None:
+    # As if they were independent, 0.9 covers 0.4.
+    assert covered(200, rho) >= least
+
+
+@few
+@given(rounds, rounds)
+def test_the_same_samples_give_the_same_interval(base: list[float], new: list[float]) -> None:
+    assert ratio([base], [new]) == ratio([base], [new])
+
+
+@few
+@given(sides, sides)
+def test_swapping_the_sides_inverts_the_ratio_and_its_interval(
+    base: list[list[float]], new: list[list[float]]
+) -> None:
+    one, other = ratio(base, new), ratio(new, base)
+    assert one is not None
+    assert other is not None
+    assert one.low is not None
+    assert one.high is not None
+    assert other.value == pytest.approx(1 / one.value)
+    assert (other.low, other.high) == pytest.approx((1 / one.high, 1 / one.low))
+    assert one.low <= one.value * (1 + 1e-9)
+    assert one.value <= one.high * (1 + 1e-9)
+
+
+@few
+@given(rounds, st.floats(0.01, 100))
+def test_a_unit_does_not_change_the_interval(base: list[float], scale: float) -> None:
+    new = [each * 1.5 for each in base]
+    one = ratio([base], [new])
+    other = ratio([[each * scale for each in base]], [[each * scale for each in new]])
+    assert one is not None
+    assert other is not None
+    assert (other.low, other.high) == pytest.approx((one.low, one.high))
+
+
+def test_samples_of_zero_and_runs_far_apart_stay_finite() -> None:
+    found = ratio([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]], [[1.0] * 7])
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 < found.low <= 1 <= found.high < math.inf
+    wide = ratio([[1e-12], [1e12]], [[1.0]])
+    assert wide is not None
+    assert wide.high is not None
+    assert wide.high < math.inf
+
+
+# Independent samples.
+
+
+def test_alternating_and_constant_samples_all_count() -> None:
+    assert independent([1.0, 2.0] * 50) == 100
+    assert independent([1.0] * 100) == 100
+
+
+def test_below_20_samples_all_count() -> None:
+    assert independent([float(number) for number in range(19)]) == 19
+
+
+def test_a_drift_leaves_a_few() -> None:
+    assert independent([float(number) for number in range(1000)]) < 5
+
+
+@pytest.mark.parametrize(("rho", "share"), [(0.0, 0.95), (0.6, 0.33), (0.9, 0.08)])
+def test_a_correlation_leaves_its_share(rho: float, share: float) -> None:
+    # the signs of a normal series correlate by 2 / pi * asin(rho), a little less than its values
+    found = [independent(correlated(1000, rho, seed)) / 1000 for seed in range(20)]
+    assert median(found) == pytest.approx(share, rel=0.2)
+
+
+def test_outliers_do_not_hide_a_correlation() -> None:
+    values = np.array(correlated(1000, 0.9, 0))
+    values[::50] *= 100
+    assert independent(values.tolist()) < 150
+
+
+# Several runs.
+
+
+def test_of_several_runs_the_middle_is_the_geometric_mean_of_their_medians() -> None:
+    assert middle([[1.0, 1.0, 5.0], [4.0, 4.0, 0.1]]) == pytest.approx(2.0)
+    assert middle([[1.0, 3.0, 2.0]]) == 2.0
+
+
+def test_runs_are_the_unit_and_their_interval_is_students() -> None:
+    base = [[math.exp(each)] for each in (0.0, 0.1, 0.2)]
+    new = [[math.exp(each)] for each in (0.5, 0.6, 0.7)]
+    found = ratio(base, new)
+    assert found is not None
+    # one spread of 0.1 for both, 4 degrees of freedom: 2.776 * 0.1 * sqrt(1/3 + 1/3)
+    reach = 2.7764451 * 0.1 * math.sqrt(2 / 3)
+    assert (found.value, found.unit, found.count) == (pytest.approx(math.exp(0.5)), RUNS, 3)
+    assert (found.low, found.high) == pytest.approx((math.exp(0.5 - reach), math.exp(0.5 + reach)))
+
+
+def test_more_rounds_inside_a_run_do_not_narrow_the_interval_of_runs() -> None:
+    medians = (1.0, 1.1, 1.05)
+    short, long = ([[each] * count for each in medians] for count in (6, 600))
+    other = [[2.0] * 6, [2.1] * 6]
+    assert ratio(short, other) == ratio(long, other)
+
+
+def test_one_run_against_two_rests_on_the_spread_of_the_two() -> None:
+    found = ratio([around(1.0, 1)], [around(2.0, 2), around(2.2, 3)])
+    assert found is not None
+    assert found.low is not None
+    assert found.low < 1 < 2 < found.value  # one degree of freedom: Student's t is 12.7

@@ -1,0 +1,98 @@
+"""Pictures that fail silently: each is a failed row with a reason of its own, and is never timed.
+
+The pipelines are the tiny one with a fault built in.
+"""
+
+import pytest
+
+from bench.results.cell import FAILED
+from support.runs import Run, folder_of, pytest_in
+
+SUITE = """
+from types import SimpleNamespace
+
+import pytest
+
+from bench.results.cell import Cell
+from bench.pipelines import draw
+from pipeline import contracts, diffusion
+
+
+def nan(pipe, decode):
+    def decoded(*arguments, **named):
+        (image,) = decode(*arguments, **named)
+        image[:, :, :16] = float("nan")
+        return (image,)
+
+    pipe.vae.decode = decoded
+
+
+def smaller(pipe, decode):
+    pipe.vae.decode = lambda *arguments, **named: (decode(*arguments, **named)[0][..., :32],)
+
+
+def black(pipe, decode):
+    pipe.vae.decode = lambda *arguments, **named: (decode(*arguments, **named)[0] * 0 - 1,)
+
+
+def blanked(pipe, decode):
+    pipe.run_safety_checker = lambda image, *others: (image * 0, [True])
+
+
+FAULTS = {each.__name__: each for each in (nan, smaller, black, blanked)}
+CELLS = [
+    Cell("generate", {"fault": name, "size": "64x64", "steps": 1}, steps=1) for name in FAULTS
+]
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
+def test_generate(measure, cell):
+    pipe = diffusion.load("tiny", "cpu")
+    FAULTS[cell.axes["fault"]](pipe, pipe.vae.decode)
+    measure(
+        lambda: draw(pipe, cell),
+        check=lambda images: contracts.check_images(images, 1, (64, 64)),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = folder_of(tmp_path_factory.mktemp("silent") / "run", SUITE)
+    return pytest_in(folder, "test_cells.py", "--benchmark-only", "--benchmark-json=out.json")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (
+            "nan",
+            "image 1: NaN in 25% of its levels: expected finite levels; "
+            "try float32 or bfloat16: half precision overflows in some VAEs",
+        ),
+        ("smaller", "image 1: 32x64, expected 64x64"),
+        (
+            "black",
+            "image 1: one flat colour (standard deviation 0.00 of 255), expected a picture",
+        ),
+        (
+            "blanked",
+            "image 1: blanked by the safety checker: expected a picture; "
+            "try another prompt or seed, or a model without a safety checker",
+        ),
+    ],
+)
+def test_a_picture_that_failed_silently_is_a_row_that_says_how(
+    run: Run, fault: str, reason: str
+) -> None:
+    row = run.others[f"{fault}-64x64-1steps"]
+    assert row["status"] == FAILED
+    assert row["reason"] == reason
+    assert row["samples"] == []
+
+
+def test_none_of_them_has_a_number(run: Run) -> None:
+    assert run.code == pytest.ExitCode.TESTS_FAILED
+    assert run.measured == {}
+    assert "4 failed" in run.out
+    assert "Traceback" not in run.out

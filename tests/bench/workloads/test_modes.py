@@ -1,0 +1,182 @@
+"""Modes: what they change in a pipeline, what its picture may then be, and what they need."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bench.workloads import modes
+from bench.workloads.modes import Graphed
+from pipeline import availability
+from pipeline.errors import UnavailableError
+from pipeline.stable_diffusion import diffusion
+
+
+def picture(level: int, odd: int | None = None) -> Any:
+    """One level everywhere, but for a channel of one pixel."""
+    from PIL import Image
+
+    image = Image.new("RGB", (4, 2), (level, level, level))
+    if odd is not None:
+        image.putpixel((3, 1), (level, odd, level))
+    return image
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "levels"),
+    [
+        ("float32", "cpu", 2),
+        ("float16", "cpu", 32),
+        ("bfloat16", "cpu", 64),
+        ("float16", "cuda", 32),
+        ("float32", "cuda", 32),
+    ],
+)
+def test_how_far_a_picture_may_change_depends_on_the_precision(
+    dtype: str, device: str, levels: int
+) -> None:
+    """Convolutions in float32 on CUDA are TF32, with the 10 bits of float16."""
+    assert modes.tolerance(dtype, device) == levels
+
+
+def test_the_furthest_level_of_any_image_counts() -> None:
+    assert modes.furthest([picture(9), picture(9, 12)], [picture(9), picture(9, 5)]) == 7
+    assert modes.furthest([picture(9)], [picture(9)]) == 0
+
+
+def test_a_mode_that_changes_the_picture_is_said_to() -> None:
+    images, eager = [picture(100, 103)], [picture(100)]
+    assert modes.check_alike(images, eager, 3) == []
+    (violation,) = modes.check_alike(images, eager, 2)
+    assert str(violation) == (
+        "images: 3 levels of 255 off eager's, expected at most 2; "
+        "the mode changes the picture: use eager, or --sd-dtype float32"
+    )
+
+
+@pytest.mark.skipif(availability.compiler() is not None, reason=str(availability.compiler()))
+def test_compile_draws_what_eager_draws() -> None:
+    import torch
+
+    pipe = diffusion.load("tiny", "cpu")
+    eager = diffusion.sample(pipe, "river", [0, 1], (64, 64), 2)
+    modes.apply(pipe, "compile")
+    images = diffusion.sample(pipe, "river", [0, 1], (64, 64), 2)
+    assert modes.check_alike(images, eager, modes.tolerance("float32", "cpu")) == []
+    assert images[0].tobytes() != images[1].tobytes()
+    weight = pipe.unet.conv_in.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert {type(each).__name__ for each in pipe.unet.attn_processors.values()} == {
+        "FusedAttnProcessor2_0"
+    }
+
+
+def test_eager_is_the_pipeline_as_it_is() -> None:
+    pipe = SimpleNamespace()
+    modes.apply(pipe, "eager")
+    assert vars(pipe) == {}
+
+
+# What a mode needs.
+
+
+def test_a_graph_needs_cuda() -> None:
+    pipe = SimpleNamespace(device=SimpleNamespace(type="cpu"))
+    with pytest.raises(UnavailableError) as refused:
+        modes.apply(pipe, "graph")
+    assert str(refused.value) == (
+        "--sd-mode graph: expected a CUDA device; no CUDA graph on the CPU; add --sd-device cuda"
+    )
+
+
+@pytest.mark.parametrize("mode", ["compile", "graph"])
+def test_compiling_for_cuda_needs_triton(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modes, "_has_triton", lambda: False)
+    pipe = SimpleNamespace(device=SimpleNamespace(type="cuda"))
+    with pytest.raises(UnavailableError) as refused:
+        modes.apply(pipe, mode)
+    assert str(refused.value) == (
+        f"--sd-mode {mode}: expected Triton; no Triton, which torch.compile uses on CUDA; "
+        "pip install triton"
+    )
+
+
+# Graphs: the capture is simulated, on the CPU. What is copied in and out is the code's own.
+
+
+class SimulatedCapture:
+    """As CUDA's: the replay works on the memory that the capture saw, and returns nothing."""
+
+    def __init__(self) -> None:
+        self.captures = 0
+
+    def __call__(self, call: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
+        self.captures += 1
+        output = call()
+
+        def replay() -> None:
+            for held, new in zip(output, call(), strict=True):
+                held.copy_(new)
+
+        return replay, output
+
+
+def network(sample: Any, step: Any, conditions: Any = None, scale: float = 1.0) -> tuple[Any]:
+    added = conditions["ids"].sum() if conditions else 0
+    return (sample * step * scale + added,)
+
+
+def test_a_replay_gives_what_the_function_gives() -> None:
+    import torch
+
+    capture = SimulatedCapture()
+    graphed = Graphed(network, capture)
+    for number in range(1, 4):
+        sample, ids = torch.full((2, 3), float(number)), torch.arange(number, number + 4)
+        arguments = (sample, torch.tensor(number))
+        (found,) = graphed(*arguments, conditions={"ids": ids})
+        assert torch.equal(found, network(*arguments, conditions={"ids": ids})[0])
+    assert capture.captures == 1
+
+
+def test_a_result_survives_the_next_replay() -> None:
+    import torch
+
+    graphed = Graphed(network, SimulatedCapture())
+    (first,) = graphed(torch.ones(2), torch.tensor(1))
+    graphed(torch.ones(2), torch.tensor(5))
+    assert first.tolist() == [1, 1]
+
+
+def test_what_goes_in_is_not_written_to() -> None:
+    import torch
+
+    graphed = Graphed(network, SimulatedCapture())
+    first = torch.ones(2)
+    graphed(first, torch.tensor(1))
+    graphed(torch.zeros(2), torch.tensor(1))
+    assert first.tolist() == [1, 1]
+
+
+def test_another_shape_type_or_constant_is_another_capture() -> None:
+    import torch
+
+    capture = SimulatedCapture()
+    graphed = Graphed(network, capture)
+    step = torch.tensor(2)
+    calls: list[tuple[Any, dict[str, Any]]] = [
+        (torch.ones(2), {}),
+        (torch.ones(3), {}),
+        (torch.ones(3, dtype=torch.float64), {}),
+        (torch.ones(3), {"scale": 2.0}),
+        (torch.ones(3), {"conditions": {"ids": step}}),
+    ]
+    for _ in range(2):
+        for sample, named in calls:
+            (found,) = graphed(sample, step, **named)
+            assert torch.equal(found, network(sample, step, **named)[0])
+    assert capture.captures == len(calls)

@@ -1,0 +1,432 @@
+"""Flux.jl scores as the PyTorch reference does, from the same weights, where the batch lies."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import ContractError, PipelineError, UnavailableError
+from pipeline.flux import forward as flux
+from pipeline.flux import julia, network
+from support.helpers import hide_julia, with_julia
+
+CODE = """
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline import flux, pregenerated, preprocessing, reference
+from pipeline.errors import PipelineError
+
+FOLDER = Path({folder!r})
+main = julia.start()
+
+
+def furthest(scores, expected):
+    return float(np.abs(scores - expected).max())
+
+
+def refusal(images, **options):
+    try:
+        flux.forward(images, **options)
+    except PipelineError as error:
+        return str(error)
+    except Exception as error:
+        return repr(error)
+    return "nothing was refused"
+
+
+answer = {{}}
+direct = main.seval('''
+    function (model, dims)
+        batch = rand(Float32, dims...)
+        FluxScores.scores(model, batch, "cpu")
+        return @allocated FluxScores.scores(model, batch, "cpu")
+    end
+''')
+address = main.seval("array -> Int(UInt(pointer(array)))")
+for channels in (1, 3):
+    paths = pregenerated.paths()
+    pictures = preprocessing.preprocess(paths, grayscale=channels == 1)
+    shape = (32, channels, 224, 224)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(channels))
+    images[: len(pictures)] = pictures
+    model = flux.load(channels)
+    for count in (1, 8, 32):
+        batch = images[:count]
+        scores = model(batch)
+        place = model._place(batch)
+        inside, seconds = model.timed(batch)
+        zeros = model.bridge(batch)
+        answer[f"{{channels}} channels, batch {{count}}"] = {{
+            "shape": list(scores.shape),
+            "dtype": str(scores.dtype),
+            "apart": furthest(scores, reference.forward(batch)),
+            "seen": address(main.FluxScores.wrap(*place.crossing)) == batch.data_ptr(),
+            "allocated": [
+                model.allocated(batch), direct(model.julia_model, (224, 224, channels, count))
+            ],
+            "timed": [seconds, furthest(inside, scores)],
+            "bridge": [list(zeros.shape), str(zeros.dtype), bool(zeros.any())],
+        }}
+    for name in ("plain", "flip", "flip rows", "flip columns", "turn", "rows last", "grid last"):
+        scores = flux.forward(pictures, weights=str(FOLDER / f"{{channels}} {{name}}.safetensors"))
+        answer[f"{{channels}} {{name}}"] = furthest(scores, reference.forward(pictures))
+
+pictures = images[:4].contiguous()
+expected = flux.forward(pictures)
+array = pictures.numpy()
+odd = np.frombuffer(b"?" + array.tobytes(), np.float32, offset=1).reshape(array.shape)
+locked = array.copy()
+locked.setflags(write=False)
+answer["lies"] = {{
+    name: furthest(flux.forward(batch), expected)
+    for name, batch in {{
+        "again": pictures,
+        "numpy": array,
+        "channels last": pictures.contiguous(memory_format=torch.channels_last),
+        "every second": images[:4].repeat_interleave(2, 0)[::2],
+        "backwards": np.ascontiguousarray(array[..., ::-1])[..., ::-1],
+        "columns first": np.asfortranarray(array),
+        "read only": locked,
+        "not aligned": odd,
+    }}.items()
+}}
+
+user = {{"model": str(FOLDER / "mine.jl:mean_colour")}}
+scores = flux.forward(pictures, **user)
+answer["mean"] = [list(scores.shape), furthest(scores, array.mean((2, 3), float))]
+four = flux.load(3, model=str(FOLDER / "mine.jl:four"))
+answer["four"] = [four.classes, list(four(pictures).shape), list(four.bridge(pictures).shape)]
+
+answer["refused"] = {{
+    name: refusal(pictures, weights=str(FOLDER / f"{{name}}.safetensors"))
+    for name in {weights!r}
+}}
+for name in {models!r}:
+    answer["refused"][name] = refusal(pictures, model=str(FOLDER / name))
+answer["refused"]["channels"] = refusal(pictures[:, :2])
+answer["refused"]["gray"] = refusal(pictures, weights=str(FOLDER / "1 plain.safetensors"))
+answer["refused"]["both"] = refusal(pictures, weights="a.safetensors", model="b.jl")
+"""
+
+MODELS = {
+    "mine.jl": """
+        using Flux
+        mean_colour() = Chain(AdaptiveMeanPool((1, 1)), Flux.flatten)
+        four() = Chain(Conv((3, 3), 3 => 2), GlobalMeanPool(), Flux.flatten, Dense(2 => 4))
+        throws() = error("no such luck")
+        gray() = Chain(Conv((3, 3), 1 => 2), GlobalMeanPool(), Flux.flatten)
+        maps() = Conv((3, 3), 3 => 2)
+        mixes() = images -> sum(Flux.flatten(images); dims=2)
+        number() = 7
+        later() = Chain(
+            GlobalMeanPool(),
+            Flux.flatten,
+            images -> eltype(images) == Float32 ? error("out of luck") : images,
+        )
+    """,
+    "syntax.jl": "model() = Chain(\n",
+    "package.jl": "using NoSuchPackage\n",
+    "broken.jl": 'error("it broke while it was read")\n',
+}
+
+PREFIX = "--flux-weights {folder}/{name}.safetensors: expected weights for 3 channels; "
+WEIGHTS = {
+    "missing key": "weights: no dense.bias; "
+    "expected conv.weight, conv.bias, dense.weight, dense.bias",
+    "extra key": "weights: dense.scale is not one of "
+    "conv.weight, conv.bias, dense.weight, dense.bias",
+    "wide kernel": "weights: conv.weight has size (16, 3, 5, 5); expected (16, 3, 3, 3)",
+    "few features": "weights: dense.weight has size (10, 783); expected (10, 784)",
+    "few filters": "weights: conv.bias has size (15,); expected (16,)",
+    "float64": "weights: dense.bias is Float64; expected Float32",
+    "float16": "weights: dense.bias is Float16; expected Float32",
+    "nothing": "weights: no conv.weight; expected conv.weight, conv.bias, dense.weight, dense.bias",
+    "truncated": "weights {folder}/truncated.safetensors: not a whole safetensors file",
+    "no bytes": "weights {folder}/no bytes.safetensors: not a whole safetensors file",
+    "text": "weights {folder}/text.safetensors: not a whole safetensors file",
+    "nowhere": "weights {folder}/nowhere.safetensors: there is no such file",
+}
+
+FUNCTION = "--flux-model {folder}/{name}: expected a function that returns a Flux model; "
+SHAPE = (
+    "--flux-model {folder}/{name}: expected a model that takes (224, 224, 3, N), WHCN, "
+    "to (classes, N); "
+)
+USERS = {
+    "mine.jl:nothing_here": FUNCTION
+    + "{folder}/mine.jl: it defines no function called nothing_here",
+    "mine.jl": FUNCTION + "{folder}/mine.jl: it defines no function called model",
+    "mine.jl:throws": FUNCTION + "no such luck",
+    "broken.jl": FUNCTION + "LoadError: it broke while it was read",
+    "mine.jl:gray": SHAPE + "DimensionMismatch: layer Conv((3, 3), 1 => 2) expects "
+    "size(input, 3) == 1, but got 224×224×3×2 Array{{Flux.NilNumber.Nil, 4}}",
+    "mine.jl:maps": SHAPE + "the model gives size (222, 222, 2, 2); expected (classes, 2)",
+    "mine.jl:mixes": SHAPE + "the model gives size (150528, 1); expected (classes, 2)",
+    "mine.jl:later": "the Flux model: expected scores of a batch (4, 3, 224, 224); out of luck",
+    "nowhere.jl": "--flux-model {folder}/nowhere.jl: expected a file that exists; check the path",
+    "mine.py": "--flux-model {folder}/mine.py: expected FILE.jl or FILE.jl:function; check it",
+}
+IN_JULIAS_WORDS = {
+    "syntax.jl": FUNCTION + "LoadError: ParseError: # Error @ {folder}/syntax.jl:",
+    "package.jl": FUNCTION + "LoadError: ArgumentError: Package NoSuchPackage not found",
+    "mine.jl:number": SHAPE + "MethodError: objects of type Int64 are not callable",
+}
+"""How these lines begin: what follows is what the Julia that runs says, and differs by version."""
+
+OTHERS = {
+    "channels": "2 channels: expected 1 or 3; pass grayscale or RGB images",
+    "gray": "--flux-weights {folder}/1 plain.safetensors: expected weights for 3 channels; "
+    "DimensionMismatch: layer Conv((3, 3), 1 => 16, relu, pad=1) expects size(input, 3) == 1, "
+    "but got 224×224×3×2 Array{{Flux.NilNumber.Nil, 4}}",
+    "both": "--flux-model and --flux-weights: expected one of them; leave one out",
+}
+
+REFUSED = {name: PREFIX + line for name, line in WEIGHTS.items()} | USERS | OTHERS
+
+
+def write_weights(folder: Path) -> None:
+    """Write weights that differ from the fixture's in one thing each."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    def save(name: str, weights: dict[str, Any]) -> Path:
+        path = folder / f"{name}.safetensors"
+        save_file({key: np.ascontiguousarray(array) for key, array in weights.items()}, path)
+        return path
+
+    for channels in (1, 3):
+        rgb = network.load_weights(channels)
+        kernel, dense = rgb["conv.weight"], rgb["dense.weight"]
+        grid = dense.reshape(10, 16, 7, 7)
+        for name, changed in {
+            "plain": {},
+            "flip": {"conv.weight": kernel[:, :, ::-1, ::-1]},
+            "flip rows": {"conv.weight": kernel[:, :, ::-1]},
+            "flip columns": {"conv.weight": kernel[:, :, :, ::-1]},
+            "turn": {"conv.weight": kernel.swapaxes(2, 3)},
+            "rows last": {"dense.weight": grid.swapaxes(2, 3).reshape(10, 784)},
+            "grid last": {"dense.weight": grid.transpose(0, 2, 3, 1).reshape(10, 784)},
+        }.items():
+            save(f"{channels} {name}", rgb | changed)
+    save("missing key", {key: array for key, array in rgb.items() if key != "dense.bias"})
+    save("extra key", rgb | {"dense.scale": rgb["dense.bias"]})
+    save("wide kernel", rgb | {"conv.weight": np.zeros((16, 3, 5, 5), np.float32)})
+    save("few features", rgb | {"dense.weight": dense[:, 1:]})
+    save("few filters", rgb | {"conv.bias": rgb["conv.bias"][1:]})
+    for dtype in ("float64", "float16"):
+        save(dtype, rgb | {"dense.bias": rgb["dense.bias"].astype(dtype)})
+    whole = save("nothing", {}).parent / "3 plain.safetensors"
+    (folder / "truncated.safetensors").write_bytes(whole.read_bytes()[:-1])
+    (folder / "no bytes.safetensors").write_bytes(b"")
+    (folder / "text.safetensors").write_text(MODELS["mine.jl"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with models and weights of a user's own."""
+    folder = tmp_path_factory.mktemp("mine")
+    for name, text in MODELS.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def answers(folder: Path) -> dict[str, Any]:
+    """What a real Flux makes of good and bad batches, weights and models."""
+    write_weights(folder)
+    models = [*USERS, *IN_JULIAS_WORDS]
+    code = CODE.format(folder=str(folder), weights=list(WEIGHTS), models=models)
+    answers: dict[str, Any] = with_julia("from pipeline.flux import julia\n" + code)
+    return answers
+
+
+every_batch = pytest.mark.parametrize(
+    "batch", [f"{channels} channels, batch {count}" for channels in (1, 3) for count in (1, 8, 32)]
+)
+
+
+@every_batch
+def test_flux_agrees_with_the_reference(answers: dict[str, Any], batch: str) -> None:
+    found = answers[batch]
+    assert found["shape"] == [int(batch.rpartition(" ")[2]), 10]
+    assert found["dtype"] == "float32"
+    assert found["apart"] < 1e-4
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "fault", ["flip", "flip rows", "flip columns", "turn", "rows last", "grid last"]
+)
+def test_a_fault_in_kernel_or_flattening_order_is_seen(
+    answers: dict[str, Any], channels: int, fault: str
+) -> None:
+    """Weights turned as the fault would turn them score otherwise, far beyond the tolerance."""
+    assert answers[f"{channels} plain"] < 1e-4
+    assert answers[f"{channels} {fault}"] > 1e-3
+
+
+@every_batch
+def test_a_batch_is_read_where_it_lies(answers: dict[str, Any], batch: str) -> None:
+    from_python, in_julia = answers[batch]["allocated"]
+    assert answers[batch]["seen"] is True
+    assert from_python <= in_julia + 1000
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "again",
+        "numpy",
+        "channels last",
+        "every second",
+        "backwards",
+        "columns first",
+        "read only",
+        "not aligned",
+    ],
+)
+def test_scores_depend_on_values_and_not_on_how_they_lie(answers: dict[str, Any], how: str) -> None:
+    assert answers["lies"][how] < 1e-6
+
+
+@every_batch
+def test_a_timed_forward_gives_its_seconds_and_the_same_scores(
+    answers: dict[str, Any], batch: str
+) -> None:
+    seconds, apart = answers[batch]["timed"]
+    assert seconds > 0
+    assert apart < 1e-6
+
+
+@every_batch
+def test_the_bridge_alone_gives_zeros_of_the_scores_shape(
+    answers: dict[str, Any], batch: str
+) -> None:
+    assert answers[batch]["bridge"] == [answers[batch]["shape"], "float32", False]
+
+
+def test_a_users_own_model_takes_the_batch_as_it_is(answers: dict[str, Any]) -> None:
+    shape, apart = answers["mean"]
+    assert shape == [4, 3]
+    assert apart < 1e-3  # 50 176 float32 added up one by one
+
+
+def test_a_users_own_model_has_as_many_classes_as_it_gives(answers: dict[str, Any]) -> None:
+    assert answers["four"] == [4, [4, 4], [4, 4]]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_flux_cannot_run_is_refused_with_one_line(
+    answers: dict[str, Any], folder: Path, name: str
+) -> None:
+    assert answers["refused"][name] == REFUSED[name].format(folder=folder, name=name)
+
+
+@pytest.mark.parametrize("name", IN_JULIAS_WORDS)
+def test_what_julia_says_of_a_users_file_is_one_line(
+    answers: dict[str, Any], folder: Path, name: str
+) -> None:
+    line = answers["refused"][name]
+    assert line.startswith(IN_JULIAS_WORDS[name].format(folder=folder, name=name))
+    assert len(line.splitlines()) == 1
+    assert "Stacktrace" not in line
+
+
+# A batch is looked at before Julia is: here it would fail the test.
+
+SHAPE_OF_A_BATCH = "expected shape (N, 3, 224, 224); preprocess the images first"
+FLOAT32 = "expected float32; convert it to float32"
+BATCHES = {
+    "float64 tensor": (lambda images: images.double(), f"batch: dtype float64: {FLOAT32}"),
+    "float64 array": (
+        lambda images: images.numpy().astype("float64"),
+        f"batch: dtype float64: {FLOAT32}",
+    ),
+    "float16 tensor": (lambda images: images.half(), f"batch: dtype float16: {FLOAT32}"),
+    "float16 array": (
+        lambda images: images.numpy().astype("float16"),
+        f"batch: dtype float16: {FLOAT32}",
+    ),
+    "bfloat16": (lambda images: images.bfloat16(), f"batch: dtype bfloat16: {FLOAT32}"),
+    "levels": (lambda images: images.byte(), f"batch: dtype uint8: {FLOAT32}"),
+    "other end first": (
+        lambda images: images.numpy().astype(">f4"),
+        f"batch: dtype >f4: {FLOAT32}",
+    ),
+    "width": (
+        lambda images: images[..., :223],
+        f"batch: shape (2, 3, 224, 223): {SHAPE_OF_A_BATCH}",
+    ),
+    "height": (
+        lambda images: images.numpy()[:, :, 1:],
+        f"batch: shape (2, 3, 223, 224): {SHAPE_OF_A_BATCH}",
+    ),
+    "one image": (lambda images: images[0], f"batch: shape (3, 224, 224): {SHAPE_OF_A_BATCH}"),
+    "channels last": (
+        lambda images: images.permute(0, 2, 3, 1),
+        f"batch: shape (2, 224, 224, 3): {SHAPE_OF_A_BATCH}",
+    ),
+    "other channels": (
+        lambda images: images[:, :1],
+        f"batch: shape (2, 1, 224, 224): {SHAPE_OF_A_BATCH}",
+    ),
+    "empty": (lambda images: images[:0], f"batch: shape (0, 3, 224, 224): {SHAPE_OF_A_BATCH}"),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+@pytest.mark.parametrize("method", ["__call__", "timed", "bridge", "allocated"])
+def test_a_batch_of_another_shape_or_type_never_reaches_julia(
+    monkeypatch: pytest.MonkeyPatch, method: str, name: str
+) -> None:
+    import torch
+
+    monkeypatch.setattr(julia, "_start", lambda: pytest.fail("Julia was started"))
+    make, line = BATCHES[name]
+    with pytest.raises(ContractError) as refused:
+        getattr(flux.Model(None, 3, 10, "cpu"), method)(make(torch.zeros((2, 3, 224, 224))))
+    assert str(refused.value) == line
+
+
+def test_a_tensor_without_memory_is_never_read() -> None:
+    import torch
+
+    batch = torch.zeros((1, 3, 224, 224), device="meta")
+    with pytest.raises(NotImplementedError, match="no data"):
+        flux.Model(None, 3, 10, "cpu")._place(batch)
+
+
+@pytest.mark.parametrize(("suffix", "name"), [(":mine", "mine"), ("", "model")])
+def test_a_model_is_named_by_its_file_and_function(folder: Path, suffix: str, name: str) -> None:
+    file = str(folder / "mine.jl")
+    assert flux.split_name(file + suffix) == (file, name)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("mine.py:model", "FILE.jl or FILE.jl:function; check it"),
+        ("mine.jl:", "FILE.jl or FILE.jl:function; check it"),
+        ("mine.jl:exit()", "FILE.jl or FILE.jl:function; check it"),
+        ("nowhere.jl:model", "a file that exists; check the path"),
+    ],
+)
+def test_another_name_of_a_model_is_refused(model: str, expected: str) -> None:
+    with pytest.raises(PipelineError) as refused:
+        flux.split_name(model)
+    assert str(refused.value) == f"--flux-model {model}: expected {expected}"
+
+
+def test_without_julia_forward_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    hide_julia(monkeypatch)
+    flux.load.cache_clear()
+    with pytest.raises(UnavailableError) as refused:
+        flux.forward(np.zeros((1, 3, 224, 224), np.float32))
+    assert str(refused.value) == (
+        "Flux.jl: expected Julia; no Julia: this test hides it; run another test"
+    )

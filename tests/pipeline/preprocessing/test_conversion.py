@@ -1,0 +1,246 @@
+"""Files and folders become preprocessed PNG files: named by their source, whole, and made once."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import pregenerated
+from pipeline.errors import PipelineError
+from pipeline.preprocessing import conversion
+from pipeline.preprocessing import preprocess as preprocessing
+from pipeline.preprocessing.preprocess import Settings
+from support.helpers import ROOT
+
+PHOTO = pregenerated.paths()[0]
+SMALL = Settings(size=16)
+COUNT = 72  # two batches and a bit: one is written when the run is killed
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def put(*names: str, size: int = 24) -> None:
+    from PIL import Image
+
+    for number, name in enumerate(names):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (size, size), (number, 100, 200)).save(name)
+
+
+def convert(*paths: str, out: str = "out", settings: Settings = SMALL) -> list[str]:
+    """Plan and convert; return the names of what was written, in order."""
+    written: list[str] = []
+    made = conversion.plan(paths, Path(out), settings)
+    skipped = conversion.convert(
+        made.missing, settings, 2, lambda done, outputs: written.extend(map(str, outputs))
+    )
+    assert skipped == []
+    return written
+
+
+def colour(path: str) -> Any:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return image.convert("RGB").getpixel((0, 0))
+
+
+def test_a_generated_image_keeps_its_number() -> None:
+    put("generated_image_7.png", "generated_image_2.png")
+    assert convert("generated_image_7.png", "generated_image_2.png") == [
+        "out/preprocessed_image_7.png",
+        "out/preprocessed_image_2.png",
+    ]
+
+
+def test_names_of_one_stem_never_collide() -> None:
+    sources = ("a/photo.png", "b/photo.png", "a/photo.jpg", "a/generated_image_1.png",
+               "b/generated_image_1.png", "generated_image_01.png")  # fmt: skip
+    put(*sources)
+    names = convert(*sources)
+    assert len(set(names)) == len(sources)
+    assert [re.sub("-[0-9a-f]{12}", "-*", name) for name in names] == [
+        "out/photo-*.png",
+        "out/photo-*.png",
+        "out/photo-*.png",
+        "out/preprocessed_image_1.png",
+        "out/generated_image_1-*.png",
+        "out/generated_image_01-*.png",
+    ]
+    assert [colour(name)[0] for name in names if "photo-" in name][:2] == [0, 1]
+
+
+def test_a_name_depends_on_its_source_alone() -> None:
+    put("a/photo.png", "a/other.png", "photo.png")
+    [alone] = convert("a/photo.png", out="one")
+    together = convert("photo.png", "a", str(Path("a/photo.png").resolve()), out="two")
+    assert alone.removeprefix("one/") in [name.removeprefix("two/") for name in together]
+
+
+def test_a_folder_is_every_image_below_it_sorted() -> None:
+    put("in/b.png", "in/a/z.JPG", "in/a/y.webp", "in/.hidden.png", "in/.git/x.png", "in/out/x.png")
+    Path("in/notes.txt").write_text("no image")
+    names = convert("in", out="in/out")
+    assert [name.split("-")[0] for name in names] == ["in/out/b", "in/out/y", "in/out/z"]
+
+
+def test_what_is_named_twice_is_made_once() -> None:
+    put("in/a.png")
+    assert len(convert("in", "in/a.png", "in")) == 1
+
+
+def test_an_output_is_what_preprocess_makes() -> None:
+    from PIL import Image
+
+    for settings in (Settings(), Settings(size=100, grayscale=True)):
+        [name] = convert(str(PHOTO), settings=settings)
+        batch = preprocessing.preprocess([PHOTO], settings.size, settings.grayscale)
+        with Image.open(name) as image:
+            assert image.tobytes() == preprocessing.to_image(batch[0]).tobytes()
+        Path(name).unlink()
+
+
+def test_a_second_run_makes_only_what_is_missing() -> None:
+    put("in/a.png", "in/b.png", "in/c.png")
+    first = convert("in")
+    Path(first[1]).unlink()
+    before = {name: os.stat(name).st_mtime_ns for name in (first[0], first[2])}
+    plan = conversion.plan(["in"], Path("out"), SMALL)
+    assert (list(plan.missing), plan.done) == ([Path("in/b.png")], 2)
+    assert convert("in") == [first[1]]
+    assert convert("in") == []
+    assert {name: os.stat(name).st_mtime_ns for name in before} == before
+
+
+@pytest.mark.parametrize("settings", [Settings(size=17), Settings(size=16, grayscale=True)])
+def test_an_output_of_other_settings_is_made_again(settings: Settings) -> None:
+    put("a.png")
+    first = convert("a.png")
+    assert convert("a.png", settings=settings) == first
+    assert convert("a.png", settings=settings) == []
+
+
+def test_an_output_of_another_or_of_a_changed_source_is_made_again() -> None:
+    put("a.png", "b.png")
+    [output] = convert("a.png")
+    put("a.png", size=25)
+    assert convert("a.png") == [output]
+    os.utime("a.png", ns=(1, 1))
+    assert convert("a.png") == [output]
+    for content in (b"", b"no image", PHOTO.read_bytes(), Path(output).read_bytes()[:60]):
+        Path(output).write_bytes(content)
+        assert convert("a.png") == [output]
+
+
+def test_a_source_that_changes_after_it_was_read_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put("a.png")
+
+    def then_changed(*arguments: Any, **options: Any) -> Any:
+        for batch in preprocessing_stream(*arguments, **options):
+            put("other.png", "a.png", size=25)
+            yield batch
+
+    preprocessing_stream = conversion.stream
+    with monkeypatch.context() as patched:
+        patched.setattr(conversion, "stream", then_changed)
+        [name] = convert("a.png")
+    assert colour(name)[0] == 0
+    assert convert("a.png") == [name]
+    assert colour(name)[0] == 1
+
+
+def test_what_cannot_be_read_is_left_out_and_said() -> None:
+    put("in/a.png", "in/c.png")
+    Path("in/b.png").write_bytes(b"no image")
+    plan = conversion.plan(["in", "nowhere.png"], Path("out"), SMALL)
+    written: list[Path] = []
+    told: list[int] = []
+
+    def tell(done: int, outputs: Any) -> None:
+        told.append(done)
+        written.extend(outputs)
+
+    skipped = conversion.convert(plan.missing, SMALL, 2, tell)
+    assert [str(error) for error in skipped] == [
+        "image in/b.png: expected a format that Pillow reads, such as PNG or JPEG; convert it",
+        "image nowhere.png: expected a file that exists; check the path",
+    ]
+    assert [path.name.split("-")[0] for path in written] == ["a", "c"]
+    assert told == [4]
+
+
+@pytest.mark.parametrize("paths", [["nowhere.png"], ["empty"], ["nowhere", "empty"]])
+def test_where_there_is_nothing_the_question_is_wrong(paths: list[str]) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(PipelineError) as refused:
+        conversion.plan(paths, Path("out"), SMALL)
+    assert str(refused.value) == (
+        f"image {', '.join(paths)}: expected a file that exists, or a folder of images; "
+        "check the path"
+    )
+
+
+def test_half_written_files_of_a_killed_run_are_removed_and_no_others() -> None:
+    put("a.png", "b.png")
+    [output] = convert("a.png")
+    mine = Path("out") / f".{Path(output).name}.k3j2h1g0"
+    others = [Path("out/.hidden"), Path("out/.another.png.k3j2h1g0")]
+    for path in (mine, *others):
+        path.write_bytes(b"half")
+    assert convert("a.png") == []
+    assert [path.exists() for path in (mine, *others)] == [False, True, True]
+
+
+def run(*arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "preprocess", *arguments],
+        # A file is named when it is written, not when a buffer is full.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has neither signal")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_after_a_kill_a_second_run_does_the_rest_and_nothing_twice(how: signal.Signals) -> None:
+    from PIL import Image
+
+    Path("in").mkdir()
+    for number in range(COUNT):
+        Path(f"in/{number}.png").symlink_to(PHOTO)
+    question = ("in", "--out", "out", "--size", "64", "--workers", "2")
+    killed = run(*question)
+    assert killed.stdout is not None
+    killed.stdout.readline()
+    killed.send_signal(how)
+    _, said = killed.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert killed.returncode == 130
+        assert said.endswith("interrupted: every file that was written is whole\n")
+        assert "Traceback" not in said
+    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("[!.]*")}
+    assert 0 < len(before) < COUNT
+    again = run(*question)
+    out, said = again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert said.startswith(f"{len(before)} images were preprocessed before\n")
+    assert len(out.splitlines()) == COUNT - len(before)
+    after = sorted(Path("out").iterdir())
+    assert len(after) == COUNT  # and no temporary file
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    expected = preprocessing.to_image(preprocessing.preprocess([PHOTO], 64)[0]).tobytes()
+    for path in after:
+        with Image.open(path) as image:
+            assert image.tobytes() == expected

@@ -1,0 +1,178 @@
+"""An image lends its memory; arrays and tensors are taken in two shapes, or refused."""
+
+import gc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import PipelineError
+from pipeline.preprocessing import pixels
+
+
+def noise(height: int, width: int, seed: int = 0) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@given(height=st.integers(1, 50), width=st.integers(1, 50))
+def test_an_image_lends_its_levels_in_rows_of_four_bytes_a_pixel(height: int, width: int) -> None:
+    import numpy as np
+    from PIL import Image
+
+    levels = noise(height, width)
+    lent = pixels.of_image(Image.fromarray(levels))
+    assert lent.shape == (4, height, width)
+    assert lent.stride() == (1, 4 * width, 4)
+    assert np.array_equal(lent[:3].permute(1, 2, 0).numpy(), levels)
+
+
+def test_what_is_lent_outlives_the_image() -> None:
+    from PIL import Image
+
+    lent = pixels.of_image(Image.new("RGB", (640, 480), (1, 2, 3)))
+    gc.collect()
+    others = [Image.new("RGB", (640, 480), (9, 9, 9)) for _ in range(8)]
+    assert lent[:3].flatten(1).unique(dim=1).flatten().tolist() == [1, 2, 3]
+    assert others[0].getpixel((0, 0)) == (9, 9, 9)
+
+
+def test_an_image_in_several_pieces_is_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+    from PIL import Image
+
+    before = Image.core.get_block_size()
+    Image.core.set_use_block_allocator(0)
+    Image.core.set_block_size(4096)
+    try:
+        levels = noise(64, 65)
+        copied = pixels.of_image(Image.fromarray(levels))
+    finally:
+        Image.core.set_block_size(before)
+    assert copied.shape == (3, 64, 65)
+    assert np.array_equal(copied.permute(1, 2, 0).numpy(), levels)
+
+
+def test_rows_that_are_aligned_are_copied() -> None:
+    # Pillow 11.3 lends them as if they were not: every pixel is then another one.
+    import numpy as np
+    from PIL import Image
+
+    Image.core.set_alignment(64)
+    try:
+        levels = noise(13, 17)
+        copied = pixels.of_image(Image.fromarray(levels))
+    finally:
+        Image.core.set_alignment(1)
+    assert copied.shape == (3, 13, 17)
+    assert np.array_equal(copied.permute(1, 2, 0).numpy(), levels)
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_an_image_of_no_pixels_lends_nothing(size: tuple[int, int]) -> None:
+    # Pillow 11.3 ends the process when it is asked for them.
+    from PIL import Image
+
+    assert pixels.of_image(Image.new("RGB", size)).shape == (3, *size[::-1])
+
+
+@pytest.mark.parametrize("lender", [("L", (10, 8)), ("RGB", (10, 9))], ids=str)
+def test_what_is_lent_in_another_layout_is_not_taken(
+    lender: tuple[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+    from PIL import Image
+
+    other = Image.new(*lender)
+    image = Image.fromarray(noise(8, 10))
+    monkeypatch.setattr(image, "__arrow_c_array__", other.__arrow_c_array__)
+    copied = pixels.of_image(image)
+    assert np.array_equal(copied.permute(1, 2, 0).numpy(), noise(8, 10))
+
+
+def arrays() -> dict[str, Any]:
+    import numpy as np
+
+    rgb = noise(4, 6)
+    return {
+        "rgb": (rgb, rgb),
+        "gray": (rgb[:, :, 0], rgb[:, :, :1]),
+        "one channel": (rgb[:, :, :1], rgb[:, :, :1]),
+        "upside down": (rgb[::-1], rgb[::-1]),
+        "read-only": (np.frombuffer(rgb.tobytes(), np.uint8).reshape(rgb.shape), rgb),
+        "every other": (rgb[::2, ::2], rgb[::2, ::2]),
+        "float64": (rgb / 255, (rgb / 255).astype(np.float32)),
+        "float16": ((rgb / 255).astype(np.float16),) * 2,
+    }
+
+
+@pytest.mark.parametrize("name", arrays())
+def test_an_array_is_height_width_channels(name: str) -> None:
+    import numpy as np
+
+    given_, expected = arrays()[name]
+    taken = pixels.of_array(given_, "image").permute(1, 2, 0).numpy()
+    assert taken.dtype == (np.uint8 if expected.dtype == np.uint8 else np.float32)
+    assert np.array_equal(taken, expected.astype(taken.dtype))
+
+
+@pytest.mark.parametrize("name", arrays())
+def test_a_tensor_is_channels_height_width(name: str) -> None:
+    import torch
+
+    given_, _ = arrays()[name]
+    tensor = torch.from_numpy(given_.copy())
+    tensor = tensor.permute(2, 0, 1) if tensor.ndim == 3 else tensor
+    taken = pixels.of_tensor(tensor.requires_grad_(tensor.is_floating_point()), "image")
+    assert torch.equal(taken, pixels.of_array(given_, "image"))
+    assert not taken.requires_grad
+
+
+ARRAY = "expected (H, W), (H, W, 1) or (H, W, 3); an array is (H, W, C), a tensor (C, H, W)"
+TENSOR = "expected (H, W), (1, H, W) or (3, H, W); an array is (H, W, C), a tensor (C, H, W)"
+DTYPE = "expected uint8, or floats in [0, 1]; convert it"
+RANGE = "expected floats in [0, 1], or uint8; divide 8-bit levels by 255"
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "value", "line"),
+    [
+        ((3, 4, 6), "uint8", 1, f"image of shape (3, 4, 6): {ARRAY}"),
+        ((4, 6, 4), "uint8", 1, f"image of shape (4, 6, 4): {ARRAY}"),
+        ((6,), "uint8", 1, f"image of shape (6,): {ARRAY}"),
+        ((0, 6, 3), "uint8", 1, "image of no pixels: expected at least one pixel; "
+                                "check what it holds"),
+        ((4, 6, 3), "uint16", 1, f"image of uint16: {DTYPE}"),
+        ((4, 6, 3), "int64", 1, f"image of int64: {DTYPE}"),
+        ((4, 6, 3), "bool", 1, f"image of bool: {DTYPE}"),
+        ((4, 6, 3), "complex64", 1, f"image of complex64: {DTYPE}"),
+        ((4, 6, 3), "object", 1, f"image of object: {DTYPE}"),
+        ((4, 6, 3), "float32", 255, f"image of values from 255 to 255: {RANGE}"),
+        ((4, 6, 3), "float32", -0.5, f"image of values from -0.5 to -0.5: {RANGE}"),
+        ((4, 6, 3), "float64", float("nan"), f"image of values from nan to nan: {RANGE}"),
+    ],
+)  # fmt: skip
+def test_another_array_is_refused(
+    shape: tuple[int, ...], dtype: str, value: float, line: str
+) -> None:
+    import numpy as np
+    import torch
+
+    array = np.full(shape, value, dtype)
+    with pytest.raises(PipelineError) as refused:
+        pixels.of_array(array, "image")
+    assert str(refused.value) == line
+    if dtype == "object":
+        return
+    tensor = torch.from_numpy(array)
+    if shape[0] == 3:
+        tensor = tensor.permute(1, 2, 0)
+        line = line.replace("(3, 4, 6)", "(4, 6, 3)")
+    elif len(shape) == 3:
+        tensor = tensor.permute(2, 0, 1)
+        line = line.replace("(4, 6, 4)", "(4, 4, 6)")
+    with pytest.raises(PipelineError) as refused:
+        pixels.of_tensor(tensor, "image")
+    assert str(refused.value) == line.replace(ARRAY, TENSOR)

@@ -1,0 +1,307 @@
+"""What is here, and in which words it is said that something is not."""
+
+import ctypes
+import errno
+import os
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline import availability
+from pipeline.errors import Missing
+from support.helpers import HIDDEN, NO_CUDA, fresh_python, hide_julia
+
+NO_DRIVER_REMEDY = "run on a machine with an NVIDIA GPU and its driver"
+UNREACHABLE_REMEDY = "check the network or the proxy, or use --sd-model tiny"
+
+
+def test_what_is_missing_reads_as_a_reason_and_a_remedy() -> None:
+    assert str(Missing("cuda", "a CUDA device", "no CUDA: none", "buy one")) == (
+        "no CUDA: none; buy one"
+    )
+
+
+# CUDA: asked of the driver. The drivers here are stand-ins with the two functions that are called.
+
+
+def install_driver(
+    monkeypatch: pytest.MonkeyPatch, init: int = 0, devices: int = 0, count: int = 0
+) -> list[str]:
+    """Put a driver in place that answers with these codes; return the names it is opened by."""
+    opened: list[str] = []
+
+    def get_count(pointer: object) -> int:
+        pointer._obj.value = devices  # type: ignore[attr-defined]
+        return count
+
+    def open_library(name: str) -> SimpleNamespace:
+        opened.append(name)
+        return SimpleNamespace(cuInit=lambda flags: init, cuDeviceGetCount=get_count)
+
+    monkeypatch.setattr(ctypes, "CDLL", open_library)
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("platform", "library"), [("linux", "libcuda.so.1"), ("win32", "nvcuda.dll")]
+)
+def test_cuda_is_here_where_the_driver_counts_a_device(
+    monkeypatch: pytest.MonkeyPatch, platform: str, library: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    opened = install_driver(monkeypatch, devices=2)
+    assert availability.cuda.__wrapped__() is None
+    assert opened == [library]
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [({"init": 100}, 100), ({"count": 3}, 3), ({"devices": 0}, 0), ({"devices": 1, "count": 2}, 2)],
+)
+def test_without_a_device_the_reason_is_the_drivers_code(
+    monkeypatch: pytest.MonkeyPatch, answers: dict[str, int], code: int
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    install_driver(monkeypatch, **answers)
+    assert availability.cuda.__wrapped__() == Missing(
+        "cuda",
+        "a CUDA device",
+        f"no CUDA: the driver reports no device (CUDA error {code})",
+        NO_DRIVER_REMEDY,
+    )
+
+
+def test_a_device_that_a_variable_hides_is_the_variables_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    install_driver(monkeypatch, init=100)
+    assert str(availability.cuda.__wrapped__()) == (
+        "no CUDA: CUDA_VISIBLE_DEVICES='-1' leaves no device; "
+        "unset CUDA_VISIBLE_DEVICES, or name a device that exists"
+    )
+
+
+def test_without_a_driver_the_reason_names_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    assert str(availability.cuda.__wrapped__()) == (
+        f"no CUDA: the NVIDIA driver (libcuda.so.1) is not installed; {NO_DRIVER_REMEDY}"
+    )
+
+
+def test_asking_for_cuda_imports_no_framework_and_honours_what_is_hidden() -> None:
+    code = (
+        "import sys; from pipeline import availability; print(availability.cuda().need); "
+        "print(sorted({'torch', 'numpy', 'juliacall'} & set(sys.modules)))"
+    )
+    done = fresh_python("-c", code, CUDA_VISIBLE_DEVICES="")
+    assert done.stdout.splitlines() == ["cuda", "[]"], done.stderr
+
+
+def test_torch_is_not_asked_where_the_driver_has_no_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(availability, "cuda", lambda: NO_CUDA)
+    assert availability.torch_cuda.__wrapped__() is NO_CUDA
+
+
+def test_a_torch_that_cannot_use_the_device_is_said_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(availability, "cuda", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert str(availability.torch_cuda.__wrapped__()) == (
+        f"no CUDA in PyTorch {torch.__version__}, though the driver has a device; "
+        "install a PyTorch build for this driver, or update the driver"
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert availability.torch_cuda.__wrapped__() is None
+
+
+# Julia and what --require can name.
+
+
+def test_flux_is_missing_for_the_reason_that_julia_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_julia(monkeypatch)
+    assert availability.flux() is HIDDEN
+
+
+def test_what_can_be_required_has_one_word_each() -> None:
+    assert {
+        "cuda": availability.cuda,
+        "compiler": availability.compiler,
+        "julia": availability.flux,
+        "peers": availability.peers,
+    } == availability.NEEDS
+
+
+def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"cv2": object()}
+    monkeypatch.setattr(availability, "find_spec", found.get)
+    assert str(availability.peers.__wrapped__()) == (
+        'no peers: albumentations, kornia not installed; pip install -e ".[peers]"'
+    )
+    found |= {"albumentations": object(), "kornia": object()}
+    assert availability.peers.__wrapped__() is None
+
+
+def test_a_machine_without_a_cpp_compiler_is_told_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    ask = availability.compiler.__wrapped__
+    assert str(ask()) == (
+        "no C++ compiler: c++ or g++ or clang++ is not on PATH; install g++ or clang"
+    )
+    compiler = tmp_path / "g++"
+    compiler.touch(mode=0o755)
+    assert ask() is None
+
+
+# The model hub: a server on this machine takes its place.
+
+
+@contextmanager
+def hub(answer: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
+    """Serve `answer` to whatever is asked (None: never); give the address and what was asked."""
+    asked: list[bytes] = []
+    released = threading.Event()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline())
+            while self.rfile.readline().strip():
+                pass
+            if answer is None:
+                released.wait(10)
+            else:
+                self.wfile.write(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        finally:
+            released.set()
+            server.shutdown()
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return monkeypatch
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> Missing | None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    answer: Missing | None = availability.network.__wrapped__()
+    return answer
+
+
+def unreachable(cause: str) -> Missing:
+    reason = f"the model hub cannot be reached ({cause})"
+    return Missing("network", "the model hub", reason, UNREACHABLE_REMEDY)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "503 Service Unavailable"])
+def test_a_hub_that_answers_is_reachable(online: pytest.MonkeyPatch, status: str) -> None:
+    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+    with hub(answer) as (endpoint, asked):
+        assert ask(online, endpoint) is None
+    assert asked == [b"HEAD / HTTP/1.1\r\n"]
+
+
+def test_a_hub_that_refuses_is_not_reachable(online: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+        code = errno.ECONNREFUSED
+        assert ask(online, endpoint) == unreachable(f"[Errno {code}] {os.strerror(code)}")
+
+
+def test_a_hub_that_hangs_up_is_not_reachable(online: pytest.MonkeyPatch) -> None:
+    with hub(b"") as (endpoint, _):
+        assert ask(online, endpoint) == unreachable("Remote end closed connection without response")
+
+
+def test_a_hub_that_never_answers_is_not_waited_for(online: pytest.MonkeyPatch) -> None:
+    online.setattr(availability, "NETWORK_TIMEOUT_S", 0.1)
+    with hub(None) as (endpoint, _):
+        assert ask(online, endpoint) == unreachable("timed out")
+
+
+@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
+def test_what_is_no_web_server_is_no_hub(online: pytest.MonkeyPatch, answer: bytes) -> None:
+    with hub(answer) as (endpoint, _):
+        missing = ask(online, endpoint)
+    assert missing is not None
+    assert missing.remedy == UNREACHABLE_REMEDY
+
+
+def test_an_endpoint_that_is_no_address_is_no_hub(online: pytest.MonkeyPatch) -> None:
+    missing = ask(online, "hub.invalid")
+    assert missing is not None
+    assert missing.remedy == UNREACHABLE_REMEDY
+
+
+def test_offline_mode_is_a_reason_of_its_own(online: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    online.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert str(availability.network.__wrapped__()) == (
+        "HF_HUB_OFFLINE forbids the model hub; unset HF_HUB_OFFLINE"
+    )
+
+
+# Weights: cached, or the hub can be asked.
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, and a network that is down."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(availability, "network", lambda: unreachable("no cable"))
+    return tmp_path
+
+
+def test_weights_that_are_neither_cached_nor_reachable_are_missing(cache: Path) -> None:
+    assert availability.weights("owner/name") == Missing(
+        "weights",
+        "weights",
+        "no weights: owner/name is not in the local cache and the model hub cannot be reached "
+        "(no cable)",
+        "download it on a machine with a network, and pass the folder as --sd-model",
+    )
+
+
+def test_cached_weights_need_no_network(cache: Path) -> None:
+    model = cache / "models--owner--name"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text("abc")
+    (model / "snapshots" / "abc").mkdir(parents=True)
+    (model / "snapshots" / "abc" / "model_index.json").write_text("{}")
+    assert availability.weights("owner/name") is None
+
+
+def test_a_network_can_bring_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(availability, "network", lambda: None)
+    assert availability.weights("owner/name") is None

@@ -1,0 +1,27 @@
+"""An error is one line: what was given, what was expected, what to do."""
+
+import pytest
+
+from pipeline.errors import ContractError, Missing, PipelineError, UnavailableError
+
+
+def test_an_error_says_given_expected_and_remedy() -> None:
+    assert str(PipelineError("--size 100", "sides divisible by 8", "try 96x96")) == (
+        "--size 100: expected sides divisible by 8; try 96x96"
+    )
+
+
+def test_an_error_stays_one_line() -> None:
+    assert str(PipelineError("a\nb", "c\r\n  d", "e\tf")) == "a b: expected c d; e f"
+
+
+def test_an_unavailable_error_says_what_is_missing_and_what_changes_that() -> None:
+    missing = Missing("julia", "Julia", "no Julia: none is installed", "install it")
+    error = UnavailableError("Flux.jl", missing)
+    assert str(error) == "Flux.jl: expected Julia; no Julia: none is installed; install it"
+    assert error.missing is missing
+
+
+@pytest.mark.parametrize("family", [ContractError, UnavailableError])
+def test_every_error_is_of_one_family(family: type[Exception]) -> None:
+    assert issubclass(family, PipelineError)

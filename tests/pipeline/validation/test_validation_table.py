@@ -1,0 +1,152 @@
+"""What `validate` prints, at 80 columns."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipeline.flux import reference
+from pipeline.validation import answers as validation
+from pipeline.validation import table
+from pipeline.validation.answers import Answer, Scorer
+from pipeline.validation.meta import Cost
+
+REFERENCE = Scorer("the reference", reference.output_shape)
+
+
+COST = Cost(310_979, 1_244_532, 8_081_920, 25_927_680, 44_967_936, 1_923_908, "decode")
+
+
+def answers(sd_model: str, **axes: str) -> list[Answer]:
+    """Real answers, but for what they cost: a release of torch may count a byte more."""
+    asked = validation.questions(sd_model, **axes)
+    found = [validation.answer(each, REFERENCE) for each in asked]
+    return [replace(each, cost=COST) if each.cost else each for each in found]
+
+
+@pytest.fixture
+def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def lines(*asked: Answer) -> list[str]:
+        table.print_answers(asked)
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    return lines
+
+
+def test_one_answer_is_a_table_of_boundaries(printed: Any) -> None:
+    lines = printed(*answers("tiny"))
+    assert lines == [
+        "tiny · 64x64 · batch 1 · float32 · RGB",
+        "boundary         expected                  found                     verdict",
+        "size             sides divisible by 8      64x64                     holds",
+        "token ids        (1, tokens) int64         (1, 77) int64             holds",
+        "text embeddings  (2, 77, 32) float32       (2, 77, 32) float32       holds",
+        "latents          (1, 4, 8, 8) float32      (1, 4, 8, 8) float32      holds",
+        "UNet output      (2, 4, 8, 8) float32      (2, 4, 8, 8) float32      holds",
+        "decoded image    (1, 3, 64, 64) float32    (1, 3, 64, 64) float32    holds",
+        "image            (64, 64, 3) uint8         (64, 64, 3) uint8         holds",
+        "batch            (1, 3, 224, 224) float32  (1, 3, 224, 224) float32  holds",
+        "WHCN batch       (224, 224, 3, 1) float32  (224, 224, 3, 1) float32  holds",
+        "scores           (1, classes) float32      (1, 10) float32           holds",
+        "parameters 310 979 · weights 1.245 MB · estimated peak 1.924 MB",
+        "GFLOPs an image: 0.1568 = 0.008082 text + 4 × 0.02593 UNet + 0.04497 VAE, for 4 steps",
+        "shape of scores: by the reference",
+    ]
+
+
+def test_several_answers_are_a_line_each_and_the_first_broken_one_in_full(printed: Any) -> None:
+    asked = answers("tiny", size="64,63,72x40", batch="1,2")
+    assert printed(*asked) == [
+        "                                   GFLOP     GFLOP",
+        "model  size   batch  parameters   a step  an image   weights      peak  verdict",
+        "tiny   64x64  1           0.3 M  0.02593    0.1568  1.245 MB  1.924 MB  holds",
+        "tiny   64x64  2           0.3 M  0.01296   0.07838  1.245 MB  1.924 MB  holds",
+        "tiny   63x63  1               –        –         –         –         –  size",
+        "tiny   63x63  2               –        –         –         –         –  size",
+        "tiny   72x40  1           0.3 M  0.02593    0.1568  1.245 MB  1.924 MB  holds",
+        "tiny   72x40  2           0.3 M  0.01296   0.07838  1.245 MB  1.924 MB  holds",
+        "",
+        "tiny · 63x63 · batch 1 · float32 · RGB",
+        "boundary  expected              found  verdict",
+        "size      sides divisible by 8  63x63  broken",
+        "shape of scores: by the reference",
+    ]
+    assert table.first_broken(asked) == (
+        "does not hold: tiny · 63x63 · batch 1 · float32 · RGB: "
+        "size: 63x63, expected sides divisible by 8; try 56x56 or 64x64"
+    )
+
+
+def test_memory_says_whether_it_fits(printed: Any) -> None:
+    lines = printed(*answers("tiny", memory="8GB"))
+    assert "parameters 310 979 · weights 1.245 MB · estimated peak 1.924 MB (fits)" in lines
+    assert re.fullmatch(r"memory +at most 8 GB +\S+ MB in decode +holds", lines[12])
+
+
+def test_the_architectures_have_parameters_and_operations_a_step_in_80_columns(
+    printed: Any,
+) -> None:
+    """Issue 6 asks for these; `test_sd_models` and `test_meta` hold them to what is published."""
+    asked = validation.questions("arch:sd15,arch:sd21,arch:sdxl")
+    lines = printed(*(validation.answer(each, REFERENCE) for each in asked))
+    assert max(map(len, lines[:-1])) <= 80
+    assert lines[1].split()[:4] == ["model", "size", "parameters", "a"]
+    assert [re.split("  +", line)[:4] for line in lines[2:5]] == [
+        ["arch:sd15", "512x512", "1 066.2 M", "1 607"],
+        ["arch:sd21", "768x768", "1 290.0 M", "4 298"],
+        ["arch:sdxl", "1024x1024", "3 468.8 M", "13 522"],
+    ]
+
+
+def test_what_does_not_fit_80_columns_is_left_out_in_turn(printed: Any) -> None:
+    lines = printed(*answers("arch:sd15,arch:sdxl", size="64", memory="80GB,90GB"))
+    assert max(map(len, lines)) <= 80
+    assert " ".join(lines[1].split()) == (
+        "model size memory parameters an image weights peak verdict"
+    )
+    lines = printed(
+        *answers(
+            "tiny", size="64", batch="1,2", dtype="float16,float32", channels="1,3", memory="1GB"
+        )
+    )
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == (
+        ["model", "size", "batch", "dtype", "channels", "an", "image", "weights", "peak", "verdict"]
+    )
+
+
+def test_json_holds_what_was_asked_found_and_counted() -> None:
+    asked = answers("tiny", size="64,63", memory="1MB")
+    document = json.loads(json.dumps(table.as_dict(asked, 0.5)))
+    assert document["holds"] is False
+    assert document["seconds"] == 0.5
+    assert re.fullmatch(
+        r"does not hold: tiny · 64x64 · batch 1 · float32 · RGB: memory: an estimated \S+ MB, "
+        r"expected at most 1 MB; try float16, or a smaller model: weights alone take 1.245 MB",
+        document["first_broken"],
+    )
+    first, second = document["answers"]
+    assert {name: first[name] for name in ("model", "size", "batch", "dtype", "fits")} == {
+        "model": "tiny",
+        "size": "64x64",
+        "batch": 1,
+        "dtype": "float32",
+        "fits": False,
+    }
+    assert first["cost"]["parameters"] == 310_979
+    assert first["image_flops"] == (
+        first["cost"]["text_flops"]
+        + 4 * first["cost"]["step_flops"]
+        + first["cost"]["decode_flops"]
+    )
+    assert first["boundaries"][1] == {
+        "boundary": "token ids",
+        "expected": "(1, tokens) int64",
+        "found": "(1, 77) int64",
+        "violation": "",
+    }
+    assert (second["cost"], second["fits"], second["image_flops"]) == (None, None, None)
