@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench.machine import sensors
+from bench.machine import doctor, sensors
 from bench.machine.sensors import CpuTime
-from pipeline import doctor
 from pipeline.doctor import Finding
 from support.simulated_nvml import NVMLError, process, raises, simulated
 
@@ -18,7 +17,7 @@ from support.simulated_nvml import NVMLError, process, raises, simulated
 @pytest.fixture
 def cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A made-up /sys/devices/system/cpu, on a machine that does nothing, without a GPU."""
-    monkeypatch.setattr(doctor, "_CPUS", tmp_path)
+    monkeypatch.setattr(doctor, "CPUS", tmp_path)
     monkeypatch.setattr(doctor, "LOOK_S", 0.0)
     monkeypatch.setitem(sys.modules, "pynvml", None)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
