@@ -45,6 +45,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> Parser:
+    sd, device, out, gray = (Parser(add_help=False) for _ in range(4))
+    sd.add_argument("--prompt", default=diffusion.PROMPT)
+    sd.add_argument("--negative-prompt", default="", help="what the image should not show")
+    _option(sd, "--count", parse_count, "images (default: 3)", default=pregenerated.COUNT)
+    sd.add_argument("--seed", type=int, default=0, help="image i uses seed + i (default: 0)")
+    _option(sd, "--size", parse_size, "512 or 768x512, width × height")
+    _option(sd, "--steps", parse_count, "denoising steps")
+    _option(sd, "--guidance", parse_number, "how closely to follow the prompt, such as 7.5")
+    names = f"{', '.join(schedulers.NAMES)} (default: the model's)"
+    sd.add_argument("--scheduler", default="", metavar="NAME", help=names)
+    types = "default: float16 on CUDA, float32 on the CPU"
+    sd.add_argument("--dtype", choices=diffusion.DTYPES, default="", help=types)
+    sd.add_argument("--sd-model", default="", help="tiny, arch:sd15, a hub id or a folder")
+    devices = "default: the model's, for Flux cpu"
+    device.add_argument("--device", choices=("cpu", "cuda"), default="", help=devices)
+    _option(out, "--out", parse_folder, "folder (default: run)", default="run")
+    gray.add_argument("--grayscale", action="store_true", help="one channel")
+
     parser = Parser(prog="python -m pipeline", description="prompt → images → batch → scores")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -54,26 +72,19 @@ def _parser() -> Parser:
         added.set_defaults(command=command)
         return added
 
-    sd, device, out, gray = _stable_diffusion(), _device(), _out(), _gray()
     add(commands.generate, "prompt → images, by Stable Diffusion", sd, device, out)
     preprocess = add(commands.preprocess, "images → 224×224, by torchvision", gray, out)
-    preprocess.add_argument(
-        "images", nargs="+", metavar="PATH", help="an image, or a folder of them"
-    )
+    paths = "an image, or a folder of them"
+    preprocess.add_argument("images", nargs="+", metavar="PATH", help=paths)
     _option(preprocess, "--size", parse_count, "side in pixels", default=contracts.SIZE)
     _option(preprocess, "--workers", parse_count, "threads (default: one for each core)")
     forward = add(commands.forward, f"images → scores, by {FLUX_JL}", gray, device)
     forward.add_argument("images", nargs="+", metavar="IMAGE")
     _option(forward, "--top", parse_count, "print only the N highest scores")
-    forward.add_argument(
-        "--flux-model",
-        default="",
-        metavar="FILE.jl:NAME",
-        help=f"a Julia function that returns a model for {FLUX_JL}; the default name is model",
-    )
-    forward.add_argument(
-        "--flux-weights", default="", metavar="FILE", help=f"safetensors, for {FLUX_JL}"
-    )
+    function = f"a Julia function that returns a model for {FLUX_JL}; the default name is model"
+    forward.add_argument("--flux-model", default="", metavar="FILE.jl:NAME", help=function)
+    weights = f"safetensors, for {FLUX_JL}"
+    forward.add_argument("--flux-weights", default="", metavar="FILE", help=weights)
     forward.add_argument("--verbose", action="store_true", help="print Julia's stack trace too")
     run = add(commands.run, "generate, preprocess, forward", sd, device, gray, out)
     known = partial(parse_choices, known=tuple(NEEDS))
@@ -87,59 +98,10 @@ def _parser() -> Parser:
 
 
 def _option(
-    parser: Parser,
-    name: str,
-    parse: Callable[..., object],
-    help_: str,
-    default: object = None,
-    metavar: str | None = None,
+    parser: Parser, name: str, parse: Callable[..., object], help_: str, default: object = None
 ) -> None:
     """Add an option whose value is read by `parse`, a function of the text and the name."""
-    read = partial(parse, name=name)
-    parser.add_argument(name, type=read, default=default, help=help_, metavar=metavar)
-
-
-def _stable_diffusion() -> Parser:
-    sd = Parser(add_help=False)
-    sd.add_argument("--prompt", default=diffusion.PROMPT)
-    sd.add_argument("--negative-prompt", default="", help="what the image should not show")
-    _option(sd, "--count", parse_count, "images (default: 3)", default=pregenerated.COUNT)
-    sd.add_argument("--seed", type=int, default=0, help="image i uses seed + i (default: 0)")
-    _option(sd, "--size", parse_size, "512 or 768x512, width × height")
-    _option(sd, "--steps", parse_count, "denoising steps")
-    _option(sd, "--guidance", parse_number, "how closely to follow the prompt, such as 7.5")
-    names = ", ".join(schedulers.NAMES)
-    sd.add_argument(
-        "--scheduler", default="", metavar="NAME", help=f"{names} (default: the model's)"
-    )
-    sd.add_argument(
-        "--dtype",
-        choices=diffusion.DTYPES,
-        default="",
-        help="default: float16 on CUDA, float32 on the CPU",
-    )
-    sd.add_argument("--sd-model", default="", help="tiny, arch:sd15, a hub id or a folder")
-    return sd
-
-
-def _device() -> Parser:
-    device = Parser(add_help=False)
-    device.add_argument(
-        "--device", choices=("cpu", "cuda"), default="", help="default: the model's, for Flux cpu"
-    )
-    return device
-
-
-def _out() -> Parser:
-    out = Parser(add_help=False)
-    _option(out, "--out", parse_folder, "folder (default: run)", default="run")
-    return out
-
-
-def _gray() -> Parser:
-    gray = Parser(add_help=False)
-    gray.add_argument("--grayscale", action="store_true", help="one channel")
-    return gray
+    parser.add_argument(name, type=partial(parse, name=name), default=default, help=help_)
 
 
 if __name__ == "__main__":

@@ -195,8 +195,10 @@ def _generated(options: Options, model: models.Model) -> "list[Image]":
         raise UnavailableError(f"--sd-model {model.name}", slowly)
     if model.name.startswith("arch:"):
         print(f"{model.name} has random weights: texture, not a picture; --sd-model ID for one")
-    if model.name == "tiny":
-        _use_one_thread()
+    if model.name == "tiny":  # too small to share: beside other work, threads only wait
+        import torch
+
+        torch.set_num_threads(1)
     with progress("generate", options.count * steps, "steps") as show:
         images = diffusion.generate(
             options.prompt,
@@ -214,13 +216,6 @@ def _generated(options: Options, model: models.Model) -> "list[Image]":
         )
     contracts.require(contracts.check_images(images, options.count, size))
     return images
-
-
-def _use_one_thread() -> None:
-    """The tiny pipeline's work is too small to share: beside other work, threads only wait."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _model(options: Options) -> models.Model | None:

@@ -10,7 +10,8 @@ import torch
 from pipeline import pregenerated
 from pipeline.errors import PipelineError
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, reference
+from pipeline.flux import julia
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 
 FOLDER = Path(os.environ["FOLDER"])
@@ -51,14 +52,15 @@ for channels in (1, 3):
     for count in (1, 8, 32):
         batch = images[:count]
         scores = model(batch)
-        place = model._place(batch)
+        owner, place, memory = model._place(batch)
         inside, seconds = model.timed(batch)
         zeros = model.bridge(batch)
         answer[f"{channels} channels, batch {count}"] = {
             "shape": list(scores.shape),
             "dtype": str(scores.dtype),
             "apart": furthest(scores, reference.forward(batch)),
-            "in place": address(main.FluxScores.wrap(*place.crossing)) == batch.data_ptr(),
+            "in place": address(main.FluxScores.wrap(place, owner.shape[::-1], memory))
+            == batch.data_ptr(),
             "allocated": [
                 model.allocated(batch),
                 direct(model.julia_model, (224, 224, channels, count)),

@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
-from support.helpers import SUITES, hide_julia, with_julia
+from support.helpers import HIDDEN, SUITES, hide_julia, with_julia
 
 MODELS = {
     "mine.jl": """
@@ -297,6 +297,4 @@ def test_without_julia_forward_is_unavailable(monkeypatch: pytest.MonkeyPatch) -
     flux.load.cache_clear()
     with pytest.raises(UnavailableError) as refused:
         flux.forward(np.zeros((1, 3, 224, 224), np.float32))
-    assert str(refused.value) == (
-        "Flux.jl: expected Julia; no Julia: this test hides it; run another test"
-    )
+    assert str(refused.value) == f"Flux.jl: expected Julia; {HIDDEN}"
