@@ -34,20 +34,10 @@ MODELS = {
 }
 
 PREFIX = "--flux-weights {folder}/{name}.safetensors: expected weights for 3 channels; "
-WEIGHTS = {
+WEIGHTS = {  # the rest of what is wrong with weights is tested in julia/test
     "missing key": "weights: no dense.bias; "
     "expected conv.weight, conv.bias, dense.weight, dense.bias",
-    "extra key": "weights: dense.scale is not one of "
-    "conv.weight, conv.bias, dense.weight, dense.bias",
-    "wide kernel": "weights: conv.weight has size (16, 3, 5, 5); expected (16, 3, 3, 3)",
-    "few features": "weights: dense.weight has size (10, 783); expected (10, 784)",
-    "few filters": "weights: conv.bias has size (15,); expected (16,)",
-    "float64": "weights: dense.bias is Float64; expected Float32",
-    "float16": "weights: dense.bias is Float16; expected Float32",
-    "nothing": "weights: no conv.weight; expected conv.weight, conv.bias, dense.weight, dense.bias",
     "truncated": "weights {folder}/truncated.safetensors: not a whole safetensors file",
-    "no bytes": "weights {folder}/no bytes.safetensors: not a whole safetensors file",
-    "text": "weights {folder}/text.safetensors: not a whole safetensors file",
     "nowhere": "weights {folder}/nowhere.safetensors: there is no such file",
 }
 
@@ -105,10 +95,9 @@ def write_weights(folder: Path) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    def save(name: str, weights: dict[str, Any]) -> Path:
-        path = folder / f"{name}.safetensors"
-        save_file({key: np.ascontiguousarray(array) for key, array in weights.items()}, path)
-        return path
+    def save(name: str, weights: dict[str, Any]) -> None:
+        arrays = {key: np.ascontiguousarray(array) for key, array in weights.items()}
+        save_file(arrays, folder / f"{name}.safetensors")
 
     for channels in (1, 3):
         rgb = network.load_weights(channels)
@@ -117,16 +106,8 @@ def write_weights(folder: Path) -> None:
         for name, change in CHANGES.items():
             save(f"{channels} {name}", rgb | change(kernel, grid))
     save("missing key", {key: array for key, array in rgb.items() if key != "dense.bias"})
-    save("extra key", rgb | {"dense.scale": rgb["dense.bias"]})
-    save("wide kernel", rgb | {"conv.weight": np.zeros((16, 3, 5, 5), np.float32)})
-    save("few features", rgb | {"dense.weight": dense[:, 1:]})
-    save("few filters", rgb | {"conv.bias": rgb["conv.bias"][1:]})
-    for dtype in ("float64", "float16"):
-        save(dtype, rgb | {"dense.bias": rgb["dense.bias"].astype(dtype)})
-    whole = save("nothing", {}).parent / "3 plain.safetensors"
-    (folder / "truncated.safetensors").write_bytes(whole.read_bytes()[:-1])
-    (folder / "no bytes.safetensors").write_bytes(b"")
-    (folder / "text.safetensors").write_text(MODELS["mine.jl"])
+    whole = (folder / "3 plain.safetensors").read_bytes()
+    (folder / "truncated.safetensors").write_bytes(whole[:-1])
 
 
 @pytest.fixture(scope="module")
