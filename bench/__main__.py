@@ -28,12 +28,16 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code, as `exit_code` says."""
-    parser = _parser()
-    given, rest = parser.parse_known_args(arguments)
-    if rest and given.command not in (ab, noise):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    given.rest = rest
-    return exit_code(lambda: int(given.command(given)))
+
+    def command() -> int:
+        parser = _parser()
+        given, rest = parser.parse_known_args(arguments)
+        if rest and given.command not in (ab, noise):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        given.rest = rest
+        return int(given.command(given))
+
+    return exit_code(command)
 
 
 def show(given: argparse.Namespace) -> int:
