@@ -83,8 +83,9 @@ def _plain_signs(error: UnicodeError) -> tuple[str, int]:
 def _plain_sign(sign: str) -> str:
     if sign in SIGNS:
         return SIGNS[sign]
-    plain = unicodedata.normalize("NFKD", sign)[0]  # such as e for é and 2 for ²
-    return plain if plain.isascii() else "?"
+    plain = unicodedata.normalize("NFKD", sign)[0]
+    is_letter = unicodedata.category(sign).startswith("L")  # another one would name another file
+    return plain if plain.isascii() and not is_letter else "?"
 
 
 codecs.register_error("plain-signs", _plain_signs)

@@ -106,7 +106,7 @@ def test_another_fault_of_the_system_is_no_fault_of_the_output() -> None:
 @pytest.mark.parametrize(
     ("encoding", "line"),
     [
-        ("ascii", "768x512 > a-b 5 ~ 1 10-3 . 2 e ? --|"),
+        ("ascii", "768x512 > a-b 5 ~ 1 10-3 . 2 ? ? --|"),
         ("latin-1", "768×512 > a-b 5 ± 1 10-³ . ² é ? --|"),
         ("utf-8", "768×512 → a–b 5 ± 1 10⁻³ … ² é 猫 ──│"),
     ],
