@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
+from pipeline.flux import model as models
 from support.helpers import HIDDEN, SUITES, hide_julia, with_julia
 
 MODELS = {
@@ -225,6 +226,10 @@ BATCHES = {
     "NHWC": (lambda images: images.permute(0, 2, 3, 1), f"shape (2, 224, 224, 3): {IMAGES}"),
     "gray": (lambda images: images[:, :1], f"shape (2, 1, 224, 224): {IMAGES}"),
     "empty": (lambda images: images[:0], f"shape (0, 3, 224, 224): {IMAGES}"),
+    "list": (
+        lambda images: images.tolist(),
+        "of type list: expected a tensor or an array; preprocess the images first",
+    ),
 }
 
 
@@ -242,12 +247,46 @@ def test_a_batch_of_another_shape_or_type_never_reaches_julia(
     assert str(refused.value) == f"batch: {line}"
 
 
-def test_a_tensor_without_memory_is_never_read() -> None:
+def test_what_has_no_memory_to_read_is_refused() -> None:
     import torch
 
-    batch = torch.zeros((1, 3, 224, 224), device="meta")
-    with pytest.raises(NotImplementedError, match="no data"):
-        flux.Model(None, 3, 10, "cpu")._place(batch)
+    batch = torch.zeros((1, 3, 224, 224))
+    for other, line in {
+        batch.to("meta"): "on meta, without values: expected on cpu or cuda; make it there",
+        batch.to_sparse(): "layout torch.sparse_coo: expected a dense tensor; call to_dense()",
+    }.items():
+        with pytest.raises(ContractError) as refused:
+            flux.Model(None, 3, 10, "cpu")._place(other)
+        assert str(refused.value) == f"batch: {line}"
+
+
+@pytest.mark.parametrize("view", ["grad", "negative"])
+def test_a_tensors_view_is_read_by_its_values(view: str) -> None:
+    import torch
+
+    batch = torch.rand((1, 3, 224, 224))
+    seen = batch.requires_grad_() if view == "grad" else torch._neg_view(-batch)
+    owner, _, memory = flux.Model(None, 3, 10, "cpu")._place(seen)
+    assert memory == "cpu"
+    assert owner.numpy().tolist() == batch.tolist()
+
+
+def test_a_device_that_flux_has_not_is_refused() -> None:
+    with pytest.raises(PipelineError) as refused:
+        flux.load(3, "xla")
+    assert str(refused.value) == "device 'xla': expected cpu or cuda; change the device"
+
+
+@pytest.mark.parametrize(
+    ("device", "model"), [("cuda", ""), ("cpu", "mine.jl")], ids=["device", "model"]
+)
+def test_buffers_are_kept_for_the_own_network_on_the_cpu_alone(device: str, model: str) -> None:
+    with pytest.raises(PipelineError) as refused:
+        flux.load(3, device, model, buffered=True)
+    assert str(refused.value) == (
+        f"buffers for {model or device}: expected the network of this project on the CPU; "
+        "leave them out"
+    )
 
 
 @pytest.mark.parametrize(("suffix", "name"), [(":mine", "mine"), ("", "model")])
@@ -275,7 +314,7 @@ def test_without_julia_forward_is_unavailable(monkeypatch: pytest.MonkeyPatch) -
     import numpy as np
 
     hide_julia(monkeypatch)
-    flux.load.cache_clear()
+    models.load.cache_clear()
     with pytest.raises(UnavailableError) as refused:
         flux.forward(np.zeros((1, 3, 224, 224), np.float32))
     assert str(refused.value) == f"Flux.jl: expected Julia; {HIDDEN}"
