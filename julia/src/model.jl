@@ -84,14 +84,18 @@ function output_size(model, channels, count)
     catch error
         error isa InterruptException && rethrow()
         output = model(zeros(Float32, dims))
-        output isa AbstractArray ||
-            throw(ArgumentError("the model gives $(summary(output)); expected one array"))
+        output isa AbstractArray || throw(ArgumentError("the model gives $(kind(output))"))
         size(output)
     end
     if length(scores_size) != 2 || scores_size[2] != count
         throw(ArgumentError("the model gives size $scores_size; expected (classes, $count)"))
     end
     return scores_size
+end
+
+function kind(output)
+    given = output isa Tuple ? "a tuple of $(length(output))" : "a $(typeof(output))"
+    return "$given; expected one array"
 end
 
 """

@@ -31,7 +31,7 @@ def forward(
     `UnavailableError` without Julia, Flux or the device, `ContractError` for a batch of another
     type or shape, and `PipelineError` as `load` does.
     """
-    shape = getattr(batch, "shape", ())
+    shape: tuple[int, ...] = tuple(getattr(batch, "shape", ()))
     channels = shape[1] if len(shape) == 4 else 3  # the model refuses the rest
     return load(channels, device, model, str(weights))(batch)
 
