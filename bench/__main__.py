@@ -1,10 +1,8 @@
 """python -m bench: show, compare, ab, noise, report."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -22,40 +20,20 @@ from bench.reporting import compare_markdown, compare_tables, noise_table, repor
 from bench.reporting.texts import wrapped
 from bench.results import record
 from pipeline.arguments import Parser
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError
+from pipeline.exits import DOES_NOT_HOLD, HOLDS, INTERRUPTED, exit_code
 
 __all__ = ["main"]
 
-HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED = 0, 1, 2, 130
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code.
-
-    0 done; 1 `--fail-on` found a row, or something is not installed; 2 a wrong question, answered
-    with one line; 130 Ctrl-C.
-    """
+    """Run one command; return its exit code, as `exit_code` says."""
     parser = _parser()
     given, rest = parser.parse_known_args(arguments)
     if rest and given.command not in (ab, noise):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     given.rest = rest
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
-    try:
-        code = int(given.command(given))
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return code
-    except PipelineError as error:
-        print(error, file=sys.stderr)
-        return DOES_NOT_HOLD if isinstance(error, UnavailableError) else WRONG_QUESTION
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # such as `| head`; what is left has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return HOLDS
+    return exit_code(lambda: int(given.command(given)))
 
 
 def show(given: argparse.Namespace) -> int:

@@ -8,8 +8,8 @@ import pytest
 
 from bench.grid import Options
 from pipeline.arguments import parse_list
-from pipeline.availability import NEEDS
 from pipeline.errors import PipelineError
+from pipeline.needs import NEEDS
 
 __all__ = ["add", "axes", "required"]
 

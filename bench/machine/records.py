@@ -280,7 +280,7 @@ def _torch(unread: dict[str, str]) -> dict[str, Any]:
 
 def _julia() -> dict[str, Any]:
     _some(sys.modules.get("juliacall"), "Julia started")
-    return importlib.import_module("pipeline.julia").software()  # type: ignore[no-any-return]
+    return importlib.import_module("pipeline.flux.julia").software()  # type: ignore[no-any-return]
 
 
 def _gpus(

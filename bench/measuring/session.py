@@ -20,7 +20,7 @@ from bench.reporting import tables
 from bench.results import record
 from bench.results.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
-from pipeline import availability
+from pipeline import needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
@@ -285,7 +285,7 @@ def _cell(item: pytest.Item) -> Cell | None:
 
 def _missing(cell: Cell) -> Missing | None:
     """Ask for what the cell needs, in its order, until something is missing."""
-    answers = (availability.NEEDS[need]() for need in cell.needs)
+    answers = (needs.NEEDS[need]() for need in cell.needs)
     return next((absent for absent in answers if absent is not None), None)
 
 

@@ -21,7 +21,7 @@ from pipeline import contracts, pregenerated
 from pipeline.errors import PipelineError
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
-from pipeline.flux import reference as pytorch
+from pipeline.flux import network as pytorch
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion
 

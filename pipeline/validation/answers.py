@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from pipeline import availability, contracts
+from pipeline import contracts
 from pipeline.arguments import Size, parse_count, parse_list, parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.flux import forward as flux
-from pipeline.flux import reference
+from pipeline.flux import julia
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import components, diffusion
 from pipeline.stable_diffusion import models as sd_models
@@ -180,7 +181,7 @@ def scorer(flux_model: str) -> Scorer:
 
     Raises `UnavailableError` for a user's model without Julia, and as `flux.output_shape`.
     """
-    absent = availability.flux()
+    absent = julia.missing()
     if absent is None:
         return Scorer("Flux.outputsize", flux.output_shape(flux_model))
     if flux_model:

@@ -8,7 +8,8 @@ from bench import grid
 from bench.workloads import engines
 from pipeline import availability
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, reference
+from pipeline.flux import julia
+from pipeline.flux import network as reference
 from support.helpers import with_julia
 
 FLUX = ("flux", "flux-inside", "flux-bridge")

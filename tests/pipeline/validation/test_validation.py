@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline import contracts
 from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.flux import reference
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Part
@@ -316,7 +316,8 @@ class Largest(TorchDispatchMode):
         return output
 
 
-from pipeline import reference, validation
+from pipeline.flux import network as reference
+from pipeline.validation import answers
 
 scorer = answers.Scorer("the reference", reference.output_shape)
 with Largest():
