@@ -140,9 +140,12 @@ def of_family(
     if any(row.busy is not None for row in rows):
         columns.append(times("busy", [row.busy for row in rows]))
         columns.append(times("host gap", list(map(host_gap, rows))))
-    columns.append(Column("first call", [duration(row.first_call) for row in rows]))
+    if any(row.first_call is not None for row in rows):
+        columns.append(Column("first call", [duration(row.first_call) for row in rows]))
     columns += _extras(rows)
-    return [*columns, Column("stopped at", list(map(_stopped, rows)), "left")]
+    if any(row.limited_by for row in rows):
+        columns.append(Column("stopped at", list(map(_stopped, rows)), "left"))
+    return columns
 
 
 def of_stages(rows: Sequence[Row]) -> list[Column]:

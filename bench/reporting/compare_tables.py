@@ -11,8 +11,9 @@ from bench.comparing.comparison import ABSENT, REFUSED, Comparison, Line, geomet
 from bench.comparing.gate import Outcome
 from bench.comparing.noise import FEWEST, CellNoise, Noise, Rate
 from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED
+from bench.reporting.columns import LAYOUTS, Layout
 from bench.reporting.layout import GAP, ID_WIDTH, Column, Notes, Screen
-from bench.reporting.tables import LAYOUTS, Layout, families_of
+from bench.reporting.tables import families_of
 from bench.reporting.texts import (
     NOTHING,
     aligned,

@@ -269,7 +269,7 @@ def _scale(axes: "Axes", which: Literal["x", "y"], points: Sequence[Point], log:
     axis = axes.xaxis if which == "x" else axes.yaxis
     ends = (low / 1.2, high * 1.2) if log else (0, high * 1.06)
     axes.set(**{f"{which}scale": "log" if log else "linear", f"{which}lim": ends})
-    digits = (1, 2, 5) if high < 100 * low else (1,)
+    digits = (1, 2, 5) if high < 100 * low else (1, 3) if high < 1000 * low else (1,)
     axis.set_major_locator(
         LogLocator(subs=digits, numticks=MOST_TICKS) if log else MaxNLocator(MOST_TICKS - 1)
     )

@@ -2,17 +2,33 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from bench.machine.records import summary
 from bench.measuring.costs import CALL_FLOP, OFF_EAGER
-from bench.reporting import caveats, columns, speedups, steps
+from bench.reporting import caveats, columns, steps
 from bench.reporting.columns import LAYOUTS, Layout
 from bench.reporting.layout import Column, Notes, Screen
-from bench.reporting.texts import counted, plain
-from bench.results.cell import CHECKED, MEASURED, Cell, Row
+from bench.reporting.texts import counted, plain, with_margin
+from bench.results.cell import CHECKED, MEASURED, Axis, Cell, Row
+from bench.results.units import percent
+from bench.statistics import stats
 
-__all__ = ["LAYOUTS", "Contents", "FamilyTable", "Unmeasured", "contents", "families_of", "render"]
+__all__ = [
+    "LAYOUTS",
+    "Contents",
+    "FamilyTable",
+    "Speedup",
+    "Unmeasured",
+    "contents",
+    "families_of",
+    "render",
+    "speedup_lines",
+    "speedups",
+]
+
+Axes = frozenset[tuple[str, Axis]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,18 @@ class FamilyTable:
     """Where the profiled calls went."""
     fits: Sequence[str]
     """The text of each steps fit, preceded by a heading; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times as fast a row is as another, by the medians of their times."""
+
+    row: Row
+    other: str
+    """What the other is: `classic`, `1 thread`."""
+    value: float
+    margin: float | None
+    """Half its interval, relative: the sum of both rows'; None where one has none."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +145,43 @@ def families_of(cells: Iterable[Cell]) -> list[str]:
     return [*known, *(family for family in families if family not in LAYOUTS)]
 
 
+def speedups(rows: Sequence[Row]) -> list[Speedup]:
+    """Compare each measured row with its peers, and with one thread.
+
+    Times are for an image; rows whose work differs otherwise are not compared.
+    """
+    measured = [row for row in rows if row.status == MEASURED and median(row.samples) > 0]
+    peers: dict[Axes, list[Row]] = {}
+    single: dict[Axes, Row] = {}
+    for row in measured:
+        if "peer" in row.cell.axes:
+            peers.setdefault(_axes(row, "peer"), []).append(row)
+        elif row.cell.axes.get("threads") == 1:
+            single[_axes(row, "threads")] = row
+    speedups = []
+    for row in measured:
+        if "peer" in row.cell.axes:
+            continue
+        for peer in peers.get(_axes(row), ()):
+            speedups.append(_speedup(row, peer, str(peer.cell.axes["peer"])))
+        one = single.get(_axes(row, "threads"))
+        if one is not None and row.cell.axes.get("threads", 1) != 1:
+            speedups.append(_speedup(row, one, "1 thread"))
+    return speedups
+
+
+def speedup_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a line for each row that others of the run do the same work as."""
+    texts: dict[str, list[str]] = {}
+    for speedup in speedups(rows):
+        margin = "" if speedup.margin is None else f"\u00a0(±\u00a0{percent(speedup.margin)})"
+        times = f"{with_margin(speedup.value, speedup.margin)}\u00a0×"
+        text = f"{times} the speed of {plain(speedup.other)}{margin}"
+        texts.setdefault(plain(speedup.row.cell.id), []).append(text)
+    for name, comparisons in texts.items():
+        yield f"{name}: {', '.join(comparisons)}"
+
+
 def _family_table(
     family: str, rows: Sequence[Row], notes: Notes, records: Mapping[str, Any]
 ) -> FamilyTable:
@@ -127,7 +192,7 @@ def _family_table(
         title=plain(layout.title),
         ran_on=plain(_ran_on(rows)),
         columns=columns.of_family(layout, rows, notes, records),
-        speedups=list(speedups.lines(rows)),
+        speedups=list(speedup_lines(rows)),
         stages_caption=columns.stages_caption(profiled) if profiled else "",
         stages=columns.of_stages(profiled) if profiled else [],
         fits=steps.lines(rows),
@@ -196,3 +261,14 @@ def _unmeasured(rows: Sequence[Row]) -> Iterator[Unmeasured]:
         families = ", ".join(dict.fromkeys(plain(row.cell.family) for row in members))
         cells = names[0] if len(members) == 1 else f"{counted(len(members))} of {families}"
         yield Unmeasured(status, cells, names, plain(reason), plain(remedy))
+
+
+def _axes(row: Row, without: str = "") -> Axes:
+    return frozenset((axis, value) for axis, value in row.cell.axes.items() if axis != without)
+
+
+def _speedup(row: Row, other: Row, name: str) -> Speedup:
+    seconds, others = (median(one.samples) / one.cell.images for one in (row, other))
+    margins = [stats.margin(row.samples), stats.margin(other.samples)]
+    known = [margin for margin in margins if margin is not None]
+    return Speedup(row, name, others / seconds, sum(known) if len(known) == 2 else None)

@@ -85,15 +85,16 @@ def test_a_steady_machine_is_one_line() -> None:
     end = {name: rate * 1.049 for name, rate in START.items()}
     assert under(records(end=end)) == [
         "reference workload: Python loop 51.0 M steps/s, copy cpu 45.0 GB/s, "
-        "matrix cuda float16 661 TFLOP/s; at the end within 5\u00a0%"
+        "matrix cuda float16 661 TFLOP/s; the same at the end, within 5\u00a0%"
     ]
 
 
 def test_a_machine_that_changed_says_what_and_what_to_do() -> None:
     end = START | {"copy_cpu_bytes_per_s": 3.6e10, "matrix_cuda_float16_flop_per_s": 7.1e14}
     assert under(records(end=end))[1] == (
-        "the machine changed while it measured: at the end copy cpu -20\u00a0%, "
-        "matrix cuda float16 +7\u00a0%; end other work, let it cool, and measure again"
+        "the machine's speed changed during the run: copy cpu -20\u00a0%, "
+        "matrix cuda float16 +7\u00a0% at the end; stop other programs, let it cool, and measure "
+        "again"
     )
 
 
@@ -162,7 +163,7 @@ def test_a_run_records_both_and_says_that_the_machine_changed(run: Run) -> None:
         "start": {"copy_cpu_bytes_per_s": 4e9},
         "end": {"copy_cpu_bytes_per_s": 3e9},
     }
-    assert "the machine changed while it measured: at the end copy cpu -25\u00a0%" in run.out
+    assert "the machine's speed changed during the run: copy cpu -25\u00a0% at the end" in run.out
 
 
 def test_show_says_what_the_run_said(run: Run) -> None:
@@ -170,5 +171,5 @@ def test_show_says_what_the_run_said(run: Run) -> None:
 
     for file in ("out.json", ".benchmarks/journal.jsonl"):
         shown = python_in(run.folder, "-m", "bench", "show", file, COLUMNS="200")
-        assert "at the end copy cpu -25\u00a0%" in shown.out
-        assert "watched meanwhile: other processes" in shown.out
+        assert "copy cpu -25\u00a0% at the end" in shown.out
+        assert "watched during the rounds: other processes" in shown.out

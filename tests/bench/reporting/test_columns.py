@@ -67,13 +67,15 @@ def test_p95_is_given_from_20_rounds_on(count: int, shown: str) -> None:
         ("preprocess", {}, ["s/image", "images/s", "2.00", "0.500"]),
         ("forward", {"images": 8}, ["s/call", "images/s", "2.00", "4.00"]),
         ("end_to_end", {"images": 4}, ["ms/image", "images/s", "500", "2.00"]),
-        ("other", {"images": 4}, ["s/call", "first call", "2.00", "–"]),
+        ("other", {"images": 4}, ["s/call", "first call", "2.00", "2.00 s"]),
     ],
 )
 def test_each_family_has_its_time_and_its_rate(
     known: str, row: dict[str, int], expected: list[str]
 ) -> None:
-    heading, line = table_of(named(known, {"x": "y"}, MEASURED, samples=(2.0,), **row))
+    heading, line = table_of(
+        named(known, {"x": "y"}, MEASURED, samples=(2.0,), first_call=2.0, **row)
+    )
     assert [fields(heading)[index] for index in (1, 5)] == expected[:2]
     assert [fields(line)[index] for index in (1, 5)] == expected[2:]
 

@@ -21,30 +21,30 @@ def timed(count: int, noise: float = 0.0, seed: int = 0, **axes: str) -> Row:
     return generate("tiny", "cpu", axes.get("size", "64x64"), count, MEASURED, samples=samples)
 
 
-def test_a_line_without_noise_is_found_exactly() -> None:
-    (found,) = steps.fits([timed(8), timed(2), timed(4)])
-    assert found.name == "tiny-cpu-float32-64x64"
-    assert [latency.steps for latency in found.latencies] == [2, 4, 8]
-    assert found.fit.fixed == pytest.approx(FIXED)
-    assert found.fit.per_step == pytest.approx(PER_STEP)
-    assert found.outlier is None
-    assert found.prediction is None
+def test_a_line_without_noise_is_fit_exactly() -> None:
+    (fit,) = steps.fits([timed(8), timed(2), timed(4)])
+    assert fit.name == "tiny-cpu-float32-64x64"
+    assert [latency.steps for latency in fit.latencies] == [2, 4, 8]
+    assert fit.fit.fixed == pytest.approx(FIXED)
+    assert fit.fit.per_step == pytest.approx(PER_STEP)
+    assert fit.outlier is None
+    assert fit.prediction is None
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_32_steps_are_foreseen_within_the_interval_of_2_4_8_and_16(seed: int) -> None:
-    (found,) = steps.fits([timed(count, 0.02, seed) for count in (2, 4, 8, 16, 32)])
-    assert found.prediction is not None
-    value, low, high = found.prediction
+    (fit,) = steps.fits([timed(count, 0.02, seed) for count in (2, 4, 8, 16, 32)])
+    assert fit.prediction is not None
+    value, low, high = fit.prediction
     true = FIXED + PER_STEP * 32
     assert low < true < high
-    assert low < found.latencies[-1].seconds < high
+    assert low < fit.latencies[-1].seconds < high
     assert value == pytest.approx(true, rel=0.05)
 
 
 def test_cells_that_differ_in_more_than_steps_have_lines_of_their_own() -> None:
     rows = [timed(count, size=size) for size in ("64x64", "96x64") for count in (2, 4, 8)]
-    assert [found.name for found in steps.fits(rows)] == [
+    assert [fit.name for fit in steps.fits(rows)] == [
         "tiny-cpu-float32-64x64",
         "tiny-cpu-float32-96x64",
     ]
@@ -62,10 +62,10 @@ def test_rows_without_a_number_or_without_steps_are_left_out() -> None:
 
 def test_what_lies_far_off_is_no_line_and_is_named() -> None:
     slow = generate("tiny", "cpu", "64x64", 32, MEASURED, samples=(1.5,) * 6)
-    (found,) = steps.fits([timed(2), timed(4), timed(8), timed(16), slow])
-    assert found.outlier is not None
-    assert found.residual(found.outlier) > steps.OFF_THE_LINE
-    assert found.residual(found.outlier) == max(map(found.residual, found.latencies))
+    (fit,) = steps.fits([timed(2), timed(4), timed(8), timed(16), slow])
+    assert fit.outlier is not None
+    assert fit.residual(fit.outlier) > steps.OFF_THE_LINE
+    assert fit.residual(fit.outlier) == max(map(fit.residual, fit.latencies))
 
 
 def test_a_point_that_is_as_unsure_as_it_is_off_is_no_reason_against_a_line() -> None:
@@ -73,12 +73,12 @@ def test_a_point_that_is_as_unsure_as_it_is_off_is_no_reason_against_a_line() ->
     unsure = tuple(true * factor for factor in (0.8, 0.9, 1.05, 1.15, 1.2, 1.3, 1.4))
     row = generate("tiny", "cpu", "64x64", 8, MEASURED, samples=unsure)
     others = [timed(count) for count in (2, 4, 16, 32)]
-    (found,) = steps.fits([*others, row])
-    assert found.residual(found.latencies[2]) > steps.OFF_THE_LINE
-    assert found.outlier is None
+    (fit,) = steps.fits([*others, row])
+    assert fit.residual(fit.latencies[2]) > steps.OFF_THE_LINE
+    assert fit.outlier is None
     sure = replace(row, samples=(true * 1.15,) * 6)
-    (found,) = steps.fits([*others, sure])
-    assert found.outlier == found.latencies[2]
+    (fit,) = steps.fits([*others, sure])
+    assert fit.outlier == fit.latencies[2]
 
 
 def lines(*seconds: float) -> list[str]:
