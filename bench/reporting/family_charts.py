@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import ceil, inf
 from statistics import median
+from typing import Literal
 
 from bench.reporting import steps
 from bench.reporting.charts import MOST_ROWS, Chart, Figures, Point, Series, chunks
@@ -96,15 +97,8 @@ def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]]) -> Chart:
     if lines:
         of_fit = ("size", "a step", INTERVAL, "fixed", INTERVAL, "furthest point")
         figures.append(Figures("the fitted lines: fixed + a step × steps", of_fit, lines))
-    return Chart(
-        kind="lines",
-        title=f"{group}: {title}",
-        description=_description("Time by denoising steps", per, series, "{:g} steps"),
-        unit=per,
-        along="steps",
-        series=series,
-        figures=figures,
-    )
+    what = "Time by denoising steps"
+    return _chart("lines", f"{group}: {title}", what, per, "steps", series, figures)
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[Chart]:
@@ -128,15 +122,9 @@ def _batches_chart(group: str, engines: Sequence[list[Row]]) -> Chart:
     rows = [row for members in engines for row in members]
     figures = [(_engine(row), str(row.cell.images), *_figures(row, _rate(row))) for row in rows]
     headings = ("engine", "batch", "images/s", INTERVAL, "rounds")
-    return Chart(
-        kind="lines",
-        title=f"{group}: {_batches_title(rows)}" if group else _batches_title(rows),
-        description=_description("Images a second by batch", "images/s", series, "batch {:g}"),
-        unit="images/s",
-        along="batch",
-        series=series,
-        figures=[Figures(f"images/s, {WITH_INTERVAL}", headings, figures)],
-    )
+    title = f"{group}: {_batches_title(rows)}" if group else _batches_title(rows)
+    table = Figures(f"images/s, {WITH_INTERVAL}", headings, figures)
+    return _chart("lines", title, "Images a second by batch", "images/s", "batch", series, [table])
 
 
 def _batches_title(rows: Sequence[Row]) -> str:
@@ -169,15 +157,8 @@ def _regimes_chart(rows: Sequence[Row]) -> Chart:
         ("cell", "images/s", INTERVAL, "rounds"),
         [(_name(row), *_figures(row, _rate(row))) for row in rows],
     )
-    return Chart(
-        kind="dots",
-        title=_speedup(ordered[0], ordered[-1], _name),
-        description=_description("Images a second by regime", "images/s", series, ""),
-        unit="images/s",
-        along="",
-        series=series,
-        figures=[figures],
-    )
+    title = _speedup(ordered[0], ordered[-1], _name)
+    return _chart("dots", title, "Images a second by regime", "images/s", "", series, [figures])
 
 
 def _stages(rows: Sequence[Row]) -> Iterator[Chart]:
@@ -371,14 +352,21 @@ def _thinned(rows: list[Row]) -> list[Row]:
     return rows[:: -ceil(len(rows) / MOST_POINTS)][::-1]
 
 
-def _description(what: str, unit: str, series: Sequence[Series], along: str) -> str:
-    """Return the first and last value of each series in words; the table has every point."""
+def _chart(
+    kind: Literal["lines", "dots"],
+    title: str,
+    what: str,
+    unit: str,
+    along: str,
+    series: Sequence[Series],
+    figures: Sequence[Figures],
+) -> Chart:
+    """Return a chart described by the first and last value of each series."""
+    place = {"steps": " at {:g} steps", "batch": " at batch {:g}"}.get(along, "")
     parts = []
     for one in series[:MOST_SERIES]:
-        ends = [one.points[0], one.points[-1]] if len(one.points) > 1 else one.points
-        values = ", ".join(
-            with_margin(point.value, None) + (f" at {along.format(point.at)}" if along else "")
-            for point in ends
-        )
-        parts.append(f"{one.name}: {values}")
-    return f"{what}, medians with 95 % intervals, in {unit}. {'; '.join(parts)}."
+        ends = dict.fromkeys([one.points[0], one.points[-1]])
+        values = (with_margin(point.value, None) + place.format(point.at) for point in ends)
+        parts.append(f"{one.name}: {', '.join(values)}")
+    description = f"{what}, medians with 95 % intervals, in {unit}. {'; '.join(parts)}."
+    return Chart(kind, title, description, unit, along, series, figures)

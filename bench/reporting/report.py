@@ -51,14 +51,6 @@ Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """A chart, drawn."""
-
-    chart: Chart
-    svg: str
-
-
-@dataclass(frozen=True)
 class Picture:
     """An image of the run."""
 
@@ -78,7 +70,7 @@ class FamilySection:
     id: str
     table: tables.FamilyTable | None
     """None where nothing was measured: images alone."""
-    drawings: Sequence[Drawing]
+    charts: Sequence[Chart]
     pictures: Sequence[Picture]
     pictures_left_out: int
     textures: bool
@@ -109,7 +101,7 @@ class ComparedFamily:
     id: str
     title: str
     columns: Sequence[Column]
-    drawings: Sequence[Drawing]
+    charts: Sequence[Chart]
 
 
 @dataclass(frozen=True)
@@ -170,7 +162,7 @@ def render(runs: Sequence[tuple[str, Run]], comparison: Comparison | None = None
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["aligned"] = _aligned
+    environment.filters |= {"aligned": _aligned, "svg": plots.svg}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         runs=[_run(f"run{number}", name, run) for number, (name, run) in enumerate(runs, 1)],
@@ -191,8 +183,7 @@ def _comparison(comparison: Comparison) -> ComparisonSection:
         for side, label in enumerate(labels):
             columns += sheet.side(side + 1)
             drawn += charts.of_comparison(lines, side, base, label)
-        id_ = f"compared-family{number}"
-        families.append(ComparedFamily(id_, sheet.title, columns, _drawings(drawn, id_)))
+        families.append(ComparedFamily(f"compared-family{number}", sheet.title, columns, drawn))
     return ComparisonSection(
         machine=plain(sides.common(comparison.sides)),
         differences=list(map(plain, sides.differences(comparison.sides))),
@@ -201,13 +192,6 @@ def _comparison(comparison: Comparison) -> ComparisonSection:
         undecided=[plain(line) for line in compare_tables.undecided(comparison) if line],
         how_to_read=[*compare_tables.how_to_read(comparison), *notes.lines()],
     )
-
-
-def _drawings(drawn: Sequence[Chart], id_: str) -> list[Drawing]:
-    return [
-        Drawing(chart, plots.svg(chart, f"{id_}-chart{number}"))
-        for number, chart in enumerate(drawn, 1)
-    ]
 
 
 def _run(id_: str, name: str, run: Run) -> RunSection:
@@ -242,7 +226,7 @@ def _family(
         name=plain(family).replace("_", " "),
         id=id_,
         table=table,
-        drawings=_drawings(family_charts.of_family(family, rows), id_),
+        charts=family_charts.of_family(family, rows),
         pictures=pictures[:MOST_IMAGES],
         pictures_left_out=max(0, len(pictures) - MOST_IMAGES),
         textures=any("random" in row.weights for row in rows if row.thumbnail),
