@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import grid, options
-from bench.measuring.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
+from bench.results.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
 from bench.measuring.measure import Measure
 from bench.results import fingerprint, thumbnail
 from bench.results.cell import Cell

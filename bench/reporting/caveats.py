@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.machine import watch
-from bench.measuring import workload
+from bench.results import costs
 from bench.reporting.texts import plain, with_margin
 from bench.results.cell import JULIA, Row
 from bench.statistics import stats
@@ -75,11 +75,11 @@ def watched(rows: Sequence[Row]) -> list[str]:
 
 def reference(records: Mapping[str, Any]) -> list[str]:
     """Return what the reference workload says of the machine, and whether it stayed as it was."""
-    start, end = workload.start_and_end(records)
+    start, end = costs.start_and_end(records)
     if not start:
         return []
     lines = [f"reference workload: {rates(start)}"]
-    changed = workload.drifts(start, end)
+    changed = costs.drifts(start, end)
     if changed:
         told = ", ".join(
             f"{_part(name)} {change:+.0%}".replace("%", "\u00a0%")
@@ -90,7 +90,7 @@ def reference(records: Mapping[str, Any]) -> list[str]:
             "cool, and measure again"
         )
     elif end:
-        lines[0] += f"; at the end within {workload.DRIFT:.0%}".replace("%", "\u00a0%")
+        lines[0] += f"; at the end within {costs.DRIFT:.0%}".replace("%", "\u00a0%")
     return lines
 
 

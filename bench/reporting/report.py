@@ -11,7 +11,7 @@ from bench.comparing import sides
 from bench.comparing.comparison import Comparison, compare
 from bench.comparing.sides import Side
 from bench.machine.records import summary
-from bench.measuring.workload import start_and_end
+from bench.results.costs import start_and_end
 from bench.reporting import caveats, charts, compare_charts, compare_tables, plots, tables
 from bench.reporting.layout import Column, Notes
 from bench.reporting.texts import NOTHING, plain

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.measuring import costs
+from bench.results import costs
 from bench.reporting import steps
 from bench.reporting.layout import Column
 from bench.reporting.texts import (

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from bench.machine.records import summary
-from bench.measuring import costs
+from bench.results import costs
 from bench.reporting import caveats, ratios, stages
 from bench.reporting.layout import NARROWEST, Column, Notes, console_of, table_of
 from bench.reporting.texts import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.measuring import costs
+from bench.results import costs
 from bench.results.cell import MEASURED, Row
 from support.results import generate, named
 
