@@ -12,8 +12,7 @@ from bench.machine import watch
 from bench.measuring import clock, energy, internals, memory, profiled
 from bench.measuring.live import Live
 from bench.results import units
-from bench.results.cell import CHECKED, FAILED, JULIA, MEASURED, Axis, Cell, Row
-from bench.results.costs import ESTIMATED
+from bench.results.cell import CHECKED, ESTIMATED, FAILED, JULIA, MEASURED, Axis, Cell, Row
 from bench.statistics import stats
 from pipeline import contracts
 from pipeline.contracts import Violation

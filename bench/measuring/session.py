@@ -16,8 +16,7 @@ from bench.measuring.clock import Clock
 from bench.measuring.live import Live
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
 from bench.results import record
-from bench.results.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
-from bench.results.costs import ESTIMATED
+from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
 from pipeline import availability
 from pipeline.errors import Missing, PipelineError, UnavailableError
@@ -38,7 +37,7 @@ COLD = "cold"
 """The family that runs only with `--cold`."""
 
 Render = Callable[[list[Row], dict[str, Any], int, bool], str]
-"""Makes text of rows and the machine's records, from the terminal's width and whether it has color."""
+"""Makes text of rows and the machine's records, for a terminal's width, with or without color."""
 
 _ROW = pytest.StashKey[Row]()
 _ATTRIBUTE = "sd_flux_bench_row"

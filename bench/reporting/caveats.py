@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.machine import watch
-from bench.results import costs
 from bench.reporting.texts import plain, with_margin
+from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.results.cell import JULIA, Row
 from bench.statistics import stats
 
@@ -75,11 +75,11 @@ def watched(rows: Sequence[Row]) -> list[str]:
 
 def reference(records: Mapping[str, Any]) -> list[str]:
     """Return what the reference workload says of the machine, and whether it stayed as it was."""
-    start, end = costs.start_and_end(records)
+    start, end = start_and_end(records)
     if not start:
         return []
     lines = [f"reference workload: {rates(start)}"]
-    changed = costs.drifts(start, end)
+    changed = drifts(start, end)
     if changed:
         told = ", ".join(
             f"{_part(name)} {change:+.0%}".replace("%", "\u00a0%")
@@ -90,7 +90,7 @@ def reference(records: Mapping[str, Any]) -> list[str]:
             "cool, and measure again"
         )
     elif end:
-        lines[0] += f"; at the end within {costs.DRIFT:.0%}".replace("%", "\u00a0%")
+        lines[0] += f"; at the end within {DRIFT:.0%}".replace("%", "\u00a0%")
     return lines
 
 

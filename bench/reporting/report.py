@@ -11,12 +11,12 @@ from bench.comparing import sides
 from bench.comparing.comparison import Comparison, compare
 from bench.comparing.sides import Side
 from bench.machine.records import summary
-from bench.results.costs import start_and_end
 from bench.reporting import caveats, charts, compare_charts, compare_tables, plots, tables
 from bench.reporting.layout import Column, Notes
 from bench.reporting.texts import NOTHING, plain
 from bench.results import record
 from bench.results.cell import MEASURED, Row
+from bench.results.rates import start_and_end
 from bench.results.record import Run
 from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.files import writing

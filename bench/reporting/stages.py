@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from bench.results import costs
 from bench.reporting import steps
 from bench.reporting.layout import Column
 from bench.reporting.texts import (
@@ -14,6 +13,7 @@ from bench.reporting.texts import (
     unit_of,
     with_margin,
 )
+from bench.results import costs
 from bench.results.cell import Row
 
 __all__ = ["STAGES", "columns", "fits", "whose"]

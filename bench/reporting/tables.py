@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from bench.machine.records import summary
-from bench.results import costs
 from bench.reporting import caveats, ratios, stages
 from bench.reporting.layout import NARROWEST, Column, Notes, console_of, table_of
 from bench.reporting.texts import (
@@ -24,6 +23,7 @@ from bench.reporting.texts import (
     with_margin,
     wrapped,
 )
+from bench.results import costs
 from bench.results.cell import CHECKED, MEASURED, Cell, Row
 from bench.statistics import stats
 

@@ -12,10 +12,13 @@ from bench.results.reading import Number, Whole, read
 from pipeline.arguments import Size, parse_size
 
 __all__ = [
+    "CALL_FLOP",
     "CHECKED",
+    "ESTIMATED",
     "FAILED",
     "JULIA",
     "MEASURED",
+    "OFF_EAGER",
     "OUT_OF_MEMORY",
     "UNAVAILABLE",
     "WALL",
@@ -34,6 +37,15 @@ CHECKED = "checked"
 """Its contract held, and nothing was timed (`--benchmark-disable`)."""
 
 WALL, JULIA = "wall", "julia"
+
+CALL_FLOP = "call_flop"
+"""In a row's `extra`, the floating-point operations of one call."""
+
+ESTIMATED = "estimated_bytes"
+"""In a row's `extra`, the memory that a call should need, estimated before it was made."""
+
+OFF_EAGER = "levels_off_eager"
+"""In a row's `extra`, the largest difference of a pixel from eager's picture, in levels of 255."""
 
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine.records import summary
-from bench.results.costs import start_and_end
 from bench.results.cell import MEASURED, Cell, Row
+from bench.results.rates import start_and_end
 from bench.results.reading import Number, read
 from pipeline.errors import PipelineError
 from pipeline.files import writing

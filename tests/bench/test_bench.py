@@ -10,7 +10,7 @@ import pytest
 
 from bench import grid
 from bench.grid import Options
-from bench.measuring.workload import matrix_rate
+from bench.results.rates import matrix_rate
 from bench.results import record, thumbnail
 from bench.results.cell import CHECKED, FAILED, MEASURED, UNAVAILABLE
 from pipeline.stable_diffusion.models import TINY
