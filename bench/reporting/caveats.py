@@ -5,8 +5,8 @@ from typing import Any
 
 from bench.machine import watch
 from bench.reporting.texts import plain, with_margin
-from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.results.cell import JULIA, Row
+from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.statistics import stats
 
 __all__ = ["of_row", "rates", "reference", "watched"]

@@ -116,9 +116,9 @@ def test_a_line_is_said_at_once_and_stays_for_a_fifth_of_a_second(clock: Clock) 
     line = Live(stream)
     line.show("decode-rgb", 0, 6, 2.0)
     stream.truncate(stream.seek(0))
-    line.say("large  estimated memory: 8.1 GB")
+    line.say("large  estimated memory: 7.58 GiB")
     line.show("large", 0, 6, 2.0)
-    assert stream.getvalue() == BEFORE + "large  estimated memory: 8.1 GB" + AFTER
+    assert stream.getvalue() == BEFORE + "large  estimated memory: 7.58 GiB" + AFTER
 
 
 def test_nothing_is_written_without_a_terminal(clock: Clock) -> None:
@@ -127,7 +127,7 @@ def test_nothing_is_written_without_a_terminal(clock: Clock) -> None:
     line.show("decode-rgb", 0, 6, 2.0)
     clock.now += 1
     line.show("decode-rgb", 1, 6, 1.0)
-    line.say("large  estimated memory: 8.1 GB")
+    line.say("large  estimated memory: 7.58 GiB")
     line.clear()
     assert stream.getvalue() == ""
 
@@ -179,14 +179,14 @@ def test_what_pytest_writes_goes_on_where_it_was(height: int, clock: Clock) -> N
 
 def test_capturing_is_lifted_while_it_writes(clock: Clock) -> None:
     stream = Terminal()
-    seen: list[tuple[str, int]] = []
+    moments: list[tuple[str, int]] = []
 
     class Capture:
         @contextmanager
         def global_and_fixture_disabled(self) -> Iterator[None]:
-            seen.append(("lifted", len(stream.getvalue())))
+            moments.append(("lifted", len(stream.getvalue())))
             yield
-            seen.append(("back", len(stream.getvalue())))
+            moments.append(("back", len(stream.getvalue())))
 
     Live(stream, Capture()).show("decode-rgb", 0, 6, 2.0)
-    assert seen == [("lifted", 0), ("back", len(stream.getvalue()))]
+    assert moments == [("lifted", 0), ("back", len(stream.getvalue()))]

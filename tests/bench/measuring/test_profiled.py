@@ -206,11 +206,11 @@ def test_what_torch_records_on_the_cpu_has_ranges_and_no_work_of_a_device() -> N
     import torch
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    with profile(activities=[ProfilerActivity.CPU]) as watch, record_function("stage: UNet"):
+    with profile(activities=[ProfilerActivity.CPU]) as running, record_function("stage: UNet"):
         torch.ones(3) + 1
-    assert watch.profiler is not None
-    assert watch.profiler.kineto_results is not None
-    work, (found,) = profiled.read_events(watch.profiler.kineto_results.events())
+    assert running.profiler is not None
+    assert running.profiler.kineto_results is not None
+    work, (found,) = profiled.read_events(running.profiler.kineto_results.events())
     assert work == []
     assert found.stage == "UNet"
     assert 0 < found.end - found.start < 60

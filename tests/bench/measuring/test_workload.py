@@ -4,14 +4,12 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.measuring import workload
 from bench.reporting import tables
 from bench.results.cell import MEASURED
 from support.results import MACHINE, generate
-from support.runs import Run, folder_of, pytest_in
+from support.runs import Run, pytest_in, suite_in
 
 START = {
     "python_loop_steps_per_s": 5.1e7,
@@ -68,19 +66,6 @@ def test_a_run_without_torch_does_not_import_it(monkeypatch: pytest.MonkeyPatch)
     assert len(workload.measured([])) == 2
 
 
-def test_the_ceiling_of_a_fraction_is_the_rate_at_the_start() -> None:
-    found = records(end={})
-    assert workload.matrix_rate(found, "cuda", "float16") == 6.61e14
-    assert workload.matrix_rate(found, "cuda", "float32") is None
-    assert workload.matrix_rate({}, "cuda", "float16") is None
-
-
-@given(st.floats(1e-3, 1e18), st.floats(0.5, 2))
-def test_a_change_is_told_from_five_percent_on(rate: float, ratio: float) -> None:
-    told = workload.drifts({"a": rate, "b": 0.0, "c": 1.0}, {"a": rate * ratio, "b": 1.0})
-    assert list(told) == (["a"] if abs(rate * ratio / rate - 1) > 0.05 else [])
-
-
 def test_a_steady_machine_is_one_line() -> None:
     end = {name: rate * 1.049 for name, rate in START.items()}
     assert under(records(end=end)) == [
@@ -106,52 +91,13 @@ def test_a_run_that_was_cut_short_has_a_start_alone() -> None:
     assert under(MACHINE) == []
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ([], "an object at workload, not a list"),
-        ({"start": 1}, "an object at workload.start, not 1"),
-        ({"start": {"a": "b"}}, "a number from 0 at workload.start.a, not 'b'"),
-        ({"start": {"a": float("nan")}}, "a number from 0 at workload.start.a, not nan"),
-    ],
-)
-def test_rates_that_are_none_are_refused(content: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        workload.start_and_end({"workload": content})
-
-
 # A whole run.
-
-SUITE = """
-import pytest
-
-from bench.measuring import workload
-from bench.results.cell import Cell
-
-RATES = iter([{"copy_cpu_bytes_per_s": 4e9}, {"copy_cpu_bytes_per_s": 3e9}])
-USED = []
-
-
-def measured(used):
-    USED.extend(used)
-    return next(RATES)
-
-
-workload.measured = measured
-CELLS = [Cell("preprocess", {"work": name}, dtype=name) for name in ("float32", "bfloat16", "")]
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=["a", "b", "c"])
-def test_work(measure, cell):
-    assert USED == [("cpu", "float32"), ("cpu", "bfloat16")]
-    measure(lambda: None, check=lambda output: [])
-"""
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on a machine whose copies are slower at the end."""
-    folder = folder_of(tmp_path_factory.mktemp("workload"), SUITE)
+    folder = suite_in(tmp_path_factory.mktemp("workload"), "workload")
     brief = ("--benchmark-max-time=0.02", "--benchmark-json=out.json")
     return pytest_in(folder, *brief, "test_cells.py", COLUMNS="200")
 
