@@ -211,7 +211,7 @@ def _cores() -> float:
 
 def _ram_gib() -> int:
     allowed = _allowed("memory", ["memory.max"], ["memory.limit_in_bytes"])
-    return round(min(_memory().total, allowed) / 2**30)
+    return round(min(float(_memory().total), allowed) / 2**30)
 
 
 def _allowed(controller: str, *versions: list[str]) -> float:
@@ -254,7 +254,8 @@ def _cpu_mhz() -> int:
     except (OSError, ValueError):  # a virtual machine
         import psutil
 
-        return round(max(cpu.current for cpu in _some(psutil.cpu_freq(percpu=True), "clock")))
+        clocks = [float(cpu.current) for cpu in psutil.cpu_freq(percpu=True)]
+        return round(max(_some(clocks, "clock")))
 
 
 def _thread_variable(name: str) -> int | None:

@@ -126,10 +126,10 @@ def _own_seconds() -> float:
     import psutil
 
     own = psutil.Process()
-    seconds = sum(own.cpu_times()[:4])  # user and system, of this process and of ended children
+    seconds = float(sum(own.cpu_times()[:4]))  # user, system; of ended children too
     for child in own.children():
         with suppress(psutil.NoSuchProcess):
-            seconds += sum(child.cpu_times()[:4])
+            seconds += float(sum(child.cpu_times()[:4]))
     return seconds
 
 

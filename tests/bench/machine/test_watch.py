@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from statistics import median
@@ -15,10 +14,8 @@ from hypothesis import strategies as st
 from bench.machine import sensors, watch
 from bench.machine.sensors import CpuTime
 from bench.machine.watch import FOREIGN, SLOW_CLOCK, Watch, cause, drop
-from bench.reporting import tables
 from bench.results import record
-from bench.results.cell import MEASURED, Row
-from support.results import MACHINE, generate
+from bench.results.cell import Row
 from support.runs import Run, pytest_in, suite_in
 from support.simulated_nvml import NVMLError, process, raises, simulated
 
@@ -231,87 +228,6 @@ def test_a_row_never_ends_without_a_sample_or_with_one_that_was_not_measured(
     assert bool(undersampled) == bool(spoiled and len(samples) - len(spoiled) < 6)
     if sum(counts.values()):
         assert kept == [each for index, each in enumerate(samples) if index not in spoiled]
-
-
-# What is said.
-
-
-def row(**known: Any) -> Row:
-    return replace(
-        generate("sd15", "cuda", "512x512", 30, MEASURED, samples=(1.0, 1.1) * 4), **known
-    )
-
-
-def under(*given: Row) -> str:
-    return tables.render(given, MACHINE, 300)
-
-
-def test_dropped_samples_are_a_column_and_a_footnote() -> None:
-    text = under(row(spoiled={FOREIGN: 3}), row())
-    heading, _, first, second = text.split("\n")[3:7]
-    assert heading.split("  ")[0] == "cell"
-    assert "rounds  dropped" in heading
-    assert [line[heading.index("dropped") :].split()[0] for line in (first, second)] == ["3", "0"]
-    assert (
-        f"\n¹ the dropped samples were spoiled by {FOREIGN}: "
-        "end them, or wait: nvidia-smi lists them" in text
-    )
-    assert "dropped" not in under(row())
-
-
-def test_an_undersampled_row_says_that_alone() -> None:
-    text = under(
-        row(samples=(1.0,) * 4, undersampled="undersampled: 40 of 44", spoiled={FOREIGN: 40})
-    )
-    assert "\n¹ undersampled: 40 of 44\n" in text + "\n"
-    assert "fewer than six" not in text
-
-
-@pytest.mark.parametrize(
-    ("extra", "quiet", "note"),
-    [
-        (
-            {"others_busy_percent": 34.0},
-            {"others_busy_percent": 33.0},
-            "other processes kept more than a third of the CPUs busy",
-        ),
-        (
-            {"stolen_percent": 1.1},
-            {"stolen_percent": 1.0},
-            "other virtual machines took more than 1 % of the CPUs' time",
-        ),
-        (
-            {"cpu_lowest_mhz": 2549.0, "cpu_highest_mhz": 3400.0},
-            {"cpu_lowest_mhz": 2550.0, "cpu_highest_mhz": 3400.0},
-            "the CPU's clock fell under 75 %",
-        ),
-        (
-            {"gpu_power_capped_percent": 5.0},
-            {"gpu_power_capped_percent": 0.0},
-            "the GPU's power limit held its clock down",
-        ),
-    ],
-)
-def test_what_went_on_meanwhile_is_a_footnote(
-    extra: dict[str, float], quiet: dict[str, float], note: str
-) -> None:
-    assert f"\n¹ {note}" in under(row(extra=extra))
-    assert "¹" not in under(row(extra=quiet))
-
-
-def test_what_was_watched_and_what_was_not_is_said_under_the_tables() -> None:
-    guards = {"other processes": "", "CPU clock": "no cpufreq here", "GPU clock": "NVML: Unknown"}
-    assert (
-        "\nwatched meanwhile: other processes; "
-        "not watched: CPU clock (no cpufreq here); GPU clock (NVML: Unknown)"
-        in under(row(guards=guards))
-    )
-    nothing = {"GPU clock": "no NVIDIA driver", "GPU throttling": "no NVIDIA driver"}
-    assert (
-        "\nwatched meanwhile: nothing; not watched: GPU clock, GPU throttling (no NVIDIA driver)"
-        in under(row(guards=nothing))
-    )
-    assert "watched" not in under(row())
 
 
 def test_every_sensor_of_this_machine_is_read_or_says_why() -> None:
