@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from bench.results import record
 from bench.results.cell import MEASURED
 from support.damage import OTHERS, changed, loads_or_is_refused, places, refused
-from support.results import BAD_FILES, MACHINE, document, rows, small
+from support.helpers import fresh_python
+from support.results import BAD_FILES, MACHINE, TINY, document, rows, small
 
 
 def saved(path: Path, content: Any) -> Path:
@@ -113,6 +114,17 @@ def test_a_valid_file_of_100_mb_loads(tmp_path: Path) -> None:
     run = record.load(path)
     assert len(run.rows) == count + 1
     assert sum(len(row.samples) for row in run.rows) == 1000 * count
+
+
+def test_files_are_compared_where_neither_torch_nor_psutil_is_installed(tmp_path: Path) -> None:
+    path = saved(tmp_path / "out.json", document(small()))
+    code = (
+        "import sys; sys.modules.update(torch=None, psutil=None, pynvml=None);"
+        "from bench.__main__ import main; sys.exit(main(['compare', *sys.argv[1:]]))"
+    )
+    done = fresh_python("-c", code, str(path), str(path))
+    assert done.returncode == 0, done.stderr
+    assert TINY.partition("[")[2].removesuffix("]") in done.stdout
 
 
 def test_nothing_is_written_where_a_number_is_not_finite(tmp_path: Path) -> None:
