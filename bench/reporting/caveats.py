@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.machine import watch
-from bench.measuring import workload
 from bench.reporting.texts import plain, with_margin
 from bench.results import units
 from bench.results.cell import JULIA, Row
+from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.statistics import stats
 
 __all__ = ["of_row", "rates", "reference", "watched"]
@@ -44,11 +44,11 @@ def watched(rows: Sequence[Row]) -> list[str]:
 
 def reference(records: Mapping[str, Any]) -> list[str]:
     """Return the speed of the reference workload, and whether it changed during the run."""
-    start, end = workload.start_and_end(records)
+    start, end = start_and_end(records)
     if not start:
         return []
     line = f"reference workload: {rates(start)}"
-    if changes := workload.drifts(start, end):
+    if changes := drifts(start, end):
         parts = ", ".join(f"{_part(name)} {change:+.0%}" for name, change in changes.items())
         parts = parts.replace("%", NO_BREAK_PERCENT)
         return [
@@ -56,7 +56,7 @@ def reference(records: Mapping[str, Any]) -> list[str]:
             f"the machine's speed changed during the run: {parts} at the end; stop other programs, "
             "let it cool, and measure again",
         ]
-    same = f"; the same at the end, within {workload.DRIFT:.0%}".replace("%", NO_BREAK_PERCENT)
+    same = f"; the same at the end, within {DRIFT:.0%}".replace("%", NO_BREAK_PERCENT)
     return [line + same if end else line]
 
 

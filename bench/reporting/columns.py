@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.measuring import workload
-from bench.measuring.costs import CALL_FLOP
 from bench.reporting import caveats
 from bench.reporting.layout import Column, Notes
 from bench.reporting.texts import (
@@ -20,7 +18,8 @@ from bench.reporting.texts import (
     unit_of,
     with_margin,
 )
-from bench.results.cell import Axis, Cell, Row
+from bench.results.cell import CALL_FLOP, Axis, Cell, Row
+from bench.results.rates import matrix_rate
 from bench.results.units import MIB
 from bench.statistics import stats
 
@@ -241,7 +240,7 @@ def _operations(rows: Sequence[Row], records: Mapping[str, Any]) -> Iterator[Col
 
 def _matrix_rate(row: Row, records: Mapping[str, Any]) -> float | None:
     """Return FLOP/s of a matrix product on the row's device, in its dtype, at the run's start."""
-    return workload.matrix_rate(records, row.cell.device, str(row.cell.axes.get("dtype", "")))
+    return matrix_rate(records, row.cell.device, str(row.cell.axes.get("dtype", "")))
 
 
 def _extras(rows: Sequence[Row]) -> Iterator[Column]:

@@ -10,13 +10,13 @@ from typing import Any
 from bench.comparing import sides
 from bench.comparing.comparison import Comparison, compare
 from bench.machine.records import summary
-from bench.measuring.workload import start_and_end
 from bench.reporting import caveats, charts, compare_tables, family_charts, plots, tables
 from bench.reporting.charts import Chart
 from bench.reporting.layout import Column, Notes
 from bench.reporting.texts import NOTHING, cut, plain
 from bench.results import record, units
 from bench.results.cell import MEASURED, Row
+from bench.results.rates import start_and_end
 from bench.results.record import Run
 from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.files import writing

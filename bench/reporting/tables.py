@@ -6,12 +6,11 @@ from statistics import median
 from typing import Any
 
 from bench.machine.records import summary
-from bench.measuring.costs import CALL_FLOP, OFF_EAGER
 from bench.reporting import caveats, columns, steps
 from bench.reporting.columns import LAYOUTS, Layout
 from bench.reporting.layout import Column, Notes, Screen
 from bench.reporting.texts import counted, plain, with_margin
-from bench.results.cell import CHECKED, MEASURED, Axis, Cell, Row
+from bench.results.cell import CALL_FLOP, CHECKED, MEASURED, OFF_EAGER, Axis, Cell, Row
 from bench.results.units import percent
 from bench.statistics import stats
 

@@ -240,7 +240,7 @@ PLAIN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "no stats": (
         lambda content: content["benchmarks"][0].pop("stats"),
-        "an object at benchmarks[0].stats, not null; measure again",
+        "'stats' at benchmarks[0]; measure again",
     ),
     "a group that is a number": (
         lambda content: content["benchmarks"][0].update(group=7),
