@@ -9,6 +9,7 @@ from bench import grid, options
 from bench.machine import allocator
 from bench.measuring.measure import Measure
 from bench.measuring.session import Session
+from bench.reporting import tables
 from bench.workloads.images import ImageSource
 from bench.workloads.pipelines import Pipelines
 
@@ -21,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a wrong question, pin threads and allocator, and hand the hooks to the harness."""
+    """Refuse wrong options, pin threads and allocator, and register the harness's hooks."""
     required = options.required(config)
     if not config.option.stock_table:
         config.option.benchmark_quiet = True
@@ -29,12 +30,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)
     allocator.pin()
-    config.pluginmanager.register(Session(config, required), NAME)
+    config.pluginmanager.register(Session(config, required, tables.render), NAME)
 
 
 @pytest.fixture(scope="session")
 def axes(pytestconfig: pytest.Config) -> grid.Options:
-    """The axes of the grids as they were given."""
+    """The axes of the grids, from the options."""
     return options.axes(pytestconfig)
 
 

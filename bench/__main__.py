@@ -16,7 +16,7 @@ from bench.comparing.comparison import compare as compare_sides
 from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
 from bench.machine import records as machine
-from bench.reporting import compare_markdown, compare_tables, noise_table, report, tables
+from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
 from pipeline.arguments import Parser
@@ -96,7 +96,7 @@ def noise(given: argparse.Namespace) -> int:
         records_of_noise.wrong_of_pairs(outcome.pairs, in_turns()),
     )
     width, color = get_terminal_size().columns, sys.stdout.isatty()
-    print(noise_table.render(cells, found, *rates, width, color))
+    print(compare_tables.render_noise(cells, found, *rates, width, color))
     if found.pairs >= records_of_noise.FEWEST:
         path = records_of_noise.keep(found, Path.cwd())
         print(f"kept for compare and ab: {path.relative_to(Path.cwd())}")

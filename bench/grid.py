@@ -140,7 +140,7 @@ def forward(options: Options) -> list[Cell]:
             images=batch,
             device=device,
             dtype="" if engine == "flux-bridge" else "float32",
-            weight=BRIDGE_WEIGHT if engine == "flux-bridge" else 1.0,
+            budget_factor=BRIDGE_WEIGHT if engine == "flux-bridge" else 1.0,
             regime=_FORWARD_REGIMES.get(engine, _FORWARD_REGIMES["reference"]),
         )
         for engine, device, batch in product(
@@ -166,7 +166,7 @@ def end_to_end(options: Options) -> list[Cell]:
             images=3,
             device=device,
             dtype="float32",
-            weight=source.weight if source else 1.0,
+            budget_factor=source.budget_factor if source else 1.0,
             regime={"images": source.id if source else "pregenerated"},
         )
         for engine, device in product(_flux_engines(options), _flux_devices(options))
@@ -176,7 +176,7 @@ def end_to_end(options: Options) -> list[Cell]:
 
 def harness() -> list[Cell]:
     """Return the one cell of the harness's own cost."""
-    return [Cell("harness", {"call": "harness-noop"}, weight=NOOP_WEIGHT)]
+    return [Cell("harness", {"call": "harness-noop"}, budget_factor=NOOP_WEIGHT)]
 
 
 def cold_starts() -> list[Cell]:
@@ -187,7 +187,7 @@ def cold_starts() -> list[Cell]:
             {"start": name},
             needs=start.needs,
             device=start.device,
-            weight=FULL_SIZE_WEIGHT if name.startswith("sd15") else COLD_WEIGHT,
+            budget_factor=FULL_SIZE_WEIGHT if name.startswith("sd15") else COLD_WEIGHT,
             regime={"process": "fresh"},
         )
         for name, start in cold.STARTS.items()
@@ -282,7 +282,7 @@ def _preprocess(
         images=STREAMED if regime == "stream" else own or 1,
         device=device,
         dtype="" if regime == "decode" else "float32",
-        weight=(PEER_WEIGHT if peer else PREPROCESS_WEIGHT) * pixels,
+        budget_factor=(PEER_WEIGHT if peer else PREPROCESS_WEIGHT) * pixels,
         regime=stated,
     )
 
@@ -340,7 +340,7 @@ def _generate(name: str, options: Options) -> list[Cell]:
                     steps=count,
                     device=device,
                     dtype=dtype,
-                    weight=(1.0 if tiny else FULL_SIZE_WEIGHT) * batch,
+                    budget_factor=(1.0 if tiny else FULL_SIZE_WEIGHT) * batch,
                     regime={"batch": batch, "mode": mode},
                 )
             )

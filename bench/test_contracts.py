@@ -3,7 +3,7 @@
 import pytest
 
 from bench import grid, options
-from pipeline.arguments import parse_size, size_label
+from pipeline.arguments import size_label
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.stable_diffusion import models
 from pipeline.validation import answers, table
@@ -50,7 +50,7 @@ def questions(axes: grid.Options) -> list[Question]:
     asked = [
         Question(
             models.resolve(grid.model_of(cell, axes)),
-            parse_size(str(cell.axes["size"])),
+            cell.size,
             int(cell.axes.get("batch", cell.regime.get("batch", 1))),
             str(cell.axes["dtype"]),
             count,

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import grid, options
-from bench.measuring.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
 from bench.measuring.measure import Measure
 from bench.results import fingerprint, thumbnail
-from bench.results.cell import Cell
+from bench.results.cell import CALL_FLOP, ESTIMATED, OFF_EAGER, Cell
 from bench.workloads import modes
 from bench.workloads.pipelines import Pipelines, draw, parts
 from pipeline import contracts
-from pipeline.arguments import parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError
 from pipeline.stable_diffusion import diffusion, models
@@ -32,7 +30,7 @@ def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: P
     """Time one prompt through the whole pipeline: text encoder, steps, VAE, PIL images."""
     measure.expect(**expected(cell, axes))
     pipe = pipelines.of(cell)
-    size = parse_size(str(cell.axes["size"]))
+    size = cell.size
     off: dict[str, float] = {}
 
     def check(images: "list[Image]") -> list[Violation]:
@@ -64,7 +62,7 @@ def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: P
 def expected(cell: Cell, axes: grid.Options) -> dict[str, float]:
     """Return what a call costs by its shapes; nothing for a pipeline that `meta` does not know."""
     model = models.resolve(grid.model_of(cell, axes))
-    size = parse_size(str(cell.axes["size"]))
+    size = cell.size
     try:
         cost = meta.cost(model, size, cell.images, str(cell.axes["dtype"]))
         calls = meta.unet_calls(model, cell.steps)

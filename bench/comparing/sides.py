@@ -10,8 +10,7 @@ from typing import Any
 
 from bench.machine import watch
 from bench.machine.records import summary
-from bench.measuring import workload
-from bench.results import record
+from bench.results import rates, record
 from bench.results.cell import MEASURED, Row
 from bench.results.record import Run
 from pipeline.arguments import parse_list
@@ -126,7 +125,7 @@ def workload_changed(run: Run, device: str) -> float:
     times between runs whose rows agree within 3 %.
     """
     parts = ("_cuda_",) if device == "cuda" else ("_cpu_", "python_loop_")
-    start, end = workload.start_and_end(run.machine)
+    start, end = rates.start_and_end(run.machine)
     pairs = [
         (rate, end[name])
         for name, rate in start.items()

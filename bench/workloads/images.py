@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from bench import grid
 from bench.workloads.pipelines import Pipelines
 from pipeline import pregenerated
-from pipeline.arguments import Size, parse_size
+from pipeline.arguments import Size
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
 
@@ -32,7 +32,7 @@ class ImageSource:
     @property
     def size(self) -> Size:
         """Width and height of the images in pixels."""
-        return parse_size(str(self._cell.axes["size"])) if self._cell else pregenerated.SIZE
+        return self._cell.size if self._cell else pregenerated.SIZE
 
     def __call__(self) -> "list[Image]":
         """Return the three images."""

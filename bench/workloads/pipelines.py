@@ -8,7 +8,6 @@ from bench.measuring.profiled import Part
 from bench.results.cell import Cell
 from bench.workloads import modes
 from bench.workloads.modes import EAGER
-from pipeline.arguments import parse_size
 from pipeline.stable_diffusion import diffusion, models
 from pipeline.validation import meta
 
@@ -20,7 +19,7 @@ __all__ = ["Pipelines", "draw", "parts"]
 
 def draw(pipe: Any, cell: Cell) -> "list[Image]":
     """Make one call of a cell of `generate`: the default prompt, one seed an image."""
-    size = parse_size(str(cell.axes["size"]))
+    size = cell.size
     return diffusion.sample(pipe, diffusion.PROMPT, range(cell.images), size, cell.steps)
 
 
@@ -60,7 +59,7 @@ class Pipelines:
             return self._pipe  # at no cost: end to end, it is asked inside the clock
         at = cell.axes
         name = grid.model_of(cell, self._options)
-        size = parse_size(str(at["size"]))
+        size = cell.size
         meta.require(models.resolve(name), size, cell.images, str(at["dtype"]))
         key: tuple[Any, ...] = (at["model"], at["device"], at["dtype"])
         mode = str(at.get("mode", EAGER))
