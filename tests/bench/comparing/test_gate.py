@@ -85,7 +85,7 @@ def test_a_family_has_its_own_gate_before_the_default() -> None:
 
 def test_a_family_that_exists_nowhere_is_refused() -> None:
     with pytest.raises(PipelineError, match="expected generate or preprocess or forward"):
-        judge(times(1.0), {"forwards": Gate(0.1)})
+        judge(times(1.0), {"forwards": Gate(0.1)}, ("generate", "preprocess"))
 
 
 def test_without_a_project_there_is_no_gate(tmp_path: Path) -> None:

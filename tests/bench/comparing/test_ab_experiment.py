@@ -1,0 +1,42 @@
+"""`tests/ab_experiment.py` injects its work where it counts, and reads what `ab` then prints."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import ab_experiment
+from bench.__main__ import main
+from support.helpers import ROOT
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the experiment clones this checkout")
+def test_injected_work_is_found_by_one_ab(
+    tmp_path: Path,
+    two_pairs: None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ab_experiment.clone(tmp_path / "clone", [0.0, 1.0])
+    monkeypatch.chdir(tmp_path / "clone")
+    monkeypatch.setenv("COLUMNS", "400")
+    question = ("--base", "share-0.0", "--head", "share-1.0", "--budget", "10000")
+    assert main(["ab", *question, *ab_experiment.CELL]) == 0
+    word, ratio, _ = ab_experiment.answer(capsys.readouterr().out)
+    assert word in ("slower", "undecided")
+    assert 1.5 < ratio < 2.5
+
+
+def test_claims_are_mixed_and_counted() -> None:
+    runs = ab_experiment.order()
+    assert Counter(runs) == {claim: claim.runs for claim in ab_experiment.CLAIMS}
+    assert set(runs[:6]) == set(ab_experiment.CLAIMS)
+    equal = ab_experiment.CLAIMS[0]
+    assert equal.text == "0% injected, 60 times: at most 3 faster or slower"
+    assert equal.holds(Counter(faster=1, slower=2))
+    assert not equal.holds(Counter(faster=2, slower=2))
+
+
+def test_an_answer_without_a_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="no row of a decode cell"):
+        ab_experiment.answer("")
