@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any
 
@@ -245,7 +246,7 @@ class _Child:
                 self._buffer = rest
                 yield line
                 continue
-            left = self._deadline - monotonic()
+            left = min(self._deadline - monotonic(), TIMEOUT_MAX)
             if left <= 0 or not select.select([self._receive], [], [], left)[0]:
                 raise OutOfTime
             if not (data := os.read(self._receive, 65536)):

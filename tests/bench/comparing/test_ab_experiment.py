@@ -1,29 +1,31 @@
 """`tests/ab_experiment.py` injects its work where it counts, and reads what `ab` then prints."""
 
+import math
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import ab_experiment
-from bench.__main__ import main
+from bench.comparing import ab
+from bench.comparing.pair import measure
+from bench.comparing.verdict import in_turns
+from bench.reporting import compare_tables
 from support.helpers import ROOT
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the experiment clones this checkout")
-def test_injected_work_is_found_by_one_ab(
-    tmp_path: Path,
-    two_pairs: None,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_injected_work_is_found_by_one_pair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ab_experiment.clone(tmp_path / "clone", [0.0, 1.0])
     monkeypatch.chdir(tmp_path / "clone")
-    monkeypatch.setenv("COLUMNS", "400")
-    question = ("--base", "share-0.0", "--head", "share-1.0", "--budget", "10000")
-    assert main(["ab", *question, *ab_experiment.CELL]) == 0
-    word, ratio, _ = ab_experiment.answer(capsys.readouterr().out)
-    assert word in ("slower", "undecided")
+    halves = ab.halves(tmp_path, "share-0.0", "share-1.0", ab.options(""), ab.options(""))
+    cell = [*ab_experiment.CELL, "--benchmark-max-time=0.05"]
+    pair = measure(halves, cell, 0, math.inf, tmp_path)
+    comparison = ab.compared(halves, [pair] * 4, in_turns())
+    word, ratio, _ = ab_experiment.answer(compare_tables.render(comparison, 400))
+    assert word == "slower"
     assert 1.5 < ratio < 2.5
 
 
