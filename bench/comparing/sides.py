@@ -12,7 +12,7 @@ from typing import Any
 from bench.machine import watch
 from bench.machine.records import summary
 from bench.measuring import workload
-from bench.results import record
+from bench.results import record, units
 from bench.results.cell import MEASURED, Row
 from bench.results.record import Run
 from pipeline.arguments import parse_list
@@ -223,23 +223,19 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             facts |= _flat(value, "" if key in ("packages", "thread_variables") else f"{key} ")
             continue
-        stem, _, last = key.rpartition("_")
-        scale, unit = UNITS.get(last, (None, ""))
-        name = (stem if unit else key).replace("_", " ") if key.islower() or unit else key
-        facts[prefix + ("RAM" if name == "ram" else name)] = _text(value, scale, unit)
+        name = units.name(key)
+        if name != key or key.islower():
+            name = name.replace("_", " ")
+        facts[prefix + ("RAM" if name == "ram" else name)] = _text(value, key)
     return facts
 
 
-UNITS = {"bytes": (1e-9, " GB"), "gib": (None, " GiB"), "w": (None, " W")}
-"""By the end of a record's key: the factor of its numbers, and their unit then."""
-
-
-def _text(value: Any, scale: float | None = None, unit: str = "") -> str:
+def _text(value: Any, key: str = "") -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(_text(part, scale, unit) for part in value)
-    if scale is not None and isinstance(value, int | float):
-        value = f"{value * scale:.1f}"
-    return "" if value is None else f"{value}{unit}"
+        return ", ".join(_text(part, key) for part in value)
+    if units.name(key) != key and isinstance(value, int | float):
+        return units.text(key, value)
+    return "" if value is None else str(value)
 
 
 def _commit(run: Run) -> str:

@@ -124,7 +124,7 @@ def test_hardware_differs_in_units() -> None:
     both = [side("A", measured()), side("B", measured(MACHINE))]
     assert "no GPU · 2 cores AMD EPYC 9354 · RAM 16 GiB · " in differences(both)[0]
     assert "NVIDIA H100 80GB HBM3 · 16 cores AMD EPYC 9354 · RAM 128 GiB" in differences(both)[1]
-    assert "GPU memory 85.5 GB · GPU power limit 700 W" in differences(both)[1]
+    assert "GPU memory 79.65 GiB · GPU power limit 700 W" in differences(both)[1]
 
 
 def test_machines_that_share_nothing_have_no_common_line() -> None:
