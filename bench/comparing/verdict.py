@@ -122,9 +122,9 @@ def decide_pairs(ratios: Sequence[float], limit: Floor, final: bool = False) -> 
         if look.low > look.high:
             why = f"{look.count} pairs exclude what the pairs before them say: the machine changed"
             return Verdict(UNDECIDED, "looks disagree", why, "run it again")
-        value = min(max(look.mean, look.low), look.high)
-        ends = (math.exp(log) for log in (value, look.low, look.high))
-        verdict = hold(Ratio(*ends, PAIRS, look.count), limit)
+        logs = (min(max(look.mean, look.low), look.high), look.low, look.high)
+        value, low, high = map(math.exp, logs)
+        verdict = hold(Ratio(value, low, high, PAIRS, look.count), limit)
         if verdict.word in DECIDED:
             break
     return verdict

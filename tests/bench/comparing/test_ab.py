@@ -260,7 +260,6 @@ def started(project: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def line_with(process: "subprocess.Popen[str]", text: str) -> None:
-    assert process.stderr is not None
     while text not in (line := process.stderr.readline()):
         assert line, "it ended"
 
@@ -343,8 +342,8 @@ def test_progress_is_one_live_line_or_a_line_a_block(live: bool, text: str) -> N
     stream: Any = Terminal(live)
     progress = Progress(60, stream)
     if not live:
-        progress.show(Series((None,), 3.0), (0, 3))  # type: ignore[arg-type]
-    progress.show(Series((None, None), 7.0), (1, 3))  # type: ignore[arg-type]
+        progress.show(Series((None,), 3.0), (0, 3))
+    progress.show(Series((None, None), 7.0), (1, 3))
     progress.clear()
     assert stream.text == text
 

@@ -81,7 +81,7 @@ def turns(one: str, other: str, first: int = 0, cpus: tuple[int | None, ...] = (
     log: list[str] = []
     children = {0: Child("A", one, log, cpus[0]), 1: Child("B", other, log, cpus[1])}
     names = {cell: cell for cell in one if cell in other} or dict(zip(one, other, strict=False))
-    pair._alternate(children, names, first)  # type: ignore[arg-type]
+    pair._alternate(children, names, first)
     return " ".join(log)
 
 

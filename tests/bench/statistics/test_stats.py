@@ -45,7 +45,6 @@ def level(n: int, rank: int) -> float:
 
 def ranks(n: int, confidence: float = stats.CONFIDENCE) -> tuple[float, float]:
     interval = median_interval(range(1, n + 1), confidence)
-    assert interval is not None
     return interval
 
 
