@@ -13,8 +13,7 @@ from pipeline.preprocessing import preprocess as preprocessing
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test a cell."""
-    cells = grid.end_to_end(options.axes(metafunc.config))
-    metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
+    options.one_test_a_cell(metafunc, grid.end_to_end)
 
 
 def test_end_to_end(measure: Measure, cell: Cell, images: ImageSource) -> None:

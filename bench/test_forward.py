@@ -12,8 +12,7 @@ from pipeline.preprocessing import preprocess as preprocessing
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test a cell."""
-    cells = grid.forward(options.axes(metafunc.config))
-    metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
+    options.one_test_a_cell(metafunc, grid.forward)
 
 
 def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
@@ -21,7 +20,7 @@ def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     paths = pregenerated.paths()
     batch = preprocessing.preprocess([paths[number % len(paths)] for number in range(cell.images)])
     name, device = str(cell.axes["engine"]), str(cell.axes["device"])
-    engine = engines.ready(name, device, batch, axes.flux_model)
+    engine = engines.ready(name, device, batch, axes[grid.FLUX_MODEL])
     try:
         measure(
             lambda: engine.call(batch),

@@ -30,7 +30,7 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     """Time what the regime names, on the same pictures on every machine."""
     preprocessing.load()
     paths = _paths(cell, axes)
-    weights = pictures.fingerprint(paths) if axes.preprocess_images else ""
+    weights = pictures.fingerprint(paths) if axes[grid.IMAGES] else ""
     regime, gray = cell.axes["regime"], cell.axes["color"] == "gray"
     if regime == "decode":
         sizes = [decoding.decode(path).size for path in paths]
@@ -85,8 +85,8 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
 
 
 def _paths(cell: Cell, axes: grid.Options) -> list[Path]:
-    if axes.preprocess_images:
-        return pictures.folder(axes.preprocess_images)
+    if axes[grid.IMAGES]:
+        return pictures.folder(axes[grid.IMAGES])
     size = parse_size(str(cell.axes["size"]))
     named = cell.axes.get("format")
     of_size = {format_: path for (format_, each), path in pictures.FILES.items() if each == size}

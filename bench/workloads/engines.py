@@ -10,7 +10,10 @@ from pipeline.contracts import Violation
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network, reference
 
-__all__ = ["ENGINES", "Engine", "ready", "release"]
+__all__ = ["ENGINES", "FIXTURE_WEIGHTS", "Engine", "ready", "release"]
+
+FIXTURE_WEIGHTS = "fixture, seeded random"
+"""What rows on the network's committed weights say of them."""
 
 
 @dataclass(frozen=True)
@@ -123,4 +126,4 @@ def _contract(loaded: flux.Model, model: str) -> Callable[[Any, Any], list[Viola
 
 
 def _weights(model: str) -> str:
-    return "the model's own" if model else "fixture, seeded random"
+    return "the model's own" if model else FIXTURE_WEIGHTS

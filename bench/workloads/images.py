@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from bench import grid
+from bench.results.cell import Cell
 from bench.workloads.pipelines import Pipelines
 from pipeline import pregenerated
-from pipeline.arguments import Size, parse_size
+from pipeline.arguments import Size
 from pipeline.preprocessing import preprocess as preprocessing
-from pipeline.stable_diffusion import diffusion, models
+from pipeline.stable_diffusion import diffusion
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,21 +18,19 @@ __all__ = ["ImageSource"]
 class ImageSource:
     """Make three images on every call: generate them, or decode the pre-generated ones."""
 
-    def __init__(self, options: grid.Options, pipelines: Pipelines) -> None:
-        """Take the axes as they were given: `grid.image_cell` says what they ask for."""
-        self._pipelines = pipelines
-        self._cell = grid.image_cell(options)
-        self._name = grid.model_of(self._cell, options) if self._cell else ""
+    def __init__(self, cell: Cell | None, pipelines: Pipelines) -> None:
+        """Take the cell of `generate` that makes the images; None stands for the fixtures."""
+        self._cell, self._pipelines = cell, pipelines
 
     @property
     def weights(self) -> str:
         """What the images depend on."""
-        return models.resolve(self._name).weights if self._cell else "pregenerated"
+        return self._pipelines.model(self._cell).weights if self._cell else "pregenerated"
 
     @property
     def size(self) -> Size:
         """Width and height of the images in pixels."""
-        return parse_size(str(self._cell.axes["size"])) if self._cell else pregenerated.SIZE
+        return self._cell.size if self._cell else pregenerated.SIZE
 
     def __call__(self) -> "list[Image]":
         """Return the three images."""
