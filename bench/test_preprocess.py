@@ -12,7 +12,6 @@ from bench.results import fingerprint, thumbnail
 from bench.results.cell import Cell
 from bench.workloads import exactness, peers, pictures
 from pipeline import contracts
-from pipeline.arguments import parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import ContractError
 from pipeline.preprocessing import decoding, streaming
@@ -87,7 +86,7 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
 def _paths(cell: Cell, axes: grid.Options) -> list[Path]:
     if axes[grid.IMAGES]:
         return pictures.folder(axes[grid.IMAGES])
-    size = parse_size(str(cell.axes["size"]))
+    size = cell.size
     named = cell.axes.get("format")
     of_size = {format_: path for (format_, each), path in pictures.FILES.items() if each == size}
     return [of_size[str(named)] if named else next(iter(of_size.values()))]

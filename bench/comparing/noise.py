@@ -16,7 +16,7 @@ from bench.comparing.sides import Side
 from bench.comparing.verdict import FASTER, IN_TURNS, SLOWER, Floor
 from bench.machine.records import hardware_key
 from bench.results.cell import MEASURED, Cell
-from bench.results.reading import read
+from bench.results.reading import Number, Whole, read
 from bench.statistics import stats
 from bench.statistics.sequential import FIRST_LOOK, judge
 from pipeline.errors import PipelineError
@@ -74,10 +74,10 @@ class Noise:
     """The whole record: its key is a name, which machines can share."""
     begun: str
     """When, as ISO 8601."""
-    pairs: int
-    runs_apart: float
+    pairs: Whole
+    runs_apart: Number
     """Relative: 95 of 100 pairings of two single runs lay closer."""
-    in_turns: float
+    in_turns: Number
     """The floor of two sides that are measured in turns."""
 
 

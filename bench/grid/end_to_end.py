@@ -32,7 +32,7 @@ def end_to_end(options: Options) -> list[Cell]:
             images=pregenerated.COUNT,
             device=device,
             dtype="float32",
-            weight=source.weight if source else 1.0,
+            budget_factor=source.budget_factor if source else 1.0,
             regime={"images": source.id if source else "pregenerated"},
         )
         for engine, device in flux.engines_and_devices(options)
@@ -48,7 +48,7 @@ def cold_starts() -> list[Cell]:
             {"start": name},
             needs=start.needs,
             device=start.device,
-            weight=FULL_SIZE_BUDGET if name.startswith("sd15") else COLD_BUDGET,
+            budget_factor=FULL_SIZE_BUDGET if name.startswith("sd15") else COLD_BUDGET,
             regime={"process": "fresh"},
         )
         for name, start in cold.STARTS.items()
@@ -57,4 +57,4 @@ def cold_starts() -> list[Cell]:
 
 def harness() -> list[Cell]:
     """Return the one cell of the harness's own cost."""
-    return [Cell("harness", {"call": "harness-noop"}, weight=NOOP_BUDGET)]
+    return [Cell("harness", {"call": "harness-noop"}, budget_factor=NOOP_BUDGET)]

@@ -49,7 +49,7 @@ def forward(options: Options) -> list[Cell]:
             images=batch,
             device=device,
             dtype="" if engine == "flux-bridge" else "float32",
-            weight=BRIDGE_BUDGET if engine == "flux-bridge" else 1.0,
+            budget_factor=BRIDGE_BUDGET if engine == "flux-bridge" else 1.0,
             regime=_REGIMES.get(engine, _REGIME),
         )
         for (engine, device), batch in product(engines_and_devices(options), BATCH.values(options))

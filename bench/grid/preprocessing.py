@@ -146,7 +146,7 @@ def _cell(regime: str, source: _Source, color: str, device: str, threads: int, p
         images=STREAMED if regime == "stream" else source.images,
         device=device,
         dtype="float32" if tensor else "",
-        weight=(PEER_BUDGET if peer else BUDGET) * source.megapixels,
+        budget_factor=(PEER_BUDGET if peer else BUDGET) * source.megapixels,
         regime={**_REGIMES[regime], **tensor, "threads": threads or 1, **source.regime},
     )
 

@@ -120,7 +120,7 @@ def _cells(name: str, options: Options) -> list[Cell]:
                 steps=steps,
                 device=device,
                 dtype=dtype,
-                weight=(1.0 if tiny else FULL_SIZE_BUDGET) * batch,
+                budget_factor=(1.0 if tiny else FULL_SIZE_BUDGET) * batch,
                 regime={"batch": batch, "mode": mode},
             )
             cells.append(cell)

@@ -100,7 +100,7 @@ class Session:
 
     def budget(self, cell: Cell) -> float:
         """Return the seconds that a cell's pilot and rounds may take."""
-        return cell.weight * float(self._config.option.benchmark_max_time)
+        return cell.budget_factor * float(self._config.option.benchmark_max_time)
 
     # One cell: skip what is missing, measure, and turn what happened into a row.
 

@@ -13,7 +13,7 @@ from typing import Any
 from bench.machine.records import summary
 from bench.measuring.workload import start_and_end
 from bench.results.cell import MEASURED, Cell, Row
-from bench.results.reading import read
+from bench.results.reading import Number, read
 from pipeline.errors import PipelineError
 from pipeline.files import writing
 
@@ -203,7 +203,7 @@ def _measured(benchmarks: list[Any]) -> Iterator[Row]:
             continue
         row = Row.from_dict(extra["cell"], f"{place}.extra_info.cell")
         stats = read(Mapping[str, Any], entry.get("stats"), f"{place}.stats")
-        samples = read(tuple[float, ...], stats.get("data", []), f"{place}.stats.data")
+        samples = read(tuple[Number, ...], stats.get("data", []), f"{place}.stats.data")
         yield replace(row, samples=samples)
 
 
@@ -229,7 +229,7 @@ def _plain_row(entry: Mapping[str, Any], number: int) -> Row:
     name = read(str, entry.get("fullname"), f"{place}.fullname")
     group = read(str | None, entry.get("group"), f"{place}.group")
     stats = read(Mapping[str, Any], entry.get("stats"), f"{place}.stats")
-    samples = read(tuple[float, ...], stats.get("data", []), f"{place}.stats.data")
+    samples = read(tuple[Number, ...], stats.get("data", []), f"{place}.stats.data")
     if not samples:
         raise ValueError(
             f"samples of {name} (--benchmark-save leaves them out: --benchmark-save-data)"

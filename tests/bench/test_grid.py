@@ -225,8 +225,12 @@ def test_a_cell_knows_its_batch_and_its_mode_and_has_time_for_them() -> None:
         sd_model="tiny", sd_size="64", sd_steps="4", sd_batch="1,4", sd_mode="compile"
     )
     one, four = grid.generate(options)
-    assert (one.images, one.regime, one.weight) == (1, {"batch": 1, "mode": "compile"}, 1.0)
-    assert (four.images, four.regime, four.weight) == (4, {"batch": 4, "mode": "compile"}, 4.0)
+    assert (one.images, one.regime, one.budget_factor) == (1, {"batch": 1, "mode": "compile"}, 1.0)
+    assert (four.images, four.regime, four.budget_factor) == (
+        4,
+        {"batch": 4, "mode": "compile"},
+        4.0,
+    )
 
 
 def test_a_model_of_ones_own_runs_in_flux_alone_and_is_named(tmp_path: Path) -> None:
@@ -270,13 +274,13 @@ def test_the_default_run_without_cuda_takes_at_most_a_minute() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     addopts = shlex.split(settings["tool"]["pytest"]["ini_options"]["addopts"])
     (seconds,) = [float(text[21:]) for text in addopts if text.startswith("--benchmark-max-time=")]
-    budgets = [cell.weight * seconds for cell in cells() if "cuda" not in cell.needs]
+    budgets = [cell.budget_factor * seconds for cell in cells() if "cuda" not in cell.needs]
     assert len(budgets) == 48
     assert sum(budgets) < 60
 
 
 def test_a_full_size_cell_has_more_time_than_a_tiny_one() -> None:
-    weights = {cell.axes["model"]: cell.weight for cell in grid.generate(Options())}
+    weights = {cell.axes["model"]: cell.budget_factor for cell in grid.generate(Options())}
     assert weights == {"tiny": 1.0, "sd15": grid.FULL_SIZE_WEIGHT}
 
 
@@ -547,7 +551,7 @@ def test_end_to_end_says_where_its_images_come_from(
 ) -> None:
     for cell in grid.end_to_end(Options(**given)):
         assert cell.regime == {"images": source}
-        assert cell.weight == weight
+        assert cell.budget_factor == weight
         assert cell.images == 3
 
 

@@ -76,7 +76,7 @@ CELLS = [
         "preprocess",
         {{"work": name}},
         device="cuda" if name == "device" else "cpu",
-        weight=10.0 if name == "capped" else 1.0,
+        budget_factor=10.0 if name == "capped" else 1.0,
     )
     for name in WORK
 ]
