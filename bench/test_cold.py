@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import grid
+from bench import grid, options
 from bench.measuring.measure import Measure
 from bench.results.cell import Cell
 from bench.workloads import cold
@@ -10,7 +10,7 @@ from bench.workloads import cold
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test a cell."""
-    metafunc.parametrize("cell", grid.cold_starts(), ids=lambda cell: cell.id)
+    options.one_test_a_cell(metafunc, grid.cold_starts)
 
 
 def test_cold(measure: Measure, cell: Cell) -> None:

@@ -19,9 +19,8 @@ def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     """Time a batch of fixture images to scores."""
     paths = pregenerated.paths()
     batch = preprocessing.preprocess([paths[number % len(paths)] for number in range(cell.images)])
-    name, device = str(cell.axes["engine"]), str(cell.axes["device"])
-    engine = engines.ready(name, device, batch, axes[grid.FLUX_MODEL])
-    try:
+    name, model = str(cell.axes["engine"]), axes[grid.FLUX_MODEL]
+    with engines.ready(name, cell.device, batch, model) as engine:
         measure(
             lambda: engine.call(batch),
             check=lambda output: engine.check(output, batch),
@@ -30,5 +29,3 @@ def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
             inside=engine.inside,
             extra=lambda: engine.extra(batch),
         )
-    finally:
-        engines.release(name, device)

@@ -40,7 +40,7 @@ def end_to_end(options: Options) -> list[Cell]:
     ]
 
 
-def cold_starts() -> list[Cell]:
+def cold_starts(_: Options) -> list[Cell]:
     """Return the cells of `cold.STARTS`, each in a process of its own."""
     return [
         Cell(
@@ -55,6 +55,6 @@ def cold_starts() -> list[Cell]:
     ]
 
 
-def harness() -> list[Cell]:
+def harness(_: Options) -> list[Cell]:
     """Return the one cell of the harness's own cost."""
     return [Cell("harness", {"call": "harness-noop"}, budget_factor=NOOP_BUDGET)]
