@@ -22,7 +22,7 @@ class Engine:
     """A loaded network, for batches on the CPU."""
 
     call: Callable[[Any], Any]
-    """What is timed: takes a batch, returns scores, or scores and seconds where there is `inside`."""
+    """What is timed: batch to scores, or to scores and seconds where there is `inside`."""
     check: Callable[[Any, Any], list[Violation]]
     """Checks what `call` returned for a batch."""
     classes: int
@@ -103,8 +103,8 @@ def _compiled(device: str, channels: int, model: str) -> Engine:
 FLUX_ENGINES = {"flux": _flux, "flux-inside": _flux_inside, "flux-bridge": _flux_bridge}
 
 ENGINES = FLUX_ENGINES | {"reference": _reference, "compiled": _compiled}
-"""By the values of `--flux-engine`: Flux as Python calls it, its forward alone by Julia's clock, the
-same call without a model, the network in PyTorch, and that network compiled."""
+"""By the values of `--flux-engine`: Flux as Python calls it, its forward alone by Julia's clock,
+the same call without a model, the network in PyTorch, and that network compiled."""
 
 
 def _load_flux(device: str, channels: int, model: str) -> flux.Model:
