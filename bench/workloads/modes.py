@@ -19,7 +19,7 @@ MODES = (EAGER, "compile", "graph")
 also use channels-last memory and fused attention projections."""
 
 WARM_CALLS = 3
-"""Calls before a capture, in which torch compiles, cuDNN chooses algorithms, memory is allocated."""
+"""Calls before a capture: torch compiles, cuDNN chooses algorithms, memory is allocated."""
 
 _TOLERANCES = {"float32": 2, "float16": 32, "bfloat16": 64}
 """Levels of 255; `compile` changed the tiny pipeline's pixels by at most 1, 4, 30 on the CPU."""
@@ -100,10 +100,8 @@ class Graphed:
                 for leaf in leaves
             ]
             inputs, keywords = pytree.tree_unflatten(static, shape)
-            self._captured[key] = (
-                static,
-                *self._capture(lambda: self._function(*inputs, **keywords)),
-            )
+            captured = self._capture(lambda: self._function(*inputs, **keywords))
+            self._captured[key] = (static, *captured)
         static, replay, output = self._captured[key]
         for target, leaf in zip(static, leaves, strict=True):
             if isinstance(leaf, torch.Tensor):

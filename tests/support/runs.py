@@ -53,6 +53,11 @@ def folder_of(path: Path, suite: str) -> Path:
     return path
 
 
+def suite_in(path: Path, name: str) -> Path:
+    """Lay out a folder as `folder_of`, with a suite of tests/suites, which may import `support`."""
+    return folder_of(path, (ROOT / "tests" / "suites" / f"{name}.py").read_text())
+
+
 def copy_of_bench(path: Path) -> Path:
     """Lay out a folder with the benchmarks themselves: the repository keeps its own journal."""
     shutil.copytree(ROOT / "bench", path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
@@ -107,5 +112,5 @@ def _environment() -> dict[str, str]:
         "COLUMNS": "80",
         "CUDA_VISIBLE_DEVICES": "",
         "NO_COLOR": "1",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
     }
