@@ -45,7 +45,7 @@ def add(parser: pytest.Parser) -> None:
 def axes(config: pytest.Config) -> grid.Options:
     """Return what the user typed for the axes."""
     every = (axis for axes_ in grid.SUBJECTS.values() for axis in axes_)
-    return grid.Options({axis: config.getoption(axis.name) for axis in every})
+    return {axis: config.getoption(axis.option) for axis in every}
 
 
 def one_test_a_cell(

@@ -7,18 +7,16 @@ from typing import Any
 
 import pytest
 
-from bench import grid, options
 from bench.measuring.measure import Measure
 from bench.results.cell import Cell
 
 STEPS = 100_000
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test a cell."""
-    options.one_test_a_cell(metafunc, grid.harness)
+CELL = Cell("harness", {"call": "harness-noop"}, budget_factor=0.25)
 
 
+@pytest.mark.parametrize("cell", [CELL], ids=[CELL.id])
 def test_harness(measure: Measure, cell: Cell, benchmark: Any) -> None:
     """Time a call that does nothing: what remains is the cost of the harness and the plugin."""
     measure(

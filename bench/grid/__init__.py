@@ -6,8 +6,7 @@ option, its help and its checks follow. This package may import whatever stands 
 
 from bench.grid import flux, preprocessing, stable_diffusion
 from bench.grid.axes import Options
-from bench.grid.end_to_end import cold_starts, end_to_end, harness
-from bench.grid.flux import FLUX_MODEL, forward
+from bench.grid.flux import FLUX_MODEL, end_to_end, forward
 from bench.grid.preprocessing import IMAGES, STREAMED, preprocess
 from bench.grid.stable_diffusion import generate, image_cell, model_of, models_of
 
@@ -19,23 +18,19 @@ __all__ = [
     "SUBJECTS",
     "Options",
     "check",
-    "cold_starts",
     "end_to_end",
     "forward",
     "generate",
-    "harness",
     "image_cell",
     "model_of",
     "models_of",
     "preprocess",
 ]
 
-FLUX_JL = "Flux.jl, the Julia library (not the FLUX.1 image model)"
-
 SUBJECTS = {
     "Stable Diffusion": stable_diffusion.AXES,
     "preprocessing": preprocessing.AXES,
-    FLUX_JL: flux.AXES,
+    "Flux.jl, the Julia library (not the FLUX.1 image model)": flux.AXES,
 }
 """The axes by what they are axes of."""
 
@@ -44,15 +39,13 @@ FAMILIES = {
     "preprocess": preprocess,
     "forward": forward,
     "end_to_end": end_to_end,
-    "harness": harness,
 }
-"""The cells of each family that runs by default."""
+"""The families that have axes: options to cells."""
 
 
 def check(options: Options) -> None:
     """Raise `PipelineError` for the first value that is wrong."""
-    for axes in SUBJECTS.values():
-        for axis in axes:
-            axis.values(options)
+    for axis in options:
+        axis.values(options)
     for cells in FAMILIES.values():
         cells(options)

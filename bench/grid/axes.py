@@ -1,7 +1,7 @@
 """An axis of a grid, declared once: its name, values, default, help and parser."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pipeline.arguments import parse_list
@@ -18,8 +18,8 @@ DEVICES = ("cpu", "cuda")
 class Axis(Generic[T]):
     """One option of pytest; its values are separated by commas."""
 
-    name: str
-    """How pytest keeps it, such as `sd_size` for the option `--sd-size`."""
+    option: str
+    """What users type, such as `--sd-size`."""
     about: str
     """What its help says, without the default."""
     parse: Callable[[str, str], T]
@@ -28,12 +28,7 @@ class Axis(Generic[T]):
     tiny: str = ""
     """The default of the model `tiny`, where it differs."""
     said: str = ""
-    """How the help names the default, where its values would be too long or are worked out."""
-
-    @property
-    def option(self) -> str:
-        """What users type, such as `--sd-size`."""
-        return f"--{self.name.replace('_', '-')}"
+    """How the help names the default, where it does not list the values."""
 
     @property
     def help(self) -> str:
@@ -48,23 +43,12 @@ class Axis(Generic[T]):
         return list(dict.fromkeys(self.parse(part, self.option) for part in parts))
 
 
-@dataclass(frozen=True)
-class Options:
-    """What users typed for the axes: an axis that is missing, or empty, has its default."""
-
-    texts: Mapping[Axis[Any], str] = field(default_factory=dict)
-
-    def __getitem__(self, axis: Axis[Any]) -> str:
-        """Return the text of an axis; empty where it has its default."""
-        return self.texts.get(axis, "")
-
-    def without(self, *axes: Axis[Any]) -> "Options":
-        """Return these options with the default for `axes`."""
-        return Options({axis: text for axis, text in self.texts.items() if axis not in axes})
+Options = Mapping[Axis[Any], str]
+"""What users typed for every axis; empty text stands for the default."""
 
 
 def choice(
-    name: str, about: str, known: Sequence[str], default: str = "", tiny: str = "", said: str = ""
+    option: str, about: str, known: Sequence[str], default: str = "", tiny: str = "", said: str = ""
 ) -> Axis[str]:
     """Declare an axis whose values are all known; without a default it takes all of them."""
 
@@ -73,9 +57,8 @@ def choice(
             raise PipelineError(f"{option} {value}", " or ".join(known), f"change {option}")
         return value
 
-    everything = "both" if len(known) == 2 else "all"
-    said = said or ("" if default else everything)
-    return Axis(name, about, parse, default or ",".join(known), tiny, said)
+    said = said or ("" if default else "both" if len(known) == 2 else "all")
+    return Axis(option, about, parse, default or ",".join(known), tiny, said)
 
 
 def text(value: str, option: str) -> str:

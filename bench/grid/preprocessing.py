@@ -50,18 +50,18 @@ def _parse_size(value: str, option: str) -> Size:
 
 
 REGIME = choice(
-    "preprocess_regime",
+    "--preprocess-regime",
     "decode (file to pixels), transform (pixels to tensor), file (both), stream (both, "
     f"{STREAMED} files by threads)",
     list(_REGIMES),
 )
-FORMAT = choice("preprocess_format", "png, jpeg", ["png", "jpeg"])
-SIZE = Axis("preprocess_size", "512, 1024, 4000x3000 (JPEG only)", _parse_size, "512")
-COLOR = choice("preprocess_color", "rgb, gray", ["rgb", "gray"])
-THREADS = Axis("preprocess_threads", "threads of stream", parse_count, "1,2")
-DEVICE = choice("preprocess_device", "cpu, cuda", DEVICES)
-PEER = choice("preprocess_peer", ", ".join([*peers.NEEDS, NONE]), [*peers.NEEDS, NONE])
-IMAGES = Axis("preprocess_images", "a folder of your own; its first 32 files are used", text)
+FORMAT = choice("--preprocess-format", "png, jpeg", ["png", "jpeg"])
+SIZE = Axis("--preprocess-size", "512, 1024, 4000x3000 (JPEG only)", _parse_size, "512")
+COLOR = choice("--preprocess-color", "rgb, gray", ["rgb", "gray"])
+THREADS = Axis("--preprocess-threads", "threads of stream", parse_count, "1,2")
+DEVICE = choice("--preprocess-device", "cpu, cuda", DEVICES)
+PEER = choice("--preprocess-peer", ", ".join([*peers.NEEDS, NONE]), [*peers.NEEDS, NONE])
+IMAGES = Axis("--preprocess-images", "a folder of your own; its first 32 files are used", text)
 AXES = (REGIME, FORMAT, SIZE, COLOR, THREADS, DEVICE, PEER, IMAGES)
 
 

@@ -4,7 +4,7 @@ from itertools import product
 
 from bench.grid.axes import DEVICES, Axis, Options, choice, text
 from bench.results.cell import Cell
-from bench.workloads import modes
+from bench.workloads.modes import EAGER, MODES
 from pipeline import availability
 from pipeline.arguments import parse_count, parse_size, size_label
 from pipeline.errors import PipelineError
@@ -18,30 +18,30 @@ FULL_SIZE_BUDGET = 15.0
 TINY, ARCHITECTURE = "tiny", "arch:sd15"
 
 MODEL = Axis(
-    "sd_model",
+    "--sd-model",
     "tiny, arch:sd15, a hub id or a folder",
     text,
     f"{TINY},{ARCHITECTURE}",
     said=f"{TINY} on the CPU, {ARCHITECTURE} on CUDA",
 )
-SIZE = Axis("sd_size", "512 or 768x512, width × height", parse_size, "512,768", tiny="64,128")
-STEPS = Axis("sd_steps", "denoising steps", parse_count, "10,20,30,50", tiny="2,4,8")
-BATCH = Axis("sd_batch", "images a call", parse_count, "1")
+SIZE = Axis("--sd-size", "512 or 768x512, width × height", parse_size, "512,768", tiny="64,128")
+STEPS = Axis("--sd-steps", "denoising steps", parse_count, "10,20,30,50", tiny="2,4,8")
+BATCH = Axis("--sd-batch", "images a call", parse_count, "1")
 MODE = choice(
-    "sd_mode",
+    "--sd-mode",
     "eager, compile (the UNet's repeated blocks), graph (the whole UNet, as a CUDA graph)",
-    modes.MODES,
-    modes.EAGER,
+    MODES,
+    EAGER,
 )
 DEVICE = choice(
-    "sd_device",
+    "--sd-device",
     "cpu, cuda",
     DEVICES,
     diffusion.default_device(ARCHITECTURE),
     tiny=diffusion.default_device(TINY),
 )
 DTYPE = choice(
-    "sd_dtype",
+    "--sd-dtype",
     "float16, bfloat16, float32",
     diffusion.DTYPES,
     said="float16 on cuda, float32 on cpu",
@@ -64,11 +64,8 @@ def models_of(options: Options) -> dict[str, str]:
     for name in MODEL.values(options):
         label = models.resolve(name).label
         if label in names:
-            raise PipelineError(
-                f"{MODEL.option} {name}",
-                f"one model called {label}",
-                "rename one of the two folders",
-            )
+            expected, remedy = f"one model called {label}", "rename one of the two folders"
+            raise PipelineError(f"{MODEL.option} {name}", expected, remedy)
         names[label] = name
     return names
 
@@ -81,11 +78,10 @@ def model_of(cell: Cell, options: Options) -> str:
 def image_cell(options: Options) -> Cell | None:
     """Return the cell of `generate` whose images the end-to-end benchmark takes.
 
-    It is the first of the first `--sd-model`, eager and of batch 1. Without `--sd-model` it is one
-    of `arch:sd15` where there is a CUDA device, and None elsewhere: the pre-generated images stand
-    in.
+    It is the first of the first `--sd-model`, eager, batch 1. Without `--sd-model` it is the first
+    of `arch:sd15` on CUDA, and None elsewhere: the pre-generated images stand in.
     """
-    plain = options.without(BATCH, MODE)
+    plain = {**options, BATCH: "", MODE: ""}
     if options[MODEL]:
         return generate(plain)[0]
     return None if availability.cuda() else _cells(ARCHITECTURE, plain)[0]
@@ -109,13 +105,15 @@ def _cells(name: str, options: Options) -> list[Cell]:
                 "dtype": dtype,
                 "size": size_label(size),
                 **({"batch": batch} if batch > 1 else {}),
-                **({"mode": mode} if mode != modes.EAGER else {}),
+                **({"mode": mode} if mode != EAGER else {}),
                 "steps": steps,
             }
+            needs = ["cuda"] if device == "cuda" or mode == "graph" else []
+            needs += ["compiler"] if mode != EAGER else []  # on CUDA Triton too needs a C compiler
             cell = Cell(
                 "generate",
                 axes,
-                needs=_needs(mode, device),
+                needs=tuple(needs),
                 images=batch,
                 steps=steps,
                 device=device,
@@ -125,10 +123,3 @@ def _cells(name: str, options: Options) -> list[Cell]:
             )
             cells.append(cell)
     return cells
-
-
-def _needs(mode: str, device: str) -> tuple[str, ...]:
-    """Return what a mode needs; on CUDA, Triton compiles its launchers in C."""
-    cuda = device == "cuda" or mode == "graph"
-    needs = {"cuda": cuda, "compiler": mode != modes.EAGER}
-    return tuple(need for need, needed in needs.items() if needed)

@@ -4,6 +4,9 @@ import shlex
 
 from bench import grid
 from bench.grid import Options
+from bench.results.cell import Cell
+from bench.test_cold import CELLS as COLD_CELLS
+from bench.test_harness import CELL as NOOP_CELL
 
 AXES = {axis.option: axis for axes in grid.SUBJECTS.values() for axis in axes}
 
@@ -18,3 +21,9 @@ def options(typed: str = "") -> Options:
 
 def ids(family: str, typed: str = "") -> list[str]:
     return [cell.id for cell in grid.FAMILIES[family](options(typed))]
+
+
+def default_cells() -> dict[str, list[Cell]]:
+    """The cells of each family, as they are without an option; cold starts too."""
+    families = {family: cells(options()) for family, cells in grid.FAMILIES.items()}
+    return {**families, "harness": [NOOP_CELL], "cold": COLD_CELLS}
