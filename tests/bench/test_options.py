@@ -106,9 +106,10 @@ def test_a_results_path_in_the_current_folder_is_fine(asked: pytest.Pytester) ->
     assert not Path(asked.path, "out.json").exists()
 
 
-def test_without_the_test_extra_pytest_says_what_to_install() -> None:
-    program = "import sys; sys.modules['hypothesis'] = None; import pytest; sys.exit(pytest.main())"
-    run = python_in(ROOT, "-c", program, "tests/test_rooms.py", "-q", "-pno:hypothesispytest")
-    assert (run.code, run.out) == (pytest.ExitCode.USAGE_ERROR, "\n")
+def test_without_the_test_extra_pytest_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "hypothesis.py").write_text("raise ModuleNotFoundError\n")
+    arguments = ("-m", "pytest", "tests/test_rooms.py", "-q", "-pno:hypothesispytest")
+    run = python_in(ROOT, *arguments, PYTHONPATH=str(tmp_path))
+    assert run.code == pytest.ExitCode.USAGE_ERROR
     line = "pytest: expected hypothesis, which is not installed; pip install -e '.[test]'"
-    assert run.err.split("\n", 1)[0] == f"ERROR: {line}"
+    assert run.err.split() == f"ERROR: {line}".split()

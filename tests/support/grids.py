@@ -14,9 +14,8 @@ AXES = {axis.option: axis for axes in grid.SUBJECTS.values() for axis in axes}
 def options(typed: str = "") -> Options:
     """What `pytest` has of `--sd-model tiny --sd-size 64,128`."""
     words = shlex.split(typed)
-    return Options(
-        {AXES[option]: text for option, text in zip(words[::2], words[1::2], strict=True)}
-    )
+    typed_texts = zip(words[::2], words[1::2], strict=True)
+    return dict.fromkeys(AXES.values(), "") | {AXES[option]: text for option, text in typed_texts}
 
 
 def ids(family: str, typed: str = "") -> list[str]:
