@@ -135,13 +135,15 @@ def _ways(regime: str, color: str, options: Options) -> Iterator[tuple[str, int,
 
 
 def _cell(regime: str, source: _Source, color: str, device: str, threads: int, peer: str) -> Cell:
-    how = {"device": device if device != "cpu" else "", "threads": threads, "peer": peer}
+    axes: dict[str, str | int] = {"regime": regime, **source.axes, "color": color}
+    axes |= {"device": device} if device != "cpu" else {}
+    axes |= {"threads": threads} if threads else {}
+    axes |= {"peer": peer} if peer else {}
     needs = [*(["cuda"] if device == "cuda" else []), *peers.NEEDS.get(peer, ())]
     tensor = {} if regime == "decode" else _TENSOR
     return Cell(
         "preprocess",
-        {"regime": regime, **source.axes, "color": color}
-        | {axis: value for axis, value in how.items() if value},
+        axes,
         needs=tuple(dict.fromkeys(needs)),
         images=STREAMED if regime == "stream" else source.images,
         device=device,

@@ -130,6 +130,11 @@ def _cuda_context() -> None:
     _torch().cuda.synchronize()
 
 
+def _ready_for_cuda() -> None:
+    _diffusers()
+    _cuda_context()
+
+
 def _matrix() -> Any:
     _cuda_context()
     matrix = _torch().ones(1024, 1024, device="cuda")
@@ -189,7 +194,7 @@ STARTS: Mapping[str, Start] = {
     ),
     "sd15-cuda-load": Start(
         lambda _: _load("arch:sd15", "cuda"),
-        lambda: (_diffusers(), _cuda_context()),
+        _ready_for_cuda,
         **_ON_CUDA,
         weights=_SD15,
     ),
