@@ -33,10 +33,10 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     paths = _paths(cell, axes)
     regimes = {"decode": _decode, "transform": _transform, "file": _file, "stream": _stream}
     call = regimes[str(cell.axes["regime"])](cell, paths)
-    weights = pictures.fingerprint(paths) if axes.preprocess_images else ""
+    weights = pictures.fingerprint(paths) if axes[grid.IMAGES] else ""
     name = paths[0].name
     if cell.axes["regime"] == "decode":
-        size = None if axes.preprocess_images else cell.size
+        size = None if axes[grid.IMAGES] else cell.size
         measure(
             call,
             check=lambda images: contracts.check_images(images, len(paths), size),
@@ -115,8 +115,8 @@ def _is_gray(cell: Cell) -> bool:
 
 
 def _paths(cell: Cell, axes: grid.Options) -> list[Path]:
-    if axes.preprocess_images:
-        return pictures.folder(axes.preprocess_images)
+    if axes[grid.IMAGES]:
+        return pictures.folder(axes[grid.IMAGES])
     size, format_ = cell.size, cell.axes.get("format")
     matches = (key for key in pictures.FILES if key[1] == size and format_ in (None, key[0]))
     return [pictures.FILES[next(matches)]]
