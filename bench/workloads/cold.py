@@ -23,7 +23,7 @@ from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
 from pipeline.flux import reference as pytorch
 from pipeline.preprocessing import preprocess as preprocessing
-from pipeline.stable_diffusion import diffusion
+from pipeline.stable_diffusion import diffusion, models
 
 __all__ = ["STARTS", "Start", "main", "seconds_of"]
 
@@ -180,7 +180,7 @@ def _using_cuda(_: Any) -> None:
         raise PipelineError("using CUDA", absent.what, str(absent))
 
 
-_TINY, _SD15 = "tiny, seeded random", "arch:sd15, seeded random"
+_TINY, _SD15 = (models.resolve(name).weights for name in ("tiny", "arch:sd15"))
 _FIXTURE = "fixture, seeded random"
 
 STARTS: Mapping[str, Start] = {
