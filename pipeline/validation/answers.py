@@ -119,7 +119,7 @@ def questions(
     models = [sd_models.resolve(name) for name in parse_list(sd_model)]
     sizes = [parse_size(part, multiple=1) for part in parse_list(size)] if size else [None]
     batches = [parse_count(part, "--batch") for part in parse_list(batch or "1")]
-    dtypes = _known(dtype, "--dtype", contracts.FLOATS)
+    dtypes = _known(dtype, "--dtype", contracts.DTYPES)
     colors = _known(channels or "3", "--channels", CHANNELS)
     flux_models = parse_list(flux_model) if flux_model else [""]
     for name in filter(None, flux_models):
