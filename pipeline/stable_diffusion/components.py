@@ -235,16 +235,17 @@ def _component(name: str, folder: Path, part: str, entry: list[Any]) -> Componen
 
 def _load(name: str, folder: Path, file: str) -> dict[str, Any]:
     """Read a JSON object from one of the model's files."""
-    content, cause, expected = None, None, f"a JSON object in {file}"
+    expected = f"a JSON object in {file}"
+    cause: Exception | None = None
     try:
         content = json.loads((folder / file).read_text(encoding="utf-8"))
-    except OSError as error:
-        cause, expected = error, f"a file {file} ({error.strerror})"
-    except ValueError as error:  # not JSON, or not UTF-8
+        if isinstance(content, dict):
+            return content
+    except (OSError, ValueError) as error:  # ValueError: not JSON, or not UTF-8
         cause, expected = error, f"JSON in {file} ({error})"
-    if not isinstance(content, dict):
-        raise PipelineError(f"--sd-model {name}", expected, "copy the folder again") from cause
-    return content
+        if isinstance(error, OSError):
+            expected = f"a file {file} ({error.strerror})"
+    raise PipelineError(f"--sd-model {name}", expected, "copy the folder again") from cause
 
 
 def _download(name: str) -> Path:

@@ -115,7 +115,9 @@ def sample(
 
     most, scale = pipe.scheduler.config.num_train_timesteps, pipe.vae_scale_factor
     if not 1 <= steps <= most:
-        limit, remedy = ("least 1", "one step or more") if steps < 1 else (f"most {most}", "fewer steps")
+        limit, remedy = (
+            ("least 1", "one step or more") if steps < 1 else (f"most {most}", "fewer steps")
+        )
         raise PipelineError(f"steps {steps}", f"at {limit}", f"ask for {remedy}")
     for seed in seeds:
         if not -(2**63) <= seed < 2**64:

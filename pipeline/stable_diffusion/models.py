@@ -11,7 +11,7 @@ from pipeline.files import FIXTURES
 from pipeline.stable_diffusion import components
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Model
 
-__all__ = ["TINY", "load", "resolve"]
+__all__ = ["TINY", "Model", "load", "resolve"]
 
 SEED = 2026
 TINY = FIXTURES / "tiny-sd"
