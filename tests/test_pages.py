@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import grid
 from support.helpers import ROOT
 from support.documents import ANY, PAGES, Block, blocks, commands, matches, plain
 
@@ -123,6 +124,29 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             titles = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.M) if heading else []
             slugs = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
             assert not heading or heading in slugs, target
+
+
+def table_of_axes() -> str:
+    """The options of the grids as a table, from where each is declared."""
+    lines = ["| Option | Values | Default |", "|--|--|--|"]
+    for axes in grid.SUBJECTS.values():
+        for axis in axes:
+            default = axis.help.removeprefix(f"{axis.about} (default: ").removesuffix(")")
+            default = "none" if axis.help == axis.about else default
+            lines.append(f"| `{axis.option}` | {axis.about} | {default} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_options_is_what_is_declared() -> None:
+    path = ROOT / "docs" / "options.md"
+    before, start, rest = path.read_text(encoding="utf-8").partition("<!-- axes -->\n")
+    table, end, after = rest.partition("<!-- /axes -->")
+    assert start
+    assert end
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(f"{before}{start}{table_of_axes()}\n{end}{after}", encoding="utf-8")
+    else:
+        assert table == f"{table_of_axes()}\n"
 
 
 def test_the_readme_is_short() -> None:
