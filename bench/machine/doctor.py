@@ -14,6 +14,9 @@ __all__ = ["sections", "steadier", "watched"]
 
 CPUS = Path("/sys/devices/system/cpu")
 
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TUNABLE = "glibc.malloc.hugetlb=1"
+
 OTHERS_BUSY = 0.1
 """Share of the CPUs' time above which the load of other processes is worth a change."""
 
@@ -56,7 +59,7 @@ def watched() -> list[Finding]:
 
 def steadier() -> list[Finding]:
     """Return what moves numbers on this machine, and how to hold it still."""
-    return [_governor(), _turbo(), *_load(), _threads(), *_gpu()]
+    return [_governor(), _turbo(), *_load(), _threads(), _huge_pages(), *_gpu()]
 
 
 def _governor() -> Finding:
@@ -110,6 +113,21 @@ def _threads() -> Finding:
         return Finding("threads", "steady", "pytest bench/ pins torch and BLAS to one")
     text = f"OMP_NUM_THREADS={value}: threads wait for each other beside other work"
     return Finding("threads", "change", text, "unset OMP_NUM_THREADS")
+
+
+def _huge_pages() -> Finding:
+    """Say whether large arrays lie in huge pages: without them, page faults slow large batches."""
+    try:
+        allowed = HUGE_PAGES.read_text()
+    except OSError:
+        return Finding("huge pages", "not readable", f"no {HUGE_PAGES} here", "run: uname -r")
+    asked = TUNABLE in os.environ.get("GLIBC_TUNABLES", "")
+    if "[always]" in allowed or (asked and "[madvise]" in allowed):
+        return Finding("huge pages", "steady", "on")
+    if "[never]" in allowed:
+        return Finding("huge pages", "steady", "off: the system allows none")
+    text = "off: page faults are a large part of a batch of 32 images"
+    return Finding("huge pages", "change", text, f"export GLIBC_TUNABLES={TUNABLE} for every run")
 
 
 def _gpu() -> Iterator[Finding]:

@@ -114,6 +114,34 @@ def test_threads_that_are_set_are_told(
     assert (threads.remedy == "unset OMP_NUM_THREADS") == (state == "change")
 
 
+@pytest.mark.parametrize(
+    ("allowed", "tunables", "state", "text"),
+    [
+        ("[always] madvise never", "", "steady", "on"),
+        ("always [madvise] never", "glibc.malloc.hugetlb=1", "steady", "on"),
+        ("always [madvise] never", "", "change", "off: page faults are a large part of a batch"),
+        ("always madvise [never]", "glibc.malloc.hugetlb=1", "steady", "off: the system allows"),
+        ("", "", "not readable", "no "),
+    ],
+)
+def test_huge_pages_are_said_to_be_on_or_off(
+    cpus: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    allowed: str,
+    tunables: str,
+    state: str,
+    text: str,
+) -> None:
+    file = cpus / "enabled"
+    if allowed:
+        file.write_text(allowed)
+    monkeypatch.setattr(doctor, "HUGE_PAGES", file)
+    monkeypatch.setenv("GLIBC_TUNABLES", tunables)
+    pages = finding("huge pages")
+    assert (pages.state, pages.text[: len(text)]) == (state, text)
+    assert bool(pages.remedy) == (state != "steady")
+
+
 def test_without_a_gpu_nothing_is_advised_for_one(cpus: Path) -> None:
     assert not [one for one in doctor.steadier() if one.name.startswith("GPU")]
 
