@@ -24,8 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check the command line, pin threads and allocator, and register the harness's hooks."""
     required = options.required(config)
-    if not config.option.stock_table:
-        config.option.benchmark_quiet = True
+    config.option.benchmark_save_data = True  # without samples nothing can be compared
     threads = os.environ.setdefault("OMP_NUM_THREADS", "1")
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)
