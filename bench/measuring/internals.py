@@ -1,11 +1,21 @@
 """The one place that reaches into pytest-benchmark, beyond its options, hooks and fixture."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-__all__ = ["READ_AGAINST", "is_disabled", "samples", "statistics", "take_over", "withdraw"]
+__all__ = [
+    "READ_AGAINST",
+    "compared",
+    "is_disabled",
+    "refuse_replacements",
+    "samples",
+    "statistics",
+    "take_over",
+    "withdraw",
+]
 
 READ_AGAINST = "5.3.1"
 """The version of pytest-benchmark whose `fixture.py`, `session.py` and `stats.py` were read."""
@@ -54,6 +64,22 @@ def take_over(
 
     session.save_json, session.finish = write_json, guarded
     session.quiet = session.quiet or hide_table
+
+
+def compared(config: pytest.Config) -> list[str]:
+    """Return the saved files that `--benchmark-compare` named."""
+    return [str(path) for path in config._benchmarksession.compared_mapping or ()]  # type: ignore[attr-defined]
+
+
+def refuse_replacements(config: pytest.Config) -> None:
+    """Raise `pytest.UsageError` where pytest-codspeed has put its own fixture in place."""
+    codspeed = getattr(config.option, "codspeed", False)
+    variable = config.pluginmanager.hasplugin("codspeed") and "CODSPEED_ENV" in os.environ
+    if codspeed or variable:
+        name = "--codspeed" if codspeed else "CODSPEED_ENV"
+        raise pytest.UsageError(
+            f"{name}: expected pytest-benchmark's own fixture, which CodSpeed replaces; leave it out"
+        )
 
 
 def statistics(data: tuple[float, ...]) -> dict[str, Any]:

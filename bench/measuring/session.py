@@ -4,7 +4,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from math import ceil
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
@@ -35,13 +37,22 @@ WORST = 1 + 1 / 3 + 1 + stats.MIN_ROUNDS
 """The most budgets that a cell can take: one for its first call, a third and one more call for its
 pilot, and six rounds of up to a budget each."""
 
+OF_THE_STOCK_TABLE = (
+    "--benchmark-columns",
+    "--benchmark-group-by",
+    "--benchmark-histogram",
+    "--benchmark-name",
+    "--benchmark-sort",
+)
+"""Options that change nothing in the harness's own tables."""
+
 COLD = "cold"
 """The family that runs only with `--cold`."""
 
 Render = Callable[[list[Row], dict[str, Any], int, bool], str]
 """Makes text of rows and the machine's records, for a terminal's width, with or without color."""
 
-_PLAIN = str.maketrans("─━│×–·µ→±…\u00a0", "--|x--u>~. ")
+_PLAIN = str.maketrans("─━│×–·µ→±…\u00a0¹²³⁴⁵⁶⁷⁸⁹⁰", "--|x--u>~. 1234567890")
 """Signs of the tables, each with a sign of ASCII that is as wide."""
 
 _ROW = pytest.StashKey[Row]()
@@ -64,6 +75,8 @@ class Session:
         self._workload: dict[str, dict[str, float]] = {}
         self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
+        folder = Path.cwd() / record.JOURNAL.parent
+        self._stray = None if folder.exists() or Path.cwd() == config.rootpath else folder
 
     # Before: what will run, how long it may take, and Julia before torch.
 
@@ -76,6 +89,11 @@ class Session:
             internals.take_over(self._config, hide_table, saving.write_json, saving.failed_of)
             if getattr(option, "numprocesses", None):
                 self._say("xdist is on: contracts are checked and nothing is timed; leave -n out")
+            given = [
+                str(argument).partition("=")[0] for argument in self._config.invocation_params.args
+            ]
+            if names := [name for name in OF_THE_STOCK_TABLE if name in given and hide_table]:
+                self._say(f"{', '.join(names)}: of pytest-benchmark's own table; add --stock-table")
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -278,6 +296,15 @@ class Session:
         self._write_where_the_plugin_has_nothing()
         if self._saving.written:
             terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
+        for path in internals.compared(self._config):
+            own = self._config.option.benchmark_json or self._saving.journal or "FILE"
+            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}")
+
+    def pytest_unconfigure(self) -> None:
+        """Remove the empty folder that pytest-benchmark makes wherever pytest is started."""
+        if self._stray is not None:
+            with suppress(OSError):
+                self._stray.rmdir()
 
     def _write_where_the_plugin_has_nothing(self) -> None:
         if self._rows and not self._saving.done:

@@ -41,9 +41,14 @@ class Journal:
         """Begin a new file; raises OSError where it cannot be made, or is there already."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("x", encoding="utf-8")
+        self._file = path.open("xb", buffering=0)  # nothing is left to write when a disk is full
         begun = datetime.now(UTC).isoformat()
-        self._line({"schema": SCHEMA, "begun": begun, "machine": machine})
+        try:
+            self._line({"schema": SCHEMA, "begun": begun, "machine": machine})
+        except OSError:
+            self.close()
+            path.unlink(missing_ok=True)
+            raise
 
     def add(self, row: Row) -> None:
         """Append one row and flush it to the disk."""
@@ -62,13 +67,13 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file, whatever the disk says."""
-        with suppress(OSError):
-            self._file.close()
+        """Close the file."""
+        self._file.close()
 
     def _line(self, data: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(data, allow_nan=False) + "\n")
-        self._file.flush()
+        rest = json.dumps(data, allow_nan=False).encode() + b"\n"
+        while rest:
+            rest = rest[self._file.write(rest) :]
         os.fsync(self._file.fileno())
 
 
