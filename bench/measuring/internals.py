@@ -78,7 +78,7 @@ def refuse_replacements(config: pytest.Config) -> None:
     if codspeed or variable:
         name = "--codspeed" if codspeed else "CODSPEED_ENV"
         raise pytest.UsageError(
-            f"{name}: expected pytest-benchmark's own fixture, which CodSpeed replaces; leave it out"
+            f"{name}: expected pytest-benchmark's fixture, which CodSpeed replaces; leave it out"
         )
 
 

@@ -89,10 +89,9 @@ class Session:
             internals.take_over(self._config, hide_table, saving.write_json, saving.failed_of)
             if getattr(option, "numprocesses", None):
                 self._say("xdist is on: contracts are checked and nothing is timed; leave -n out")
-            given = [
-                str(argument).partition("=")[0] for argument in self._config.invocation_params.args
-            ]
-            if names := [name for name in OF_THE_STOCK_TABLE if name in given and hide_table]:
+            arguments = self._config.invocation_params.args
+            typed = {str(argument).partition("=")[0] for argument in arguments}
+            if names := [name for name in OF_THE_STOCK_TABLE if name in typed and hide_table]:
                 self._say(f"{', '.join(names)}: of pytest-benchmark's own table; add --stock-table")
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
