@@ -169,7 +169,7 @@ class Measure:
         left = self._budget - sum(pilot) * iterations
         affordable = floor(left / (median(pilot) * iterations))
         maximum = min(max(affordable, stats.MIN_ROUNDS), MAXIMUM_ROUNDS)
-        spanning = ceil(SPAN_S / (median(pilot) * iterations)) if median(pilot) else maximum
+        spanning = ceil(SPAN_S / (min(pilot) * iterations)) if min(pilot) else maximum
         needed = stats.rounds_needed(pilot, self._precision, maximum)
         rounds = min(max(needed, spanning), maximum)
         deadline = monotonic() + left

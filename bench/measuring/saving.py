@@ -52,6 +52,13 @@ class Saving:
         """Write that the run has ended to the journal."""
         self._to_journal(lambda journal: journal.end(status, machine))
 
+    def discard(self) -> None:
+        """Remove the journal of a run that measures nothing: the one before is then the last."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal.path.unlink(missing_ok=True)
+            self._journal = None
+
     def write_json(self, document: Mapping[str, Any]) -> None:
         """Write the JSON, whole or not at all: an older file stays where the new one fails."""
         if self._target is None:

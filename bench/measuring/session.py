@@ -131,6 +131,7 @@ class Session:
             if missing is None:
                 self._planned[name] = cell
             elif missing.need in self._required:
+                self._saving.discard()
                 pytest.exit(f"--require {missing.need}: {missing}", returncode=1)
         if not cells or not measuring:
             return
