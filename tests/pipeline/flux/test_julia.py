@@ -193,6 +193,9 @@ def offline(tmp_path: Path, julia_says: str | None) -> dict[str, str]:
     }
 
 
+ANNOUNCED = "Julia: resolving its packages (minutes the first time, then seconds)\n"
+
+
 def answers_version(version: str) -> str:
     return (
         f'[ "$1" = --version ] && echo "julia version {version}" && exit 0\n'
@@ -217,7 +220,8 @@ def test_offline_the_reason_is_one_line(
     environment = offline(tmp_path, julia_says)
     code = "from pipeline.flux import julia; print(julia.missing())"
     done = fresh_python("-c", code, PYTHONWARNINGS=strict, **environment)
-    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+    assert done.stdout == f"{expected}\n"
+    assert done.stderr in ("", ANNOUNCED)  # a busy machine takes its time
 
 
 # Starting it in this process. The Julia that starts is a stand-in.
