@@ -244,6 +244,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _print_scores(names: Sequence[str], scores: "np.ndarray", top: int | None) -> None:
+    """Print the scores of each image; raises `ContractError` where one is not finite."""
+    finite = replace(contracts.SCORES, shape=scores.shape, varied=False)
+    contracts.require(contracts.check(scores, finite, values=True))
     for name, row in zip(names, scores, strict=True):
         ranked = sorted(enumerate(row), key=lambda pair: -pair[1])[:top] if top else enumerate(row)
         print(f"{name}: " + "  ".join(f"{index}: {score:+.4f}" for index, score in ranked))
