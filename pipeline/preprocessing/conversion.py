@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import pregenerated
 from pipeline.errors import PipelineError
 from pipeline.files import writing
-from pipeline.preprocessing.decoding import reading
+from pipeline.preprocessing.opening import reading
 from pipeline.preprocessing.preprocess import Settings, to_image
 from pipeline.preprocessing.streaming import default_workers, stream
 

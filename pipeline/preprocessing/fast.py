@@ -1,0 +1,132 @@
+"""Fast decoding: plain 8-bit PNG and JPEG files become levels by faster libraries than Pillow.
+
+kornia-rs decodes PNG, simplejpeg decodes JPEG, both to Pillow's own pixels. Pillow still reads each
+header, so that a file is accepted or refused as by Pillow, and decodes whatever is not plain or
+makes the fast decoder hesitate.
+"""
+
+import struct
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+from pipeline.preprocessing.decoding import is_upright
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.ImageFile import ImageFile
+
+__all__ = ["decoder", "jpeg", "levels"]
+
+PILLOW = "Pillow"
+
+LIBRARIES = {"PNG": ("kornia_rs", "kornia-rs"), "JPEG": ("simplejpeg", "simplejpeg")}
+"""By format: the module that decodes it, and its distribution."""
+
+PNG_MODES = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
+JPEG_MODES = {"L": "GRAY", "RGB": "RGB"}
+
+JPEG_END = b"\xff\xd9"
+PNG_HEADER = 8
+CHUNK = struct.Struct(">I4s")
+CHECKSUM = 4
+NOT_PLAIN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
+"""Chunks that give pixels another meaning: a transparent colour, or an animation."""
+
+OVERSAMPLED = 2
+"""A scaled JPEG is decoded at least so many times as large as the result."""
+
+
+def decoder(format_: str) -> str:
+    """Return the name and version of what decodes plain files of a format, such as `png`."""
+    module, distribution = LIBRARIES.get(format_.upper(), ("", ""))
+    if not module or _library(module) is None:
+        return PILLOW
+    return f"{distribution} {metadata.version(distribution)}"
+
+
+def levels(image: "ImageFile", size: int = 0) -> "np.ndarray | None":
+    """Return the levels of a plain file that Pillow has opened, `(H, W, C)`; None for others.
+
+    C is 1 for gray, 3 for RGB, 4 for RGBA. With `size`, a JPEG is decoded at the smallest scale
+    that is still twice that side.
+    """
+    try:
+        if image.format == "PNG":
+            return _png(image)
+        return _jpeg(image, size)
+    except Exception:  # Pillow says what is wrong, or finds that nothing is
+        return None
+
+
+def jpeg(image: "ImageFile") -> bytes | None:
+    """Return the bytes of an upright gray or RGB JPEG file that Pillow has opened; else None.
+
+    None also for a file without a JPEG's end marker: it may be truncated, and Pillow says so.
+    """
+    if image.format != "JPEG" or image.mode not in JPEG_MODES or not is_upright(image):
+        return None
+    data = _bytes(image)
+    return data if data.rstrip(b"\0").endswith(JPEG_END) else None
+
+
+def _png(image: "ImageFile") -> "np.ndarray | None":
+    library = _library("kornia_rs")
+    is_plain = (
+        image.mode in PNG_MODES
+        and image.tile[0].args == image.mode  # 8 bits
+        and not image.info.get("interlace")
+        and is_upright(image)
+    )
+    if library is None or not is_plain:
+        return None
+    data = _bytes(image)
+    types = list(_chunks(data))
+    pixels = types.index(b"IDAT")
+    if set(types[pixels:-1]) != {b"IDAT"} or types[-1] != b"IEND" or NOT_PLAIN & set(types):
+        return None
+    decode = library.io.decode_image_png_u8
+    decoded: np.ndarray = decode(data, (image.height, image.width), PNG_MODES[image.mode])
+    return decoded.reshape(image.height, image.width, -1)
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """Yield the types of a PNG's chunks up to its end; raise where they do not end with it."""
+    position = PNG_HEADER
+    while position < len(data):
+        length, name = CHUNK.unpack_from(data, position)
+        position += CHUNK.size + length + CHECKSUM
+        yield name
+    if position > len(data):
+        raise ValueError("a chunk goes on beyond the end of the file")
+
+
+def _jpeg(image: "ImageFile", size: int) -> "np.ndarray | None":
+    library = _library("simplejpeg")
+    data = jpeg(image) if library is not None else None
+    if data is None:
+        return None
+    side = OVERSAMPLED * size
+    mode = JPEG_MODES[image.mode]
+    decoded: np.ndarray = library.decode_jpeg(data, mode, min_height=side, min_width=side)
+    return decoded if size or decoded.shape[1::-1] == image.size else None
+
+
+def _bytes(image: "ImageFile") -> bytes:
+    """Return all bytes of a file that Pillow has opened, and leave it as it was."""
+    file: Any = image.fp
+    position = file.tell()
+    file.seek(0)
+    data: bytes = file.read()
+    file.seek(position)
+    return data
+
+
+@cache
+def _library(name: str) -> Any:
+    """Import a decoder; None where this platform has none."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
