@@ -86,6 +86,8 @@ def preprocess(given: argparse.Namespace) -> int:
     if plan.done:
         images = "image was" if plan.done == 1 else "images were"
         print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+    if notice := plan.notice():
+        print(notice, file=sys.stderr)
     preprocessing.load()
     with progress("preprocess", len(plan.missing), "images") as tell:
 

@@ -17,7 +17,16 @@ from pipeline.errors import PipelineError
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-__all__ = ["FORMATS", "Encoded", "name_of", "no_pixels", "opened", "reading", "refusing"]
+__all__ = [
+    "FORMATS",
+    "Encoded",
+    "is_allowed",
+    "name_of",
+    "no_pixels",
+    "opened",
+    "reading",
+    "refusing",
+]
 
 Encoded: TypeAlias = "str | PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
 """An image file: its path, its bytes, or an open binary file."""
@@ -48,7 +57,7 @@ def opened(source: Encoded, name: str) -> "Iterator[ImageFile]":
     with refusing(name), reading():
         file = _file(source, name)
         Image.init()
-        formats = [format_ for format_ in Image.ID if _is_allowed(format_)]
+        formats = [format_ for format_ in Image.ID if is_allowed(format_)]
         try:
             image = Image.open(file, formats=formats)
         except UnidentifiedImageError as error:
@@ -101,11 +110,12 @@ def _unreadable(name: str, error: Exception, why: str) -> PipelineError:
     return PipelineError(name, f"a file that can be read ({why})", "check the path")
 
 
-def _is_allowed(format_: str) -> bool:
+def is_allowed(format_: str) -> bool:
     """Whether files of a format are opened: ours, and those of plugins that a program has added."""
     from PIL import Image
 
-    return format_ in FORMATS or not Image.OPEN[format_][0].__module__.startswith("PIL.")
+    factory, _ = Image.OPEN.get(format_, (None, None))
+    return factory is not None and (format_ in FORMATS or not factory.__module__.startswith("PIL."))
 
 
 def _file(source: Encoded, name: str) -> Path | IO[bytes]:
