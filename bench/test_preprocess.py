@@ -13,7 +13,6 @@ from bench.results import fingerprint, thumbnail
 from bench.results.cell import Cell
 from bench.workloads import exactness, peers, pictures
 from pipeline import contracts
-from pipeline.arguments import parse_size
 from pipeline.contracts import SIZE, Violation
 from pipeline.errors import ContractError
 from pipeline.preprocessing import preprocess as preprocessing
@@ -34,10 +33,10 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     paths = _paths(cell, axes)
     regimes = {"decode": _decode, "transform": _transform, "file": _file, "stream": _stream}
     call = regimes[str(cell.axes["regime"])](cell, paths)
-    weights = pictures.fingerprint(paths) if axes.preprocess_images else ""
+    weights = pictures.fingerprint(paths) if axes[grid.IMAGES] else ""
     name = paths[0].name
     if cell.axes["regime"] == "decode":
-        size = None if axes.preprocess_images else parse_size(str(cell.axes["size"]))
+        size = None if axes[grid.IMAGES] else cell.size
         measure(
             call,
             check=lambda images: contracts.check_images(images, len(paths), size),
@@ -116,9 +115,9 @@ def _is_gray(cell: Cell) -> bool:
 
 
 def _paths(cell: Cell, axes: grid.Options) -> list[Path]:
-    if axes.preprocess_images:
-        return pictures.folder(axes.preprocess_images)
-    size, format_ = parse_size(str(cell.axes["size"])), cell.axes.get("format")
+    if axes[grid.IMAGES]:
+        return pictures.folder(axes[grid.IMAGES])
+    size, format_ = cell.size, cell.axes.get("format")
     matches = (key for key in pictures.FILES if key[1] == size and format_ in (None, key[0]))
     return [pictures.FILES[next(matches)]]
 
