@@ -193,6 +193,7 @@ def _note(source: Path, settings: Settings) -> str | None:
         return None
     mode = "gray" if settings.grayscale else "rgb"
     size = settings.size
+    mode += " scaled" if settings.scaled else ""
     return f"{size}x{size} {mode} of {status.st_size} bytes dated {status.st_mtime_ns}"
 
 

@@ -4,18 +4,24 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
-from pipeline.preprocessing.opening import Encoded, name_of, no_pixels, opened, reading, refusing
+from pipeline.preprocessing import fast
+from pipeline.preprocessing.opening import (
+    Encoded,
+    is_upright,
+    name_of,
+    no_pixels,
+    opened,
+    reading,
+    refusing,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["WHITE", "as_rgb", "decode", "flatten", "is_upright"]
+__all__ = ["WHITE", "as_rgb", "decode", "flatten"]
 
 WHITE = (255, 255, 255)
 """The default colour behind transparent pixels."""
-
-ORIENTATION = 0x0112
-UPRIGHT = 1
 
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
 """Tags of TIFF."""
@@ -46,7 +52,10 @@ def decode(
         with refusing(name, "an image that Pillow converts", "convert it to RGB"), reading():
             return as_rgb(source, background, name)
     with opened(source, name) as image:
-        return as_rgb(image, background, name)
+        levels = fast.levels(image)
+        if levels is None:
+            return as_rgb(image, background, name)
+        return flatten(fast.as_image(levels), background, name)
 
 
 def as_rgb(image: "Image", background: tuple[int, int, int], name: str) -> "Image":
@@ -87,14 +96,6 @@ def flatten(image: "Image", background: tuple[int, int, int], name: str) -> "Ima
     flat = Image.new("RGB", image.size, background)
     flat.paste(over, mask=alpha)
     return flat
-
-
-def is_upright(image: "Image") -> bool:
-    """Whether EXIF or XMP, as far as they have been read, leave the image as it is."""
-    from PIL import Image
-
-    orientation = Image.Image.getexif(image).get(ORIENTATION, UPRIGHT)
-    return orientation == UPRIGHT or orientation not in range(1, 9)
 
 
 def _keyed_at_16_bits(image: "Image") -> "Image":

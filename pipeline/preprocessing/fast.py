@@ -10,16 +10,18 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module, metadata
+from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from pipeline.preprocessing.decoding import is_upright
+from pipeline.preprocessing.opening import is_upright
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["decoder", "jpeg", "levels", "png"]
+__all__ = ["as_image", "decoder", "jpeg", "levels", "png"]
 
 PILLOW = "Pillow"
 
@@ -50,7 +52,7 @@ OVERSAMPLED = 2
 def decoder(format_: str) -> str:
     """Return the name and version of what decodes plain files of a format, such as `png`."""
     module, distribution = LIBRARIES.get(format_.upper(), ("", ""))
-    if not module or _library(module) is None:
+    if not module or find_spec(module) is None:
         return PILLOW
     return f"{distribution} {metadata.version(distribution)}"
 
@@ -67,6 +69,13 @@ def levels(image: "ImageFile", size: int = 0) -> "np.ndarray | None":
         return _jpeg(image, size)
     except Exception:  # Pillow says what is wrong, or finds that nothing is
         return None
+
+
+def as_image(levels: "np.ndarray") -> "Image":
+    """Return levels as an image, L, RGB or RGBA."""
+    from PIL import Image
+
+    return Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
 
 
 def jpeg(image: "ImageFile") -> bytes | None:

@@ -15,12 +15,14 @@ from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
 __all__ = [
     "FORMATS",
     "Encoded",
     "is_allowed",
+    "is_upright",
     "name_of",
     "no_pixels",
     "opened",
@@ -42,6 +44,9 @@ needs another library: GRIB, HDF5, MPEG and the like."""
 
 READERS = r"(PIL|torchvision|pipeline)\."
 """Modules whose warnings are about an image that is then read, or refused with an error."""
+
+ORIENTATION = 0x0112
+UPRIGHT = 1
 
 DAMAGED = "make or copy it again"
 
@@ -76,6 +81,14 @@ def name_of(source: Any) -> str:
     if isinstance(file, str) and file:
         return f"image {file}"
     return f"image in a {type(source).__name__}"
+
+
+def is_upright(image: "Image") -> bool:
+    """Whether EXIF or XMP, as far as they have been read, leave the image as it is."""
+    from PIL import Image
+
+    orientation = Image.Image.getexif(image).get(ORIENTATION, UPRIGHT)
+    return orientation == UPRIGHT or orientation not in range(1, 9)
 
 
 def no_pixels(name: str) -> PipelineError:

@@ -213,10 +213,8 @@ def load() -> None:
 
 def to_image(tensor: "torch.Tensor") -> "Image":
     """Turn one `(C, H, W)` tensor in [0, 1] back into an image, L or RGB, rounded to 8 bits."""
-    from PIL import Image
-
-    levels: Any = tensor.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+    levels = tensor.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0)
+    return fast.as_image(levels.cpu().numpy())
 
 
 def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
@@ -244,8 +242,8 @@ def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
         if levels is None:
             return pixels.of_image(as_rgb(image, settings.background, name))
         if levels.shape[2] == 4 and not pixels.is_opaque(levels):
-            over = Image.frombuffer("RGBA", image.size, levels, "raw", "RGBA", 0, 1)
-            return pixels.of_image(flatten(over, settings.background, name))
+            flat = flatten(fast.as_image(levels), settings.background, name)
+            return pixels.of_image(flat)
         return torch.from_numpy(levels).permute(2, 0, 1)
 
 
