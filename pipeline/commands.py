@@ -43,11 +43,13 @@ def generate(options: Options) -> int:
 
 def preprocess(options: Options) -> int:
     """Write a preprocessed PNG for each image that has none yet; skip what cannot be read."""
-    settings = preprocessing.Settings(options.size, options.grayscale)
+    settings = preprocessing.Settings(options.size, options.grayscale, scaled=options.scaled)
     plan = conversion.plan(options.images, options.out, settings)
     if plan.done:
         images = "image was" if plan.done == 1 else "images were"
         print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+    if notice := plan.notice():
+        print(notice, file=sys.stderr)
     preprocessing.load()
     with progress("preprocess", len(plan.missing), "images") as show:
 
