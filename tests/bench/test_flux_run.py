@@ -14,7 +14,7 @@ from support.runs import Run, copy_of_bench, lines_after, pytest_in, start_pytho
 
 BRIEF = ("--flux-device=cpu", "--benchmark-only", "--benchmark-json=out.json")
 
-ENGINES = ("flux", "flux-inside", "flux-bridge", "reference", "compiled")
+ENGINES = ("flux", "flux-inside", "flux-buffered", "flux-bridge", "reference", "compiled")
 
 INTERRUPTIBLE = """
 import signal
