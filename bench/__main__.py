@@ -1,4 +1,4 @@
-"""python -m bench: show, compare, ab, noise, report."""
+"""python -m bench: show, compare, ab, noise, report, history."""
 
 import argparse
 import os
@@ -17,6 +17,7 @@ from bench.comparing.comparison import Comparison
 from bench.comparing.comparison import compare as compare_sides
 from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
+from bench.history import command as history
 from bench.machine import records as machine
 from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
@@ -250,6 +251,8 @@ def _parser() -> Parser:
         "-o", "--out", default="report.html", metavar="PAGE", help="default: report.html"
     )
     each.set_defaults(command=write_report)
+    each = commands.add_parser("history", help="say which commit made a machine's results slower")
+    history.add_to(each)
     return parser
 
 
