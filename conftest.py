@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse wrong options, pin threads and allocator, and register the harness's hooks."""
+    """Check the command line, pin threads and allocator, and register the harness's hooks."""
     required = options.required(config)
     if not config.option.stock_table:
         config.option.benchmark_quiet = True
@@ -35,13 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def axes(pytestconfig: pytest.Config) -> grid.Options:
-    """The axes of the grids, from the options."""
+    """What the user typed for the axes of the grids."""
     return options.axes(pytestconfig)
 
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
-    """Measure the cell that the test was parametrized with: contract, first call, rounds, row."""
+    """Measure the cell of the test: contract, first call, rounds, row."""
     session = request.config.pluginmanager.get_plugin(NAME)
     assert isinstance(session, Session)
     return session.measure(request.node, benchmark)
@@ -50,10 +50,10 @@ def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
 @pytest.fixture(scope="session")
 def pipelines(axes: grid.Options) -> Pipelines:
     """The Stable Diffusion pipelines of the run."""
-    return Pipelines(axes)
+    return Pipelines(grid.models_of(axes), grid.generate(axes))
 
 
 @pytest.fixture(scope="session")
 def images(axes: grid.Options, pipelines: Pipelines) -> ImageSource:
-    """The images of the end-to-end benchmark: generated where that can be, else pre-generated."""
-    return ImageSource(axes, pipelines)
+    """The images of the end-to-end benchmark: generated where possible, else pre-generated."""
+    return ImageSource(grid.image_cell(axes), pipelines)

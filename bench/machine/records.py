@@ -255,7 +255,9 @@ def _cpu_mhz() -> int:
         import psutil
 
         clocks = [float(cpu.current) for cpu in psutil.cpu_freq(percpu=True)]
-        return round(max(_some(clocks, "clock")))
+        if not clocks:
+            raise ValueError("no clock here") from None
+        return round(max(clocks))
 
 
 def _thread_variable(name: str) -> int | None:

@@ -18,7 +18,7 @@ from bench.measuring.measure import DEFAULT_PRECISION, Measure
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
-from pipeline import availability
+from pipeline import needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
@@ -283,7 +283,7 @@ def _cell(item: pytest.Item) -> Cell | None:
 
 def _missing(cell: Cell) -> Missing | None:
     """Return the first of the cell's needs that is missing, or None."""
-    answers = (availability.NEEDS[need]() for need in cell.needs)
+    answers = (needs.NEEDS[need]() for need in cell.needs)
     return next((missing for missing in answers if missing is not None), None)
 
 

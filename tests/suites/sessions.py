@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from bench.results.cell import Cell
-from pipeline import availability
+from pipeline import needs
 from pipeline.errors import Missing, UnavailableError
 
 platform.node = socket.gethostname = lambda: "secret-host"
 GPU = Missing("cuda", "a CUDA device", "no CUDA: hidden", "show it")
 HUB = Missing("weights", "weights", "no weights: the hub is far", "bring them")
-availability.NEEDS["cuda"] = lambda: GPU
+needs.NEEDS["cuda"] = lambda: GPU
 
 CALLS = Counter()
 CELLS = [

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.flux import network, reference
+from pipeline.flux import network
 
 
 def images(count: int, channels: int) -> Any:
@@ -55,7 +55,7 @@ def test_the_reference_computes_the_network(channels: int) -> None:
     import numpy as np
 
     batch = images(2, channels)
-    scores = reference.forward(batch)
+    scores = network.forward(batch)
     assert (scores.shape, str(scores.dtype)) == ((2, 10), "float32")
     assert np.abs(scores - by_hand(batch)).max() < 1e-5
 
@@ -64,17 +64,17 @@ def test_an_image_scores_the_same_alone_and_in_a_batch() -> None:
     import numpy as np
 
     batch = images(4, 3)
-    alone = np.concatenate([reference.forward(image[None]) for image in batch])
-    assert np.abs(reference.forward(batch) - alone).max() < 1e-5
+    alone = np.concatenate([network.forward(image[None]) for image in batch])
+    assert np.abs(network.forward(batch) - alone).max() < 1e-5
 
 
 def test_different_images_score_differently() -> None:
     import numpy as np
 
-    assert np.ptp(reference.forward(images(2, 3)), axis=0).max() > 1e-3
+    assert np.ptp(network.forward(images(2, 3)), axis=0).max() > 1e-3
 
 
 def test_the_reference_is_built_once_a_device_and_does_not_learn() -> None:
-    model = reference.load(3)
-    assert reference.load(3) is model
+    model = network.load(3)
+    assert network.load(3) is model
     assert not model.training

@@ -1,16 +1,16 @@
-"""What the doctor finds: on machines laid out by hand, with the command for each."""
+"""What the doctor finds: on machines laid out by hand, with the command for one."""
 
 import re
 import sys
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.machine import sensors
+from bench.machine import doctor, sensors
 from bench.machine.sensors import CpuTime
-from pipeline import doctor
 from pipeline.doctor import Finding
 from support.simulated_nvml import NVMLError, process, raises, simulated
 
@@ -18,7 +18,7 @@ from support.simulated_nvml import NVMLError, process, raises, simulated
 @pytest.fixture
 def cpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A made-up /sys/devices/system/cpu, on a machine that does nothing, without a GPU."""
-    monkeypatch.setattr(doctor, "_CPUS", tmp_path)
+    monkeypatch.setattr(doctor, "CPUS", tmp_path)
     monkeypatch.setattr(doctor, "LOOK_S", 0.0)
     monkeypatch.setitem(sys.modules, "pynvml", None)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -39,10 +39,8 @@ def work(monkeypatch: pytest.MonkeyPatch, others: float = 0.0, stolen: float = 0
     """Let the CPUs spend 10 s, of which so much on others, while the doctor looks."""
     times = cycle([CpuTime(100.0, 5.0, 1000.0), CpuTime(100 + others, 5 + stolen, 1010.0)])
     replaced = [
-        sensors.Sensor(each.name, each.device, each.tells, lambda: next(times), each.remedy)
-        if each.name == "other processes"
-        else each
-        for each in sensors.SENSORS
+        replace(sensor, read=lambda: next(times)) if sensor.name == "other processes" else sensor
+        for sensor in sensors.SENSORS
     ]
     monkeypatch.setattr(sensors, "SENSORS", tuple(replaced))
 
@@ -52,9 +50,9 @@ def written(path: Path, text: str) -> None:
     path.write_text(f"{text}\n")
 
 
-def found(name: str) -> Finding:
-    (finding,) = [each for each in doctor.steadier() if each.name == name]
-    return finding
+def finding(name: str) -> Finding:
+    (one,) = [one for one in doctor.steadier() if one.name == name]
+    return one
 
 
 def test_a_governor_that_follows_the_load_is_told_with_the_command_that_holds_it(
@@ -62,14 +60,14 @@ def test_a_governor_that_follows_the_load_is_told_with_the_command_that_holds_it
 ) -> None:
     for cpu, governor in enumerate(("powersave", "performance")):
         written(cpus / f"cpu{cpu}" / "cpufreq" / "scaling_governor", governor)
-    finding = found("CPU governor")
-    assert (finding.state, finding.remedy) == (
+    assert finding("CPU governor") == Finding(
+        "CPU governor",
         "change",
+        "performance, powersave: the clock follows the load",
         "sudo cpupower frequency-set -g performance",
     )
-    assert finding.text == "performance, powersave: the clock follows the load"
     written(cpus / "cpu0" / "cpufreq" / "scaling_governor", "performance")
-    assert found("CPU governor") == Finding("CPU governor", "steady", "performance")
+    assert finding("CPU governor") == Finding("CPU governor", "steady", "performance")
 
 
 @pytest.mark.parametrize(
@@ -79,25 +77,24 @@ def test_turbo_is_told_with_the_switch_of_this_machine(
     file: str, on: str, off: str, cpus: Path
 ) -> None:
     written(cpus / file, on)
-    finding = found("CPU turbo")
-    assert finding.state == "change"
-    assert finding.remedy == f"echo {off} | sudo tee {cpus / file}"
+    turbo = finding("CPU turbo")
+    assert (turbo.state, turbo.remedy) == ("change", f"echo {off} | sudo tee {cpus / file}")
     written(cpus / file, off)
-    assert found("CPU turbo") == Finding("CPU turbo", "steady", "off")
+    assert finding("CPU turbo") == Finding("CPU turbo", "steady", "off")
 
 
 def test_what_cannot_be_read_is_said_and_not_taken_for_steady(cpus: Path) -> None:
-    assert found("CPU governor").state == found("CPU turbo").state == "not readable"
+    assert finding("CPU governor").state == finding("CPU turbo").state == "not readable"
 
 
 def test_load_of_others_and_stolen_time_are_told(
     cpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert found("other load") == Finding(
+    assert finding("other load") == Finding(
         "other load", "steady", "other processes keep 0 % of the CPUs busy"
     )
     work(monkeypatch, others=5.1, stolen=0.3)
-    by_name = {each.name: each for each in doctor.steadier()}
+    by_name = {one.name: one for one in doctor.steadier()}
     assert by_name["other load"] == Finding(
         "other load",
         "change",
@@ -112,50 +109,50 @@ def test_threads_that_are_set_are_told(
     value: str, state: str, cpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", value)
-    finding = found("threads")
-    assert finding.state == state
-    assert (finding.remedy == "unset OMP_NUM_THREADS") == (state == "change")
+    threads = finding("threads")
+    assert threads.state == state
+    assert (threads.remedy == "unset OMP_NUM_THREADS") == (state == "change")
 
 
 def test_without_a_gpu_nothing_is_advised_for_one(cpus: Path) -> None:
-    assert not [each for each in doctor.steadier() if each.name.startswith("GPU")]
+    assert not [one for one in doctor.steadier() if one.name.startswith("GPU")]
 
 
 def test_a_gpu_is_asked_for_what_moves_its_numbers(nvml: Any) -> None:
-    assert found("GPU persistence").state == "steady"
-    assert found("GPU sharing") == Finding("GPU sharing", "steady", "0 other processes on it")
-    clock = found("GPU clock")
+    assert finding("GPU persistence").state == "steady"
+    assert finding("GPU sharing") == Finding("GPU sharing", "steady", "0 other processes on it")
+    clock = finding("GPU clock")
     assert clock.text == (
         "1980 MHz now, by default up to 1980: it follows heat and power unless it is locked"
     )
     assert clock.remedy == "sudo nvidia-smi -lgc 1584   (nvidia-smi -rgc undoes it)"
     nvml.nvmlDeviceGetPersistenceMode = lambda gpu: 0
-    assert found("GPU persistence").remedy == "sudo nvidia-smi -pm 1"
+    assert finding("GPU persistence").remedy == "sudo nvidia-smi -pm 1"
     me = nvml.nvmlDeviceGetComputeRunningProcesses(0)
     nvml.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [*me, process(-7)]
-    assert found("GPU sharing").text == "1 other process on it"
-    assert found("GPU sharing").remedy == "end them: nvidia-smi lists them"
+    assert finding("GPU sharing").text == "1 other process on it"
+    assert finding("GPU sharing").remedy == "end them: nvidia-smi lists them"
     nvml.nvmlDeviceGetPersistenceMode = raises(NVMLError("Not Supported"))
-    assert found("GPU persistence").text == "NVML: Not Supported"
+    assert finding("GPU persistence").text == "NVML: Not Supported"
 
 
 def test_sensors_without_an_answer_share_a_line_where_the_reason_is_one(cpus: Path) -> None:
     findings = doctor.watched()
-    names = [each.name for each in findings]
-    gpu = next(each for each in findings if each.name.startswith("GPU throttling"))
-    assert gpu.name.split("\n") == [each.name for each in sensors.SENSORS if each.device == "cuda"]
+    names = [one.name for one in findings]
+    gpu = next(one for one in findings if one.name.startswith("GPU throttling"))
+    assert gpu.name.split("\n") == [one.name for one in sensors.SENSORS if one.device == "cuda"]
     assert gpu.state == "not watched"
     assert re.match("no NVIDIA driver|no pynvml here: pip install", gpu.text)
     assert "other processes" in names
 
 
 def test_every_sensor_of_a_gpu_that_answers_is_watched(nvml: Any) -> None:
-    states = {each.name: each.state for each in doctor.watched()}
+    states = {one.name: one.state for one in doctor.watched()}
     for sensor in sensors.SENSORS:
         if sensor.device == "cuda":
             assert states[sensor.name] == "watched"
     nvml.nvmlDeviceGetTotalEnergyConsumption = raises(NVMLError("Not Supported"))
-    energy = next(each for each in doctor.watched() if each.name == "GPU energy")
+    energy = next(one for one in doctor.watched() if one.name == "GPU energy")
     assert (energy.text, energy.remedy) == (
         "NVML: Not Supported",
         "a GPU of the Volta generation or later counts it",
