@@ -16,7 +16,7 @@ __all__ = ["as_json", "blame", "changes_of", "markdown", "render", "says", "span
 
 BARS = "▁▂▃▄▅▆▇█"
 
-WIDEST = 30
+WIDEST = 24
 """Columns of a sparkline: of more runs, each bar is the median of several."""
 
 LEAST_SPAN = 0.05
@@ -39,10 +39,11 @@ def render(history: History, findings: Sequence[Finding], width: int, color: boo
             members = [series for series in machine.series if series.cell.family == family]
             screen.print()
             screen.print(title(family), "bold")
-            screen.table(_columns(members), always=3)
+            screen.table(_columns(members), always=2)
     screen.print()
     screen.print(
-        "history: oldest run left, taller is slower; now: mean of the runs since the last change",
+        "history: medians of the runs, oldest left, taller is slower; then the mean time since the "
+        "last change, how much longer a call takes since then, and how many runs there are",
         "dim",
     )
     screen.print()
@@ -199,8 +200,8 @@ def _columns(members: Sequence[Series]) -> list[Column]:
     return [
         Column("cell", [plain(series.cell.id) for series in members]),
         Column("history", [_sparkline(series) for series in members], "left"),
-        Column(f"{unit}/{per} now", aligned(with_margin(time * scale, None) for time in now)),
-        Column("last change", [_last(series) for series in members], "left"),
+        Column(f"{unit}/{per}", aligned(with_margin(time * scale, None) for time in now)),
+        Column("change", list(map(_last, members))),
         Column("runs", [str(len(series.points)) for series in members]),
     ]
 
@@ -208,8 +209,7 @@ def _columns(members: Sequence[Series]) -> list[Column]:
 def _last(series: Series) -> str:
     if not series.changes:
         return NOTHING
-    change = series.changes[-1]
-    return plain(f"{change.word} {change.ratio.value:.2f}× at {change.first_bad.name}")
+    return f"{series.changes[-1].ratio.value - 1:+.0%}".replace("%", " %")
 
 
 def _sparkline(series: Series) -> str:
