@@ -1,6 +1,7 @@
 """pytest's options, fixtures and hooks: what this project adds to pytest-benchmark."""
 
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from bench.measuring.session import Session
 from bench.reporting import tables
 from bench.workloads.images import ImageSource
 from bench.workloads.pipelines import Pipelines
+from pipeline import exits
 
 NAME = "sd-flux-bench"
 
@@ -23,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the command line, pin threads and allocator, and register the harness's hooks."""
+    exits.replace_unwritable(sys.stdout)
     required = options.required(config)
     if not config.option.stock_table:
         config.option.benchmark_quiet = True

@@ -1,5 +1,6 @@
 """How a command ends: with an exit code, and with one line instead of a traceback."""
 
+import codecs
 import os
 import sys
 from collections.abc import Callable
@@ -7,7 +8,15 @@ from io import TextIOWrapper
 
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 
-__all__ = ["DOES_NOT_HOLD", "HOLDS", "INTERRUPTED", "UNREAD", "WRONG_QUESTION", "exit_code"]
+__all__ = [
+    "DOES_NOT_HOLD",
+    "HOLDS",
+    "INTERRUPTED",
+    "UNREAD",
+    "WRONG_QUESTION",
+    "exit_code",
+    "replace_unwritable",
+]
 
 HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 
@@ -18,8 +27,8 @@ def exit_code(command: Callable[[], int], interrupted: str = "interrupted") -> i
     0 it holds; 1 it does not, or something is not installed; 2 a wrong question, answered with one
     line; 130 after Ctrl-C and 141 where nobody reads on, such as after `| head`, as shells have it.
     """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal has the signs of a table
+    for stream in (sys.stdout, sys.stderr):
+        replace_unwritable(stream)
     try:
         code = command()
         if sys.stdout is not None:
@@ -35,3 +44,28 @@ def exit_code(command: Callable[[], int], interrupted: str = "interrupted") -> i
     except BrokenPipeError:  # the rest of the output has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
+
+
+def replace_unwritable(stream: object) -> None:
+    """Let a stream print signs that its encoding lacks as plain ones: `-` for `─`, `+-` for `±`."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors=_HANDLER)
+
+
+_HANDLER = "sd-flux-bench"
+
+_SIGNS = {
+    **{"─": "-", "–": "-", "—": "-", "±": "+-", "×": "x", "µ": "u", "·": "|", "→": "->"},
+    **{"…": "...", "\u00a0": " ", "∞": "inf", "°": "deg "},
+    **{sign: f"^{digit}" for digit, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    **dict(zip("▁▂▃▄▅▆▇█", "_.-=+*%#", strict=True)),
+}
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end]
+    return "".join(_SIGNS.get(sign, "?") for sign in text), error.end
+
+
+codecs.register_error(_HANDLER, _replaced)

@@ -19,7 +19,7 @@ from bench.results import record
 from bench.results.cell import MEASURED, Cell
 from bench.results.record import Run
 from bench.statistics.bootstrap import Ratio, ratio
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, plain
 
 __all__ = ["Change", "History", "Machine", "Moment", "Point", "Series", "gather"]
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -153,7 +153,7 @@ def gather(files: Iterable[tuple[str, Path]]) -> History:
         try:
             run = record.load(path, plain=True)
         except PipelineError as error:
-            unread.append(f"{name}: expected {error.expected}; {error.remedy}")
+            unread.append(plain(f"{name}: expected {error.expected}; {error.remedy}"))
             continue
         _add(machines, name, run)
     if not machines:

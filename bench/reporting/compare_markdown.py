@@ -11,8 +11,12 @@ from bench.comparing.verdict import SAME
 from bench.reporting.compare_tables import Sheet, gate_lines, how_to_read, tally, undecided
 from bench.reporting.layout import Column, Notes
 from bench.reporting.tables import families_of
+from bench.reporting.texts import plain
 
 __all__ = ["escaped", "render"]
+
+LIVE = re.compile(r"@|#|(?i:https?|ftp):|(?i:www)(?=\.)|(?i:gh)(?=-\d)")
+"""Where GitHub would see a mention, an issue or an address."""
 
 
 def render(comparison: Comparison, outcome: Outcome | None = None, explain: bool = False) -> str:
@@ -79,6 +83,11 @@ def _items(lines: Iterable[str]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return `text` as it stands: nothing in it is Markdown, HTML or the end of a cell."""
-    html = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html)
+    """Return `text` as it stands: nothing in it is Markdown, HTML, a link or the end of a cell.
+
+    GitHub notifies for `@name` and links `#1` and addresses even where they are escaped: a space of
+    no width keeps it from seeing them.
+    """
+    html = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped_text = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html)
+    return LIVE.sub("\\g<0>\u200b", escaped_text)
