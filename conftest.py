@@ -1,6 +1,7 @@
 """pytest's options, fixtures and hooks: what this project adds to pytest-benchmark."""
 
 import os
+import sys
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bench.measuring.session import Session
 from bench.reporting import tables
 from bench.workloads.images import ImageSource
 from bench.workloads.pipelines import Pipelines
+from pipeline import exits
 
 NAME = "sd-flux-bench"
 
@@ -25,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check the command line, pin threads and allocator, and register the harness's hooks."""
     internals.refuse_replacements(config)
+    exits.use_plain_signs(sys.stdout)
     required = options.required(config)
     config.option.benchmark_save_data = True  # without samples nothing can be compared
     threads = os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,4 +1,4 @@
-"""python -m bench: show, compare, ab, noise, report."""
+"""python -m bench: show, compare, ab, noise, report, history."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ from bench.comparing.comparison import Comparison
 from bench.comparing.comparison import compare as compare_sides
 from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
+from bench.history import command as history
 from bench.machine import records as machine
 from bench.measuring import export
 from bench.reporting import compare_markdown, compare_tables, report, tables
@@ -236,6 +237,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="default: report.html",
     )
     command.set_defaults(command=write_report)
+    help_ = "say which commit made a machine's results slower"
+    history.add_to(commands.add_parser("history", help=help_))
     options, options_rest = parser.parse_known_args(arguments)
     if options_rest and options.command not in (ab, noise):
         parser.error(f"unrecognized arguments: {' '.join(options_rest)}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import size_label
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError, UnavailableError, plain
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
 from pipeline.flux import forward as flux
@@ -55,7 +55,7 @@ def preprocess(options: Options) -> int:
 
         def written(done: int, outputs: Sequence[Path]) -> None:
             for output in outputs:
-                print(output)
+                print(plain(str(output)))
             show(done)
 
         skipped = conversion.convert(plan.missing, settings, options.workers, written)
@@ -242,7 +242,7 @@ def _save(image: "Image", path: Path) -> None:
 def _write(path: Path, content: bytes) -> None:
     with writing(path) as file:
         file.write(content)
-    print(path)
+    print(plain(str(path)))
 
 
 def _print_scores(names: Sequence[str], scores: "np.ndarray", top: int | None) -> None:

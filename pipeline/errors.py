@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError"]
+__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError", "plain"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,23 @@ class Missing:
         return f"{self.reason}; {self.remedy}"
 
 
+def plain(text: str) -> str:
+    """Return text from outside, such as a name or a key of a file, as one line that is only text.
+
+    Line breaks become spaces; what could move a terminal's cursor, reverse the line or cannot be
+    encoded becomes �. Everything that is printed and was not written here goes through this.
+    """
+    line = " ".join(text.split())
+    return "".join(character if character.isprintable() else "�" for character in line)
+
+
 class PipelineError(Exception):
     """A question that cannot be answered as it was put; `str()` is one line."""
 
     def __init__(self, given: str, expected: str, remedy: str) -> None:
         """Join the three parts; line breaks inside them become spaces."""
         line = f"{given}: expected {expected}; {remedy}"
-        super().__init__(" ".join(line.split()))
+        super().__init__(plain(line))
         self.given, self.expected, self.remedy = given, expected, remedy
 
 
