@@ -14,7 +14,7 @@ from bench.reporting.layout import GAP, ID_WIDTH, NARROWEST, Column, Notes, cons
 from bench.reporting.tables import LAYOUTS, Layout, families_of
 from bench.reporting.texts import NOTHING, aligned, plain, unit_of, with_margin, wrapped
 from bench.statistics import stats
-from bench.statistics.bootstrap import PAIRS, RUNS, Ratio
+from bench.statistics.ratio import PAIRS, RUNS, Ratio
 
 __all__ = ["Sheet", "gate_lines", "how_to_read", "render", "tally", "undecided"]
 

@@ -4,23 +4,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from statistics import NormalDist, fmean, linear_regression, median
 
+from bench.statistics.checks import checked
+from bench.statistics.correlation import effective
+
 __all__ = [
-    "AUTOCORRELATION_LIMIT",
-    "AUTOCORRELATION_MIN_SAMPLES",
     "CONFIDENCE",
     "MIN_ROUNDS",
+    "SEEN",
     "Fit",
     "autocorrelated",
-    "lag1",
     "linear_fit",
     "margin",
     "median_interval",
     "quantile",
     "rounds_needed",
     "student_t",
+    "why_no_interval",
 ]
 
 CONFIDENCE = 0.95
@@ -29,36 +30,72 @@ CONFIDENCE = 0.95
 MIN_ROUNDS = 6
 """Fewest samples with a 95 % interval of the median: all n lie on one side with 2 / 2**n."""
 
-AUTOCORRELATION_LIMIT = 0.3
-"""Lag-1 autocorrelation above which the interval is too narrow: 95 % then covers 84 to 91 %."""
+SEEN = 19
+"""Samples from which on an autocorrelation that matters shows."""
 
-AUTOCORRELATION_MIN_SAMPLES = 20
-"""Fewer samples cannot tell it from chance: the standard error is 1 / sqrt(n)."""
+UNSEEN = {6: 16.4, 7: 13.2, 8: 11.0, 9: 15.2, 10: 11.8, 11: 10.1, 12: 11.6, 13: 8.1, 14: 6.4}
+UNSEEN |= {15: 4.5, 16: 2.3, 17: 1.4, 18: 1.15}
+"""By the number of samples: how many times as wide the interval is as that of independent samples.
+
+So that it covers 94 % where each sample correlates with the one before by up to 0.99 and too few
+samples show it (tests/coverage_simulation.py)."""
 
 _EXACT_UP_TO = 10_000
 """Samples up to which ranks are computed in whole numbers (2 ms; a million takes seconds)."""
 
 
-def median_interval(
-    samples: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
-    """Give two of the samples that enclose the true median with at least this confidence.
+def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
+    """Give the ends of an interval that holds the true median with 95 % confidence.
 
-    It holds for independent samples of any continuous distribution, since the ranks are binomial
-    (David & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1). None for too few samples: below
-    6 at 95 %.
+    Two of the samples, whose ranks are binomial for independent samples of any distribution (David
+    & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1). Where the samples are autocorrelated,
+    the ranks of as many as `bench.statistics.correlation` says that they are worth. Below 19
+    samples, which do not show it, the interval is widened by `UNSEEN`.
+
+    None below 6 samples, and where they are worth fewer than 6: `why_no_interval` says which.
     """
-    ordered = sorted(_checked(samples))
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}: expected a number between 0 and 1")
-    rank = _lower_rank(len(ordered), confidence)
-    return (ordered[rank - 1], ordered[-rank]) if rank else None
+    count = len(checked(samples))
+    worth = effective(samples)
+    if worth < MIN_ROUNDS:
+        return None
+    whole = int(worth)
+    rank = _lower_rank(whole)
+    if whole < count:
+        rank = max(1, rank * (count + 1) // (whole + 1))
+    ordered = sorted(samples)
+    low, centre, high = ordered[rank - 1], median(ordered), ordered[-rank]
+    times = UNSEEN.get(count, 1.0)
+    if times == 1:
+        return low, high
+    wide_high = centre + times * (high - centre)
+    if low <= 0:
+        return centre - times * (centre - low), wide_high
+    return 1 / (1 / centre + times * (1 / low - 1 / centre)), wide_high  # a time stays above 0
+
+
+def why_no_interval(samples: Sequence[float]) -> str:
+    """Say why `median_interval` gives none; an empty text where it gives one."""
+    count = len(samples)
+    if count < MIN_ROUNDS:
+        return f"an interval needs {MIN_ROUNDS} rounds"
+    worth = effective(samples)
+    if worth < MIN_ROUNDS:
+        return (
+            f"{count} autocorrelated rounds are worth {worth:.1f} independent ones, "
+            f"and an interval needs {MIN_ROUNDS}"
+        )
+    return ""
+
+
+def autocorrelated(samples: Sequence[float]) -> bool:
+    """Say whether the samples show an autocorrelation, for which the interval is widened."""
+    return effective(samples) < len(samples)
 
 
 def margin(samples: Sequence[float]) -> float | None:
     """Give half the width of the median's 95 % interval, relative to it: 0.01 reads ±1 %.
 
-    None without an interval (fewer than 6 samples) or where the median is not positive.
+    None without an interval, or where the median is not positive.
     """
     interval = median_interval(samples)
     middle = median(samples)
@@ -80,11 +117,11 @@ def rounds_needed(pilot: Sequence[float], precision: float, maximum: int) -> int
     - Rounds: the fewest whose ranks are expected to lie that close. The asymptotic
       1.2533 sigma / sqrt(n) is too few: where it plans 20 to 30, 9 to 25 % more are needed.
 
-    Gives 6 to `maximum`: `maximum` for a pilot of one, which shows no spread, or without a positive
-    median; 6 for a pilot whose spread is 0. Raises ValueError where `precision` is not positive or
-    `maximum` is below 6.
+    Gives 19 (which show an autocorrelation) to `maximum`: `maximum` for a pilot of one, which shows
+    no spread, or without a positive median; 19 for a pilot whose spread is 0. Raises ValueError
+    where `precision` is not positive or `maximum` is below 6.
     """
-    ordered = sorted(_checked(pilot, "pilot"))
+    ordered = sorted(checked(pilot, "pilot"))
     if not precision > 0:
         raise ValueError(f"precision is {precision}: expected a positive number")
     if maximum < MIN_ROUNDS:
@@ -96,11 +133,12 @@ def rounds_needed(pilot: Sequence[float], precision: float, maximum: int) -> int
     spread = ordered[-1 - trimmed] - ordered[trimmed]
     sigma = spread / (2 * _normal_score(count - trimmed, count))
     ratio = sigma * student_t(count - 1 - 2 * trimmed) / middle / precision
+    least = min(SEEN, maximum)
     if ratio == 0:
-        return MIN_ROUNDS
+        return least
     # The asymptotic number never exceeds the exact one (12 000 were checked): count up from it.
     asymptotic = math.pi / 2 * ratio * ratio
-    start = max(MIN_ROUNDS, math.floor(min(asymptotic, maximum)))
+    start = max(least, math.floor(min(asymptotic, maximum)))
     target = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) / ratio  # in standard deviations
     fits = (rounds for rounds in range(start, maximum) if _half_width(rounds) <= target)
     return next(fits, maximum)
@@ -111,37 +149,13 @@ def quantile(samples: Sequence[float], q: float) -> float:
 
     Type 7 of Hyndman & Fan (The American Statistician 50, 1996), the default of numpy.
     """
-    ordered = sorted(_checked(samples))
+    ordered = sorted(checked(samples))
     if not 0 <= q <= 1:
         raise ValueError(f"q is {q}: expected a number from 0 to 1")
     position = q * (len(ordered) - 1)
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
-
-
-def lag1(samples: Sequence[float]) -> float | None:
-    """Correlate each sample with the next one, in the order of measuring: -1 to 1.
-
-    None for fewer than three samples, or where all are equal.
-    """
-    values = _checked(samples)
-    if len(values) < 3 or min(values) == max(values):
-        return None
-    centre = fmean(values)
-    deviations = [value - centre for value in values]
-    shared = math.fsum(a * b for a, b in pairwise(deviations))
-    return shared / math.fsum(a * a for a in deviations)
-
-
-def autocorrelated(samples: Sequence[float]) -> bool:
-    """Say whether the samples are autocorrelated, which makes the median's interval too narrow."""
-    correlation = lag1(samples)
-    return (
-        len(samples) >= AUTOCORRELATION_MIN_SAMPLES
-        and correlation is not None
-        and correlation > AUTOCORRELATION_LIMIT
-    )
 
 
 @dataclass(frozen=True)
@@ -201,7 +215,7 @@ def linear_fit(x: Sequence[float], y: Sequence[float]) -> Fit:
     Raises ValueError where x and y differ in length, y is not positive, or x has fewer than three
     distinct values: through two, every line fits.
     """
-    xs, ys = _checked(x, "x"), _checked(y, "y")
+    xs, ys = checked(x, "x"), checked(y, "y")
     if len(xs) != len(ys):
         raise ValueError(f"x has {len(xs)} values and y has {len(ys)}: expected as many of each")
     if len(distinct := sorted(set(xs))) < 3:
@@ -250,29 +264,20 @@ def student_t(freedom: int, confidence: float = CONFIDENCE) -> float:
     return math.sqrt(freedom) * math.tan(low)
 
 
-def _checked(samples: Sequence[float], name: str = "samples") -> Sequence[float]:
-    if len(samples) == 0:
-        raise ValueError(f"{name} is empty: expected at least one number")
-    for position, value in enumerate(samples):
-        if not math.isfinite(value):
-            raise ValueError(f"{name}[{position}] is {value}: expected a finite number")
-    return samples
-
-
 @lru_cache(maxsize=4096)
-def _lower_rank(count: int, confidence: float) -> int:
-    """Largest k, from 1, where the k-th lowest and k-th highest enclose the median; 0 for none.
+def _lower_rank(count: int) -> int:
+    """Largest k, from 1, where the k-th lowest and k-th highest enclose the median at 95 %; or 0.
 
     They miss it where fewer than k of `count` fair coins fall on one side.
     """
     if count > _EXACT_UP_TO:
         # without the continuity correction: at most one rank too wide, never too narrow
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
+        z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
         return math.floor((count - z * math.sqrt(count)) / 2)
     rank = (count + 1) // 2
     ways = math.comb(count, rank)
     enclosing = 0 if count % 2 else ways
-    while rank and enclosing / (1 << count) < confidence:
+    while rank and enclosing / (1 << count) < CONFIDENCE:
         ways = ways * rank // (count - rank + 1)
         rank -= 1
         enclosing += 2 * ways
@@ -282,7 +287,7 @@ def _lower_rank(count: int, confidence: float) -> int:
 @lru_cache(maxsize=4096)
 def _half_width(count: int) -> float:
     """Half the expected width of the median's interval, for samples of a standard normal."""
-    return _normal_score(count + 1 - _lower_rank(count, CONFIDENCE), count)
+    return _normal_score(count + 1 - _lower_rank(count), count)
 
 
 def _normal_score(rank: int, count: int) -> float:
