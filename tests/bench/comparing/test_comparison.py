@@ -200,7 +200,7 @@ def test_other_work_beside_a_row_decides_only_what_is_far_apart() -> None:
     slow = replace(one, samples=around(1.5, 2))
     assert verdict(one, slow).word == SLOWER
     result = verdict(one, replace(slow, extra={"others_busy_percent": 80.0}))
-    assert (result.word, result.floor.value) == (UNDECIDED, pytest.approx(1.8))
+    assert (result.word, result.floor.value) == (UNDECIDED, pytest.approx(4.0))
     assert result.floor.why == "the machine had other work"
 
 

@@ -98,7 +98,8 @@ def test_that_many_more_rounds_do_decide() -> None:
 
 
 def test_a_difference_at_the_edge_wants_repeated_runs_not_rounds() -> None:
-    verdict = decide([around(1.0, 1, 20, 0.2)], [around(1.098, 2, 20, 0.2)])
+    base = around(1.0, 1, 20, 0.2)
+    verdict = decide([base], [[1.0999 * value for value in base]])
     assert (verdict.code, verdict.remedy) == ("across the floor", TURNS)
 
 
