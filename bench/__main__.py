@@ -1,10 +1,8 @@
 """python -m bench: show, compare, ab, noise, report."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
@@ -17,40 +15,24 @@ from bench.comparing.comparison import compare as compare_sides
 from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
 from bench.machine import records as machine
-from bench.reporting import compare_markdown, compare_tables, noise_table, report, tables
+from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
 from pipeline.arguments import Parser
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError
+from pipeline.exits import DOES_NOT_HOLD, HOLDS, INTERRUPTED, exit_code
 
 __all__ = ["main"]
 
-HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code.
+    """Run one command; return its exit code, as `exit_code` says."""
 
-    0 done; 1 `--fail-on` found a row, or something is not installed; 2 a wrong question, answered
-    with one line; 130 Ctrl-C; 141 the reader of a pipe has left, such as `| head`.
-    """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a table has signs that not every terminal knows
-    try:
+    def command() -> int:
         options = _options(arguments)
-        code = int(options.command(options))
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return code
-    except PipelineError as error:
-        print(error, file=sys.stderr)
-        return DOES_NOT_HOLD if isinstance(error, UnavailableError) else WRONG_QUESTION
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:  # what is left to print has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
+        return int(options.command(options))
+
+    return exit_code(command)
 
 
 def show(options: argparse.Namespace) -> int:
@@ -111,7 +93,7 @@ def noise(options: argparse.Namespace) -> int:
     of_runs = noise_records.wrong_of_runs(series.pairs)
     of_pairs = noise_records.wrong_of_pairs(series.pairs, in_turns())
     width = get_terminal_size().columns
-    print(noise_table.render(cells, overall, of_runs, of_pairs, width, _on_terminal()))
+    print(compare_tables.render_noise(cells, overall, of_runs, of_pairs, width, _on_terminal()))
     if overall.pairs >= noise_records.FEWEST:
         path = noise_records.keep(overall, Path.cwd())
         print(f"kept for compare and ab: {path.relative_to(Path.cwd())}")

@@ -16,7 +16,7 @@ from bench.comparing.sides import Side
 from bench.comparing.verdict import FASTER, IN_TURNS, SLOWER, Floor, decide_pairs
 from bench.machine.records import hardware_key
 from bench.results.cell import MEASURED, Cell
-from bench.results.reading import read
+from bench.results.reading import Number, Whole, read
 from bench.statistics import stats
 from bench.statistics.sequential import FIRST_LOOK
 from pipeline.errors import PipelineError
@@ -75,12 +75,12 @@ class Noise:
     hardware: Mapping[str, Any]
     """The whole hardware record: its key is a name, which machines can share."""
     begun: str
-    """When it was measured, as ISO 8601."""
-    pairs: int
-    runs_apart: float
+    """When, as ISO 8601."""
+    pairs: Whole
+    runs_apart: Number
     """Relative: 95 of 100 pairings of two single runs lay closer."""
-    in_turns: float
-    """The noise floor of sides that are measured in turns."""
+    in_turns: Number
+    """The floor of two sides that are measured in turns."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from typing import Any
 from bench.comparing.verdict import UNWATCHED, Floor
 from bench.machine import watch
 from bench.machine.records import summary
-from bench.measuring import workload
-from bench.results import record, units
+from bench.results import rates, record, units
 from bench.results.cell import MEASURED, Row
 from bench.results.record import Run
 from pipeline.arguments import parse_list
@@ -172,7 +171,7 @@ def workload_changed(run: Run, device: str) -> float:
     agree within 3 %.
     """
     parts = ("_cuda_",) if device == "cuda" else ("_cpu_", "python_loop_")
-    start, end = workload.start_and_end(run.machine)
+    start, end = rates.start_and_end(run.machine)
     pairs = [
         (rate, end[name])
         for name, rate in start.items()
