@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import geometric_mean as geometric_mean_of
 
+from bench.comparing.across import without
 from bench.comparing.sides import Side, raised_floors
 from bench.comparing.verdict import Verdict, decide
 from bench.results import fingerprint
-from bench.results.cell import MEASURED, Cell, Row
+from bench.results.cell import MEASURED, Axis, Cell, Row
 from bench.statistics.ratio import middle
 from pipeline.errors import PipelineError
 
@@ -103,6 +104,7 @@ def compare(
                 changes.append("")
             verdicts.append(verdict)
         lines.append(Line(name, cell, tuple(entries), tuple(verdicts), tuple(changes)))
+    lines, sides = _across(lines, sides)
     if all(verdict.word == ABSENT for line in lines for verdict in line.verdicts):
         raise PipelineError(
             ", ".join(file for side in sides for file in side.files),
@@ -110,6 +112,32 @@ def compare(
             "measure the same cells: options and ids must be the same",
         )
     return Comparison(tuple(sides), tuple(lines))
+
+
+def _across(lines: Sequence[Line], sides: Sequence[Side]) -> tuple[list[Line], list[Side]]:
+    """Show axes that differ between sides beside the sides, and no longer in the ids."""
+    values: dict[str, list[dict[Axis, None]]] = {}
+    for line in lines:
+        known = [entry.rows[0].cell.axes if entry.rows else None for entry in line.entries]
+        for axis in line.cell.axes:
+            if len({axes.get(axis) for axes in known if axes is not None}) > 1:
+                settings = values.setdefault(axis, [{} for _ in sides])
+                for setting, axes in zip(settings, known, strict=True):
+                    if axes is not None and axis in axes:
+                        setting[axes[axis]] = None
+    shown = [
+        replace(
+            side,
+            settings=" · ".join(
+                f"{axis} {', '.join(map(str, settings[number]))}"
+                for axis, settings in values.items()
+            )
+            + (f" (matched {side.settings})" if side.settings and number else ""),
+        )
+        for number, side in enumerate(sides)
+    ]
+    axes = tuple(values)
+    return [replace(line, cell=without(line.cell, axes)) for line in lines], shown
 
 
 def geometric_mean(lines: Sequence[Line], side: int) -> tuple[float, int] | None:

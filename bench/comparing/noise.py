@@ -18,6 +18,7 @@ from bench.machine.records import hardware_key
 from bench.results.cell import MEASURED, Cell
 from bench.results.reading import Number, Whole, read
 from bench.statistics import stats
+from bench.statistics.fit import BETWEEN
 from bench.statistics.sequential import FIRST_LOOK
 from pipeline.errors import PipelineError
 from pipeline.files import writing
@@ -28,6 +29,7 @@ __all__ = [
     "CellNoise",
     "Noise",
     "Rate",
+    "between",
     "by_cell",
     "keep",
     "known",
@@ -187,6 +189,15 @@ def known(hardware: Mapping[str, Any], folder: Path) -> Noise | None:
             str(path), f"a record of python -m bench noise ({error})", "remove it"
         ) from error
     return noise if noise.hardware == hardware else None
+
+
+def between(records: Mapping[str, Any], folder: Path) -> float:
+    """Return the relative spread between cells of one run on a machine: on record, or the default.
+
+    95 of 100 pairings of runs lie within 1.96 times the root of 2 times the spread of one.
+    """
+    noise = known(records.get("hardware") or {}, folder)
+    return math.log1p(noise.runs_apart) / (1.96 * math.sqrt(2)) if noise else BETWEEN
 
 
 def _checkout(folder: Path) -> list[Path]:

@@ -58,6 +58,8 @@ class Side:
     """The files of its runs."""
     runs: tuple[Run, ...]
     """At least one."""
+    settings: str = ""
+    """Of the axes in which its cells differ from those of other sides."""
 
     @property
     def machine(self) -> Mapping[str, Any]:
@@ -65,8 +67,8 @@ class Side:
         return self.runs[0].machine
 
 
-def gather(arguments: Sequence[str]) -> list[Side]:
-    """Read the files of a command line into sides; the first is the baseline.
+def gather(arguments: Sequence[str], least: int = 2) -> list[Side]:
+    """Read the files of a command line into sides, at least so many; the first is the baseline.
 
     Files joined by a comma are runs of one side. Among more than two files, none of them joined,
     those with the same hardware, software and clean commit become runs of one side, if that leaves
@@ -78,7 +80,7 @@ def gather(arguments: Sequence[str]) -> list[Side]:
     groups = [[(file, _load(file)) for file in _files(argument)] for argument in arguments]
     if len(groups) > 2 and max(map(len, groups)) == 1:
         groups = _grouped([group[0] for group in groups])
-    if len(groups) < 2:
+    if len(groups) < least:
         raise PipelineError(
             f"compare {' '.join(arguments)}",
             "two sides or more",
@@ -124,12 +126,11 @@ def raised_floors(sides: Sequence[tuple[Side, Sequence[Row]]]) -> list[Floor]:
     before the run says nothing of the row, and is taken only where nothing else is known. A cell of
     a GPU does not wait for a CPU.
     """
-    device = sides[0][1][0].cell.device
-    runs = [run for side, _ in sides for run in side.runs]
-    changed = max(workload_changed(run, device) for run in runs)
+    changed = max(
+        workload_changed(run, rows[0].cell.device) for side, rows in sides for run in side.runs
+    )
     floors = [Floor(changed, "the reference workload changed that far during a run", raised=True)]
-    if device != "cpu":
-        return floors
+    sides = [(side, rows) for side, rows in sides if rows[0].cell.device == "cpu"]
     beside = [_beside(rows) for _, rows in sides]
     known = [share for share in beside if share is not None]
     busy = [
@@ -145,7 +146,7 @@ def raised_floors(sides: Sequence[tuple[Side, Sequence[Row]]]) -> list[Floor]:
                 floors.append(Floor(UNWATCHED, "nobody watched the load", raised=True))
     if busy:
         floors.append(Floor(max(busy), "the machine had other work", raised=True))
-    if len(known) == len(sides) and max(known) - min(known) > APART:
+    if len(known) == len(sides) == 2 and max(known) - min(known) > APART:
         apart = _taken(max(known))
         floors.append(Floor(apart, "other work took more beside one side", raised=True))
     return floors
@@ -241,7 +242,8 @@ def _origin(side: Side) -> list[str]:
     days = dict.fromkeys(run.begun[:16].replace("T", " ") for run in side.runs if run.begun)
     runs = [f"{len(side.runs)} runs"] if len(side.runs) > 1 else []
     short = ["cut short"] if not all(run.complete for run in side.runs) else []
-    return [", ".join(side.files), *runs, *days, *short]
+    settings = [side.settings] if side.settings else []
+    return [", ".join(side.files), *settings, *runs, *days, *short]
 
 
 def _facts(side: Side) -> dict[str, str]:

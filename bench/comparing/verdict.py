@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from bench.results.units import percent
 from bench.statistics import sequential, stats
 from bench.statistics.ratio import PAIRS, ROUNDS, RUNS, Ratio, Runs
 from bench.statistics.ratio import ratio as ratio_of
@@ -23,7 +24,6 @@ __all__ = [
     "floor",
     "hold",
     "in_turns",
-    "percent",
 ]
 
 FASTER, SLOWER, SAME, UNDECIDED = "faster", "slower", "same", "undecided"
@@ -197,11 +197,6 @@ def in_turns(recorded: float | None = None) -> Floor:
     if recorded is None:
         return Floor(IN_TURNS, "measured in turns")
     return Floor(recorded, "in turns, this machine's on record")
-
-
-def percent(share: float) -> str:
-    """Return `0.1` as `10 %`, with two digits at most."""
-    return f"{share * 100:.2g} %" if share < 0.995 else f"{share * 100:.0f} %"
 
 
 def counted(number: int, noun: str) -> str:

@@ -112,14 +112,18 @@ def _sampling(row: Row) -> Iterator[str]:
             "a single sample: the first call alone used up the time budget; raise "
             "--benchmark-max-time to get more rounds"
         )
-    elif row.limited_by == "budget" and rounds == stats.MIN_ROUNDS:
-        yield "six rounds, the fewest that give an interval: raise --benchmark-max-time for more"
     elif rounds < stats.MIN_ROUNDS and not row.undersampled:
         yield "fewer than six rounds, too few for an interval: measure again"
-    if stats.autocorrelated(row.samples):
+    elif stats.MIN_ROUNDS <= rounds < stats.SEEN:
         yield (
-            "samples are autocorrelated; the interval is too narrow: rely on the spread of several "
-            "runs instead"
+            f"fewer than {stats.SEEN} rounds do not show an autocorrelation, so the interval is "
+            "widened for one: raise --benchmark-max-time"
+        )
+    if stats.autocorrelated(row.samples):
+        worth = f"{stats.effective(row.samples):.2g} independent ones"
+        yield (
+            f"samples are autocorrelated: {rounds} are worth {worth}, and the interval is widened "
+            "for that, or left out below six; the spread of several runs says more"
         )
 
 

@@ -1,10 +1,9 @@
-"""Medians and their intervals, the plan of rounds, quantiles, autocorrelation, the line fit."""
+"""Medians and their intervals, the plan of rounds, quantiles, autocorrelation."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from statistics import NormalDist, fmean, linear_regression, median
+from statistics import NormalDist, median
 
 from bench.statistics.checks import checked
 from bench.statistics.correlation import effective
@@ -13,9 +12,7 @@ __all__ = [
     "CONFIDENCE",
     "MIN_ROUNDS",
     "SEEN",
-    "Fit",
     "autocorrelated",
-    "linear_fit",
     "margin",
     "median_interval",
     "quantile",
@@ -156,89 +153,6 @@ def quantile(samples: Sequence[float], q: float) -> float:
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The line y = fixed + per_step * x through measured points, with the errors of its terms.
-
-    Intervals are at 95 % and assume independent normal errors of one size (Draper & Smith,
-    Applied Regression Analysis, 3rd ed. 1998, chapter 1).
-    """
-
-    fixed: float
-    """y at x = 0, in the unit of y."""
-    per_step: float
-    """What one more x adds to y."""
-    fixed_error: float
-    """Standard error of `fixed`."""
-    per_step_error: float
-    """Standard error of `per_step`."""
-    residual_error: float
-    """Standard deviation of a point around the line, in the unit of y."""
-    max_residual: float
-    """Largest distance of a point from the line, relative to its y: large where no line fits."""
-    points: int
-    """How many points."""
-    x_mean: float
-    """Mean of x."""
-    x_spread: float
-    """Sum of the squared distances of x from its mean."""
-
-    @property
-    def fixed_interval(self) -> tuple[float, float]:
-        """Interval of `fixed`."""
-        reach = self._t * self.fixed_error
-        return self.fixed - reach, self.fixed + reach
-
-    @property
-    def per_step_interval(self) -> tuple[float, float]:
-        """Interval of `per_step`."""
-        reach = self._t * self.per_step_error
-        return self.per_step - reach, self.per_step + reach
-
-    def predict(self, x: float) -> tuple[float, float, float]:
-        """Give the y expected at `x`, and the low and high end for one new measurement there."""
-        value = self.fixed + self.per_step * x
-        leverage = 1 / self.points + (x - self.x_mean) ** 2 / self.x_spread
-        reach = self._t * self.residual_error * math.sqrt(1 + leverage)
-        return value, value - reach, value + reach
-
-    @property
-    def _t(self) -> float:
-        return student_t(self.points - 2)
-
-
-def linear_fit(x: Sequence[float], y: Sequence[float]) -> Fit:
-    """Fit y = fixed + per_step * x by least squares.
-
-    Raises ValueError where x and y differ in length, y is not positive, or x has fewer than three
-    distinct values: through two, every line fits.
-    """
-    xs, ys = checked(x, "x"), checked(y, "y")
-    if len(xs) != len(ys):
-        raise ValueError(f"x has {len(xs)} values and y has {len(ys)}: expected as many of each")
-    if len(distinct := sorted(set(xs))) < 3:
-        raise ValueError(f"x is {distinct}: expected at least 3 distinct values")
-    for position, value in enumerate(ys):
-        if value <= 0:
-            raise ValueError(f"y[{position}] is {value}: expected a positive number")
-    per_step, fixed = linear_regression(xs, ys)
-    points, x_mean = len(xs), fmean(xs)
-    x_spread = math.fsum((a - x_mean) ** 2 for a in xs)
-    residuals = [b - fixed - per_step * a for a, b in zip(xs, ys, strict=True)]
-    residual_error = math.sqrt(math.fsum(r * r for r in residuals) / (points - 2))
-    return Fit(
-        fixed=fixed,
-        per_step=per_step,
-        fixed_error=residual_error * math.sqrt(1 / points + x_mean**2 / x_spread),
-        per_step_error=residual_error / math.sqrt(x_spread),
-        residual_error=residual_error,
-        max_residual=max(abs(r) / b for r, b in zip(residuals, ys, strict=True)),
-        points=points,
-        x_mean=x_mean,
-        x_spread=x_spread,
-    )
 
 
 @lru_cache(maxsize=256)

@@ -144,7 +144,7 @@ def _files() -> dict[str, dict[str, Any]]:
         "main": _content(main_rows(), LAPTOP, old),
         "branch": _content(branch_rows(), LAPTOP, new),
         "gpu": _content(gpu_rows(), MACHINE, old),
-        "busy": _content(main_rows()[:2], busy, old, **dirty),
+        "busy": _content(branch_rows()[:2], busy, old, **dirty),
         "other": _content([sampled("other", around(0.001, 51))], LAPTOP, old),
         "empty": _content([], LAPTOP, old),
     }

@@ -183,8 +183,8 @@ def test_noise_on_record_is_the_floor_of_ab_and_said(
         ),
         (
             ("--base", "main", "--fail-on", "slow"),
-            "--fail-on slow: expected slower:10% (any percentage), missing, or both with a comma "
-            "between; change --fail-on",
+            "--fail-on slow: expected slower:10% (any percentage), missing, undecided, or several "
+            "with commas between; change --fail-on",
         ),
         (
             ("--base", "main", "--a", "'x"),

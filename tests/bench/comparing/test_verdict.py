@@ -17,7 +17,6 @@ from bench.comparing.verdict import (
     decide,
     floor,
     in_turns,
-    percent,
 )
 from support.comparisons import around
 
@@ -205,13 +204,6 @@ def test_a_few_more_runs_are_counted() -> None:
     verdict = decide(runs(1.0, 1.02, 0.98), runs(1.07, 1.09, 1.05))
     assert verdict.word == UNDECIDED
     assert verdict.remedy == "about 2 more runs of each side"
-
-
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.03, "3 %"), (0.125, "12 %"), (2.0, "200 %"), (0.999, "100 %")]
-)
-def test_shares_are_percentages(share: float, text: str) -> None:
-    assert percent(share) == text
 
 
 # Whatever the samples.
