@@ -9,7 +9,7 @@ from shutil import get_terminal_size
 from typing import Any
 
 from bench.comparing import ab as interleaved
-from bench.comparing import gate, sides
+from bench.comparing import across, gate, sides
 from bench.comparing import noise as noise_records
 from bench.comparing.comparison import Comparison
 from bench.comparing.comparison import compare as compare_sides
@@ -21,7 +21,7 @@ from bench.measuring import export
 from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
-from pipeline.arguments import Parser
+from pipeline.arguments import Parser, parse_list
 from pipeline.errors import PipelineError
 from pipeline.exits import DOES_NOT_HOLD, HOLDS, INTERRUPTED, exit_code
 
@@ -56,7 +56,11 @@ def show(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """Print how later result files differ from the first, and whether a row fails."""
     gates = _gates(options)
-    gathered = sides.gather(options.files)
+    gathered = sides.gather(options.files, least=1 if options.across else 2)
+    if len(gathered) == 1:
+        gathered = across.of_one_file(gathered[0], options.across)
+    else:
+        gathered = across.rematched(gathered, options.across)
     noise = [_runs_apart(side.machine) for side in gathered]
     return _print(options, compare_sides(gathered, noise=noise), gates)
 
@@ -194,6 +198,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument(
         "files", nargs="+", metavar="FILE", help="result files; a.json,b.json are runs of one side"
     )
+    command.add_argument(
+        "--across",
+        type=parse_list,
+        metavar="AXES",
+        help="match cells that differ in these axes alone (device,dtype,engine,mode,…); of one "
+        "file, its settings of them (default: the fewest axes, where two files share no id)",
+    )
     _add_printing(command)
     command.set_defaults(command=compare)
     command = commands.add_parser(
@@ -261,7 +272,7 @@ def _add_printing(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         type=gate.parse,
         metavar="WHAT",
-        help="slower:10%%, missing, or both with a comma: exit code 1 where a row is that",
+        help="slower:10%%, missing, undecided, or several: exit code 1 where a row is that",
     )
     parser.add_argument("--explain", action="store_true", help="give every verdict's reason")
     parser.add_argument("--markdown", action="store_true", help="print GitHub's Markdown")

@@ -147,19 +147,23 @@ def _sampling(row: Row) -> Iterator[str]:
             "a single sample: the first call alone used up the time budget; raise "
             "--benchmark-max-time to get more rounds"
         )
-    elif row.limited_by == "budget" and rounds == stats.MIN_ROUNDS:
-        yield "six rounds, the fewest that give an interval: raise --benchmark-max-time for more"
     elif rounds < stats.MIN_ROUNDS and not row.undersampled:
         yield "fewer than six rounds, too few for an interval: measure again"
+    elif stats.MIN_ROUNDS <= rounds < stats.SEEN:
+        yield (
+            f"fewer than {stats.SEEN} rounds do not show an autocorrelation, so the interval is "
+            "widened for one: raise --benchmark-max-time"
+        )
     if max(row.samples) > INTERRUPTED * median(row.samples) > 0:
         yield (
             "the slowest round took more than ten times the median: something stopped the "
             "process; if it happens again, look at what else runs (top)"
         )
     if stats.autocorrelated(row.samples):
+        worth = f"{stats.effective(row.samples):.2g} independent ones"
         yield (
-            "samples are autocorrelated; the interval is too narrow: rely on the spread of several "
-            "runs instead"
+            f"samples are autocorrelated: {rounds} are worth {worth}, and the interval is widened "
+            "for that, or left out below six; the spread of several runs says more"
         )
 
 

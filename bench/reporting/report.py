@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.comparing import sides
+from bench.comparing import noise, sides
 from bench.comparing.comparison import Comparison, compare
 from bench.machine.records import summary
 from bench.reporting import caveats, charts, compare_tables, family_charts, plots, tables
@@ -223,23 +223,21 @@ def _run(id_: str, name: str, run: Run) -> RunSection:
         ],
         contents=contents,
         families=[
-            _family(f"{id_}-family{number}", family, run.rows, measured.get(family))
+            _family(f"{id_}-family{number}", family, run, measured.get(family))
             for number, family in enumerate(dict.fromkeys([*measured, *pictured]), 1)
         ],
         complete=run.complete,
     )
 
 
-def _family(
-    id_: str, family: str, run_rows: Sequence[Row], table: tables.FamilyTable | None
-) -> FamilySection:
-    rows = [row for row in run_rows if row.cell.family == family]
+def _family(id_: str, family: str, run: Run, table: tables.FamilyTable | None) -> FamilySection:
+    rows = [row for row in run.rows if row.cell.family == family]
     pictures = _pictures(rows)
     return FamilySection(
         name=plain(family).replace("_", " "),
         id=id_,
         table=table,
-        charts=family_charts.of_family(family, rows),
+        charts=family_charts.of_family(family, rows, noise.between(run.machine, Path.cwd())),
         pictures=pictures[:MOST_IMAGES],
         pictures_left_out=max(0, len(pictures) - MOST_IMAGES),
         textures=any("random" in row.weights for row in rows if row.thumbnail),

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.comparing import noise
 from bench.machine.records import summary
 from bench.reporting import caveats, columns, steps
 from bench.reporting.columns import LAYOUTS, Layout
@@ -221,7 +223,7 @@ def _family_table(
         speedups=list(speedup_lines(rows, marked)),
         stages_caption=columns.stages_caption(profiled) if profiled else "",
         stages=columns.of_stages(profiled) if profiled else [],
-        fits=steps.lines(rows),
+        fits=steps.lines(rows, noise.between(records, Path.cwd())),
     )
 
 
