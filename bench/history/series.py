@@ -18,7 +18,7 @@ from bench.machine.records import summary
 from bench.results import record
 from bench.results.cell import MEASURED, Cell
 from bench.results.record import Run
-from bench.statistics.bootstrap import Ratio, ratio
+from bench.statistics.ratio import Ratio, ratio
 from pipeline.errors import PipelineError, plain
 
 __all__ = ["Change", "History", "Machine", "Moment", "Point", "Series", "gather"]

@@ -158,8 +158,8 @@ def test_a_bad_file_is_one_line_and_exit_code_2(
         ),
         (
             ("main.json", "branch.json", "--fail-on", "slower"),
-            "--fail-on slower: expected slower:10% (any percentage), missing, undecided, or several "
-            "with commas between; change --fail-on",
+            "--fail-on slower: expected slower:10% (any percentage), missing, undecided, or "
+            "several with commas between; change --fail-on",
         ),
         (
             ("main.json",) * 27,
@@ -310,7 +310,8 @@ def test_thresholds_come_from_the_project_and_the_command_line_replaces_them(
         (
             "[tool.sd-flux-bench.fail-on]\ngenerate = 5\n",
             "pyproject.toml [tool.sd-flux-bench.fail-on] generate = 5: expected text: "
-            "slower:10% (any percentage), missing, undecided, or several with commas between; put it in quotes",
+            "slower:10% (any percentage), missing, undecided, or several with commas between; "
+            "put it in quotes",
         ),
         (
             '[tool.sd-flux-bench.fail-on]\ngenerate = "5%"\n',
