@@ -9,6 +9,7 @@ from bench import grid, options
 from bench.machine import allocator
 from bench.measuring.measure import Measure
 from bench.measuring.session import Session
+from bench.reporting import tables
 from bench.workloads.images import ImageSource
 from bench.workloads.pipelines import Pipelines
 
@@ -29,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)
     allocator.pin()
-    config.pluginmanager.register(Session(config, required), NAME)
+    config.pluginmanager.register(Session(config, required, tables.render), NAME)
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ import pytest
 from bench import grid
 from bench.results.cell import Cell
 from pipeline.arguments import parse_list
-from pipeline.availability import NEEDS
 from pipeline.errors import PipelineError
+from pipeline.needs import NEEDS
 
 __all__ = ["add", "axes", "one_test_a_cell", "required"]
 

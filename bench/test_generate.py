@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import grid, options
-from bench.measuring.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
 from bench.measuring.measure import Measure
 from bench.results import fingerprint, thumbnail
-from bench.results.cell import Cell
+from bench.results.cell import CALL_FLOP, ESTIMATED, OFF_EAGER, Cell
 from bench.workloads import modes
 from bench.workloads.pipelines import Pipelines, draw, parts
 from pipeline import contracts

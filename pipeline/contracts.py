@@ -1,8 +1,8 @@
 """What must hold at every boundary: shape, dtype, range, layout, finiteness.
 
-`check(batch, BATCH)` is enough to use one; `dims` carries dimensions that have names from one
-boundary to the next. Reading values costs a pass over the data: `values=False`, or
-`SD_FLUX_BENCH_CONTRACT_VALUES=0` for a whole process, leaves that out and nothing else.
+`check(batch, BATCH)` checks one tensor; `dims` carries named dimensions from one boundary to the
+next. Checking values reads all the data: `values=False`, or `SD_FLUX_BENCH_CONTRACT_VALUES=0` for
+a whole process, skips that and nothing else.
 """
 
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BATCH",
     "DECODED",
-    "FLOATS",
+    "DTYPES",
     "IMAGE",
     "LATENTS",
     "MINIMUM_CONTRAST",
@@ -55,17 +55,17 @@ SIZE = 224
 MINIMUM_CONTRAST = 1.0
 """Standard deviation, in levels of 255, that a picture must exceed: a black one has 0."""
 
-
 TOLERANCE = 1e-4
-"""How far scores of one network may lie apart between runtimes; they are of the order of 1."""
+"""How far the scores of one network may differ between runtimes; they are of the order of 1."""
 
 VALUES_VARIABLE = "SD_FLUX_BENCH_CONTRACT_VALUES"
-"""`0` turns the checks of values off in a whole process; those of shape, dtype and layout stay."""
+"""`0` skips the checks of values in a whole process; those of shape, dtype and layout stay."""
 
-FLOATS = ("float16", "bfloat16", "float32")
+DTYPES = ("float16", "bfloat16", "float32")
+"""The types that a pipeline runs in, as torch names them; also what `--dtype` takes."""
 
 Dims = dict[str, int]
-"""Dimensions by name: a check fills in those that it meets first, and holds others to them."""
+"""Sizes of named dimensions: the first check that meets a name sets it, later ones compare."""
 
 
 @dataclass(frozen=True)
@@ -94,24 +94,24 @@ class Spec:
     boundary: str
     shape: tuple[int | str, ...]
     """Sizes, names of sizes, and products or quotients of two names: `N`, `copies*N`, `H/scale`."""
-    dtypes: tuple[str, ...] = FLOATS
-    """Any of these, as torch and numpy both name them."""
+    dtypes: tuple[str, ...] = DTYPES
+    """Any of these, by the name that torch and numpy share."""
     low: float = -inf
     high: float = inf
-    """Bounds of every value, themselves included; values must be finite in any case."""
+    """Inclusive bounds of every value; values must be finite in any case."""
     varied: bool = False
-    """Whether values that are all the same are wrong."""
+    """Whether the values must not all be equal."""
     layout: str = ""
-    """`NCHW` for memory in the order of the shape, `WHCN` for the reverse, empty for any."""
+    """`NCHW`: contiguous in the order of the shape; `WHCN`: in reverse order; empty: any."""
     device: str = ""
-    """Where it must be: `cpu`, `cuda`, `meta`; empty for anywhere."""
+    """`cpu`, `cuda` or `meta`; empty for any."""
     source: str = "check what was fed to this stage"
-    """What to do about a shape."""
+    """The remedy for a wrong shape."""
     cure: str = "try float32 or bfloat16, or check the weights"
-    """What to do about values."""
+    """The remedy for wrong values."""
 
     def expected(self, dims: Mapping[str, int]) -> str:
-        """Return shape and dtype, each name with its size where `dims` has it."""
+        """Return shape and dtype, with sizes for the names that `dims` has."""
         return f"{_shape_text(self.shape, dims)} {' or '.join(self.dtypes)}"
 
 
@@ -140,15 +140,7 @@ BATCH = Spec(
     layout="NCHW",
     cure="divide 8-bit levels by 255",
 )
-WHCN = Spec(
-    "WHCN batch",
-    (SIZE, SIZE, "C", "N"),
-    ("float32",),
-    low=0,
-    high=1,
-    layout="WHCN",
-    cure="divide 8-bit levels by 255",
-)
+WHCN = replace(BATCH, boundary="WHCN batch", shape=(SIZE, SIZE, "C", "N"), layout="WHCN")
 """The same memory as `BATCH`, as Julia sees it."""
 SCORES = Spec("scores", ("N", "classes"), ("float32",), varied=True, cure="check the weights")
 
@@ -163,10 +155,10 @@ def require(violations: Sequence[Violation]) -> None:
 def check(
     value: Any, spec: Spec, dims: Dims | None = None, values: bool | None = None
 ) -> list[Violation]:
-    """Return what of `spec` does not hold for a tensor, an array or a PIL image.
+    """Return what a tensor, an array or a PIL image violates of `spec`.
 
-    `dims` is filled in where the shape holds. Values are read where all else holds, and never on
-    the meta device; `values` None asks the environment.
+    Fills `dims` in where the shape holds. Checks values where all else holds, and never on the
+    meta device; `values` None asks the environment.
     """
     if dims is None:
         dims = {}
@@ -174,27 +166,29 @@ def check(
         values = os.environ.get(VALUES_VARIABLE) != "0"
     if hasattr(value, "getbands") and len(spec.shape) == 3:
         return _check_image(value, spec, dims, values)
+    name = spec.boundary
     if not hasattr(value, "shape") or not hasattr(value, "dtype"):
         given = f"of type {type(value).__name__}"
-        return [Violation(spec.boundary, given, "a tensor or an array", spec.source)]
-    found = _check_shape(tuple(value.shape), spec, dims)
-    name = _dtype(value)
-    if name not in spec.dtypes:
-        wanted = " or ".join(spec.dtypes)
-        found.append(Violation(spec.boundary, f"dtype {name}", wanted, f"convert it to {wanted}"))
-    place = str(getattr(value, "device", "cpu")).partition(":")[0]
-    if spec.device and place != spec.device:
-        remedy = f"move it to {spec.device}"
-        found.append(Violation(spec.boundary, f"on {place}", f"on {spec.device}", remedy))
-    if not found:
-        found = _check_layout(value, spec)
-        if values and place != "meta":
-            found += _check_values(value, spec)
-    return found
+        return [Violation(name, given, "a tensor or an array", spec.source)]
+    violations = _check_shape(tuple(value.shape), spec, dims)
+    dtype = _dtype(value)
+    if dtype not in spec.dtypes:
+        expected = " or ".join(spec.dtypes)
+        violations.append(Violation(name, f"dtype {dtype}", expected, f"convert it to {expected}"))
+    device = str(getattr(value, "device", "cpu")).partition(":")[0]
+    if spec.device and device != spec.device:
+        expected = f"on {spec.device}"
+        violations.append(Violation(name, f"on {device}", expected, f"move it to {spec.device}"))
+    if violations:
+        return violations
+    violations = _check_layout(value, spec)
+    if values and device != "meta":
+        violations += _check_values(value, spec)
+    return violations
 
 
 def describe(value: Any) -> str:
-    """Return a tensor's or an array's shape and dtype as `Spec.expected` words them."""
+    """Return the shape and dtype of a tensor or an array, worded as `Spec.expected`."""
     return f"{tuple(value.shape)} {_dtype(value)}"
 
 
@@ -203,36 +197,38 @@ def check_images(images: "Sequence[Image]", count: int, size: Size | None) -> li
 
     A black picture is how half precision fails silently in a VAE (invoke-ai/InvokeAI#4083).
     """
-    found = []
+    violations = []
     if len(images) != count:
-        found.append(Violation("images", f"{len(images)} of them", str(count), "check the count"))
+        violations.append(
+            Violation("images", f"{len(images)} of them", str(count), "check the count")
+        )
     for number, image in enumerate(images, 1):
         dims = {"W": size[0], "H": size[1]} if size is not None else {}
-        found += check(image, replace(IMAGE, boundary=f"image {number}"), dims)
-    return found
+        violations += check(image, replace(IMAGE, boundary=f"image {number}"), dims)
+    return violations
 
 
 def check_drawn(images: "np.ndarray", blanked: Sequence[bool] = ()) -> list[Violation]:
-    """Check what a pipeline drew, (N, H, W, 3) in [0, 1], before it is rounded to levels.
+    """Check what a pipeline drew, (N, H, W, 3) in [0, 1], before it is rounded to 8-bit levels.
 
-    NaN is rounded to a black that nothing tells from another. `blanked` says which images a safety
-    checker has made black.
+    Rounding turns NaN into a black that looks like any other. `blanked` says which images a
+    safety checker made black.
     """
     import numpy as np
 
-    found = []
+    violations = []
     for number, image in enumerate(images, 1):
         share = 1 - np.isfinite(image).mean()
         if share:
             given = f"NaN in {share:.0%} of its levels"
             remedy = "try float32 or bfloat16: half precision overflows in some VAEs"
-            found.append(Violation(f"image {number}", given, "finite levels", remedy))
+            violations.append(Violation(f"image {number}", given, "finite levels", remedy))
     for number, is_blank in enumerate(blanked, 1):
         if is_blank:
             remedy = "try another prompt or seed, or a model without a safety checker"
             given = "blanked by the safety checker"
-            found.append(Violation(f"image {number}", given, "a picture", remedy))
-    return found
+            violations.append(Violation(f"image {number}", given, "a picture", remedy))
+    return violations
 
 
 def check_batch(batch: "torch.Tensor", shape: Sequence[int]) -> list[Violation]:
@@ -241,10 +237,10 @@ def check_batch(batch: "torch.Tensor", shape: Sequence[int]) -> list[Violation]:
 
 
 def check_input(batch: Any, shape: Sequence[int | str], dtype: str) -> list[Violation]:
-    """Check a batch at Flux's boundary, a tensor or an array; a name in `shape` takes any size.
+    """Check the shape and dtype of a batch at Flux's boundary; a name in `shape` takes any size.
 
-    Float64 would be converted with a warning on every call, and Float16 takes a path that is tens
-    of times slower without one (NNlib's `conv_direct`). Values are left alone.
+    Flux would convert float64 with a warning on every call, and float16 takes a path that is tens
+    of times slower without one (NNlib's `conv_direct`).
     """
     spec = Spec("batch", tuple(shape), (dtype,), source="preprocess the images first")
     return check(batch, spec, values=False)
@@ -256,17 +252,17 @@ def check_scores(scores: Any, shape: Sequence[int]) -> list[Violation]:
 
 
 def check_close(scores: Any, reference: Any, tolerance: float = TOLERANCE) -> list[Violation]:
-    """Check that scores agree with the reference's, numpy arrays of one shape, within `tolerance`.
+    """Check that scores are within `tolerance` of the reference's, numpy arrays of one shape.
 
-    NaN agrees with nothing.
+    NaN is within no tolerance.
     """
-    found = check_array("scores", scores, reference.shape, "float32")
-    if found:
-        return found
-    furthest = float(abs(scores - reference).max())
-    if furthest <= tolerance:
+    violations = check_array("scores", scores, reference.shape, "float32")
+    if violations:
+        return violations
+    difference = float(abs(scores - reference).max())
+    if difference <= tolerance:
         return []
-    given, expected = f"{furthest:.3g} off the reference", f"at most {tolerance:g}"
+    given, expected = f"{difference:.3g} off the reference", f"at most {tolerance:g}"
     return [Violation("scores", given, expected, "compare the weights and their order")]
 
 
@@ -280,41 +276,38 @@ def _check_image(image: "Image", spec: Spec, dims: Dims, values: bool) -> list[V
 
     if image.mode != "RGB":
         return [Violation(spec.boundary, f"mode {image.mode}", "mode RGB", "convert it")]
-    found = []
-    wanted = (dims.setdefault("W", image.width), dims.setdefault("H", image.height))
-    if image.size != wanted:
-        given, expected = size_label(image.size), size_label(wanted)
-        remedy = "check the size that was asked for"
-        found.append(Violation(spec.boundary, given, expected, remedy))
+    violations = []
+    size = (dims.setdefault("W", image.width), dims.setdefault("H", image.height))
+    if image.size != size:
+        given, remedy = size_label(image.size), "check the size that was asked for"
+        violations.append(Violation(spec.boundary, given, size_label(size), remedy))
     contrast = max(ImageStat.Stat(image).stddev) if values and spec.varied else None
     if contrast is not None and contrast <= MINIMUM_CONTRAST:
         given = f"one flat colour (standard deviation {contrast:.2f} of 255)"
         remedy = "try float32, another seed, or no safety checker"
-        found.append(Violation(spec.boundary, given, "a picture", remedy))
-    return found
+        violations.append(Violation(spec.boundary, given, "a picture", remedy))
+    return violations
 
 
-def _check_shape(given: tuple[int, ...], spec: Spec, dims: Dims) -> list[Violation]:
-    """Hold a shape to the spec's; where it holds, names without a size get theirs."""
-    met = dict(dims)
-    holds = len(given) == len(spec.shape) and 0 not in given
-    for wanted, size in zip(spec.shape, given, strict=False):
-        holds = holds and _fits(wanted, size, met)
+def _check_shape(shape: tuple[int, ...], spec: Spec, dims: Dims) -> list[Violation]:
+    """Compare a shape with the spec's; where it holds, set the sizes of new names."""
+    trial = dict(dims)
+    holds = len(shape) == len(spec.shape) and 0 not in shape
+    for side, size in zip(spec.shape, shape, strict=False):
+        holds = holds and _fits(side, size, trial)
     if holds:
-        dims.update(met)
+        dims.update(trial)
         return []
     expected = f"shape {_shape_text(spec.shape, dims)}"
-    return [Violation(spec.boundary, f"shape {given}", expected, spec.source)]
+    return [Violation(spec.boundary, f"shape {shape}", expected, spec.source)]
 
 
-def _fits(wanted: int | str, size: int, dims: Dims) -> bool:
-    """Say whether `size` is what `wanted` stands for; its one unknown name, if any, gets a size."""
-    if isinstance(wanted, int):
-        return size == wanted
-    known = _value(wanted, dims)
-    if known is not None:
+def _fits(side: int | str, size: int, dims: Dims) -> bool:
+    """Compare `size` with a side of a spec's shape; set the size of its one new name, if any."""
+    known = _value(side, dims)
+    if known is not None or isinstance(side, int):
         return size == known
-    left, operator, right = _split(wanted)
+    left, operator, right = _split(side)
     if not operator:
         dims[left] = size
     elif operator == "/" and right in dims:
@@ -326,11 +319,11 @@ def _fits(wanted: int | str, size: int, dims: Dims) -> bool:
     return True
 
 
-def _value(wanted: int | str, dims: Mapping[str, int]) -> int | None:
-    """Return the size that `wanted` stands for, None where a name of it has none yet."""
-    if isinstance(wanted, int):
-        return wanted
-    left, operator, right = _split(wanted)
+def _value(side: int | str, dims: Mapping[str, int]) -> int | None:
+    """Return the size of a side of a spec's shape; None where a name in it has none yet."""
+    if isinstance(side, int):
+        return side
+    left, operator, right = _split(side)
     if left not in dims or (operator and right not in dims):
         return None
     if not operator:
@@ -338,14 +331,14 @@ def _value(wanted: int | str, dims: Mapping[str, int]) -> int | None:
     return dims[left] * dims[right] if operator == "*" else dims[left] // dims[right]
 
 
-def _split(wanted: str) -> tuple[str, str, str]:
-    operator = "*" if "*" in wanted else "/" if "/" in wanted else ""
-    left, _, right = wanted.partition(operator) if operator else (wanted, "", "")
+def _split(side: str) -> tuple[str, str, str]:
+    operator = "*" if "*" in side else "/" if "/" in side else ""
+    left, _, right = side.partition(operator) if operator else (side, "", "")
     return left, operator, right
 
 
 def _shape_text(shape: Sequence[int | str], dims: Mapping[str, int]) -> str:
-    """Return `(2, 4, latent_C)`: as a tuple prints, with names where there is no size yet."""
+    """Return `(2, 4, latent_C)`: as a tuple prints, with names that have no size yet."""
     sizes = [known if (known := _value(side, dims)) is not None else side for side in shape]
     return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
 
@@ -359,12 +352,12 @@ def _check_layout(value: Any, spec: Spec) -> list[Violation]:
         return []
     reverse = spec.layout == "WHCN"
     if hasattr(value, "data_ptr"):  # torch
-        seen = value.permute(*reversed(range(value.ndim))) if reverse else value
-        holds, strides, remedy = seen.is_contiguous(), tuple(value.stride()), "call .contiguous()"
+        view = value.permute(*reversed(range(value.ndim))) if reverse else value
+        holds, strides, remedy = view.is_contiguous(), tuple(value.stride()), "call .contiguous()"
     else:
         holds = value.flags.f_contiguous if reverse else value.flags.c_contiguous
         strides = tuple(stride // value.itemsize for stride in value.strides)
-        remedy = f"call numpy.{'asfortranarray' if reverse else 'ascontiguousarray'}"
+        remedy = "call numpy.ascontiguousarray"
     if holds:
         return []
     if reverse:
@@ -373,7 +366,7 @@ def _check_layout(value: Any, spec: Spec) -> list[Violation]:
 
 
 def _check_values(value: Any, spec: Spec) -> list[Violation]:
-    low, high = value.min().item(), value.max().item()  # NaN passes through both
+    low, high = value.min().item(), value.max().item()  # NaN wins in both
     if isfinite(spec.low):
         if not (low >= spec.low and high <= spec.high and isfinite(high)):
             given = f"values from {low:.4g} to {high:.4g}"

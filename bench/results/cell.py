@@ -1,4 +1,4 @@
-"""One point of a family's grid, and what became of it: a cell and its row, as plain data."""
+"""A cell, one point of a family's grid, and its row, the result: both plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,13 @@ from bench.results.reading import Number, Whole, read
 from pipeline.arguments import Size, parse_size
 
 __all__ = [
+    "CALL_FLOP",
     "CHECKED",
+    "ESTIMATED",
     "FAILED",
     "JULIA",
     "MEASURED",
+    "OFF_EAGER",
     "OUT_OF_MEMORY",
     "UNAVAILABLE",
     "WALL",
@@ -35,6 +38,15 @@ CHECKED = "checked"
 
 WALL, JULIA = "wall", "julia"
 
+CALL_FLOP = "call_flop"
+"""In a row's `extra`, the floating-point operations of one call."""
+
+ESTIMATED = "estimated_bytes"
+"""In a row's `extra`, the memory that a call should need, estimated before it was made."""
+
+OFF_EAGER = "levels_off_eager"
+"""In a row's `extra`, the largest difference of a pixel from eager's picture, in levels of 255."""
+
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
 
 _PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
@@ -42,28 +54,28 @@ _PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a family's grid: what is run, before anything has been."""
+    """One point of a family's grid, before it is run."""
 
     family: str
     """generate, preprocess, forward or end_to_end."""
     axes: Mapping[str, Axis]
     """Its coordinates, in the order of the id and of the table."""
     needs: tuple[str, ...] = ()
-    """What must be here: `cuda`, `julia`."""
+    """What it needs: `cuda`, `julia`."""
     images: Whole = 1
-    """How many images one call makes or takes."""
+    """Images that one call makes or takes."""
     steps: Whole = 0
     """Denoising steps of one call; 0 outside Stable Diffusion."""
     device: str = "cpu"
-    """Where it runs, `cpu` or `cuda`: a call on a device ends with its synchronisation."""
+    """`cpu` or `cuda`; a call on a device ends with its synchronisation."""
     dtype: str = ""
-    """What torch or Flux computes it in, such as `float32`; empty where neither does."""
+    """The type that torch or Flux computes in, such as `float32`; empty where neither is used."""
     budget_factor: Number = 1.0
     """The cell's budget is this times `--benchmark-max-time`; in JSON it is `weight`."""
     regime: Mapping[str, Axis] = field(default_factory=dict)
     """What the clock includes; rows whose regimes differ are never compared."""
     workload: Whole = 1
-    """Version of the work: raised when the same id begins to mean other work."""
+    """Version of the work: raised when the work behind an id changes."""
 
     @property
     def id(self) -> str:
@@ -80,16 +92,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one cell."""
+    """The result of one cell."""
 
     name: str
-    """pytest's id of the test, the name that results are matched by."""
+    """pytest's id of the test; results are matched by it."""
     cell: Cell
     status: str
     reason: str = ""
     """Why there is no number; empty for a measured cell."""
     remedy: str = ""
-    """What would give one."""
+    """How to get a number."""
     samples: tuple[Number, ...] = ()
     """Seconds a call by `clock`, in the order of measuring, the device synchronised."""
     first_call: Number | None = None
@@ -99,15 +111,15 @@ class Row:
     limited_by: str = ""
     """What set the number of rounds: precision, budget, cap, first call or fresh process."""
     weights: str = ""
-    """What its numbers ran on; rows on different weights are never compared."""
+    """The weights that it ran on; rows on different weights are never compared."""
     threads: Whole | None = None
     """Threads of torch and BLAS."""
     clock: str = WALL
-    """Whose seconds the samples are: the wall clock as Python reads it, or Julia's own."""
+    """The clock of the samples: the wall clock as Python reads it, or Julia's own."""
     extra: Mapping[str, Number] = field(default_factory=dict)
-    """What else was measured, apart from the timed rounds, by names that end in their unit."""
+    """Other measurements, made apart from the timed rounds, by names that end in their unit."""
     profiled: Number | None = None
-    """Seconds of one call that was watched, apart from the timed rounds; None where none was."""
+    """Seconds of one profiled call, apart from the timed rounds; None where none was profiled."""
     busy: Number | None = None
     """Seconds of that call in which the device ran kernels or copies; None on the CPU."""
     stages: Mapping[str, Number] = field(default_factory=dict)
@@ -117,13 +129,13 @@ class Row:
     fingerprint: str = ""
     """An output box-averaged to 8×8×3 bytes, in hex."""
     thumbnail: Mapping[str, Axis] = field(default_factory=dict)
-    """The first call's image as a small `jpeg` in base64, its size, and what it was made with."""
+    """The first call's image as a small `jpeg` in base64, its size and its settings."""
     spoiled: Mapping[str, Whole] = field(default_factory=dict)
-    """How many samples were dropped, by what was seen to spoil them."""
+    """How many samples were dropped, by the cause that spoiled them."""
     undersampled: str = ""
     """Why too few samples are left, and what to do; empty where six or more are."""
     guards: Mapping[str, str] = field(default_factory=dict)
-    """What was watched during its rounds: an empty text, or why it could not be."""
+    """Sensors that were watched during its rounds: an empty text, or why one could not be read."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads back."""
@@ -133,10 +145,10 @@ class Row:
 
     @classmethod
     def from_dict(cls, data: Any, place: str = "row") -> "Row":
-        """Read what `as_dict` gave; keys that this version does not know are left out.
+        """Read what `as_dict` returned; keys that this version does not know are left out.
 
         Raises ValueError, such as "a list at row.samples, not null", for the first value that is
-        missing or of another type; `place` is what it calls `data`.
+        missing or of another type; `place` is the name of `data` in it.
         """
         cell = data.get("cell") if isinstance(data, Mapping) else None
         if isinstance(cell, Mapping) and "weight" in cell:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["GIB", "MIB", "UNITS", "memory", "name", "scaled", "text"]
+__all__ = ["GIB", "MIB", "UNITS", "memory", "name", "percent", "scaled", "text"]
 
 MIB, GIB = 2.0**20, 2.0**30
 
@@ -51,6 +51,13 @@ def memory(count: float) -> str:
     """Return bytes as text with three digits, such as `7.58 GiB`."""
     number, unit = scaled("_bytes", count)
     return f"{number:.3g} {unit}"
+
+
+def percent(share: float) -> str:
+    """Return `0.1` as `10 %`: two digits, all of those before the point, no finer than 0.01 %."""
+    if share < 1e-4:
+        return "<0.01 %"
+    return f"{share:.0%}".replace("%", " %") if share >= 0.1 else f"{share * 100:.2g} %"
 
 
 def _ending(key: str) -> str:

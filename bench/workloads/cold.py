@@ -22,7 +22,8 @@ from bench.workloads.engines import FIXTURE_WEIGHTS
 from pipeline import contracts, pregenerated
 from pipeline.errors import PipelineError
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, network, reference
+from pipeline.flux import julia, network
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
 

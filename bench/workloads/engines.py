@@ -9,7 +9,8 @@ from typing import Any
 from pipeline import contracts
 from pipeline.contracts import Violation
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, network, reference
+from pipeline.flux import julia, network
+from pipeline.flux import network as reference
 
 __all__ = ["ENGINES", "FIXTURE_WEIGHTS", "Engine", "ready"]
 

@@ -1,4 +1,4 @@
-"""The published architectures of Stable Diffusion, as the configurations of their components."""
+"""Models and the published architectures: configurations of components, nothing loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,58 +8,79 @@ from typing import Any
 from pipeline.arguments import Size
 from pipeline.files import FIXTURES
 
-__all__ = ["ARCHITECTURES", "Architecture", "Part"]
+__all__ = ["ARCHITECTURES", "Architecture", "ComponentConfig", "Model"]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One component of a pipeline, before it is built: what a `model_index.json` says of it."""
+class Model:
+    """A Stable Diffusion that `--sd-model` can name, before anything is loaded."""
+
+    name: str
+    """What the user typed."""
+    label: str
+    """Its name in ids and tables."""
+    weights: str
+    """Which weights a number was measured on."""
+    size: Size | None
+    """Default width and height; None where only its configuration says it."""
+    steps: int
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class ComponentConfig:
+    """One component of a pipeline before it is built, as `model_index.json` and its folder say."""
 
     library: str
-    """Where its class is: `diffusers`, `transformers`, or a package of pipelines in diffusers."""
+    """`diffusers`, `transformers`, or a package of pipelines in diffusers."""
     class_name: str
     config: Mapping[str, Any] = field(default_factory=dict)
-    """What its configuration file holds; for a value that is not here the class has a default."""
+    """Arguments of the class; the class has defaults for the rest."""
     folder: Path | None = None
-    """Where a tokenizer's vocabulary is."""
+    """The vocabulary of a tokenizer."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A pipeline of diffusers and its parts, by the names of its constructor's arguments."""
+    """A pipeline of diffusers and its components, by the names of its constructor's arguments."""
 
     size: Size
     """Width and height that it was trained at, in pixels."""
     pipeline: str
     """The pipeline's class in diffusers."""
-    parts: Mapping[str, Part]
+    components: Mapping[str, ComponentConfig]
 
 
-_TOKENIZER = Part(
+_TOKENIZER = ComponentConfig(
     "transformers", "CLIPTokenizer", folder=FIXTURES / "tiny-sd" / "tokenizer"
-)  # small, not the published one: ids of random weights mean nothing
+)  # small, not the published one: random weights give token ids no meaning
 
 _NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def _vae(sample_size: int, **others: Any) -> Part:
-    config = {
-        "sample_size": sample_size,
-        "block_out_channels": (128, 256, 512, 512),
-        "layers_per_block": 2,
-        "down_block_types": ("DownEncoderBlock2D",) * 4,
-        "up_block_types": ("UpDecoderBlock2D",) * 4,
-    }
-    return Part("diffusers", "AutoencoderKL", config | others)
+def _diffusers(class_name: str, **config: Any) -> ComponentConfig:
+    return ComponentConfig("diffusers", class_name, config)
 
 
-def _unet(**config: Any) -> Part:
-    return Part("diffusers", "UNet2DConditionModel", config)
+def _vae(sample_size: int, **others: Any) -> ComponentConfig:
+    return _diffusers(
+        "AutoencoderKL",
+        sample_size=sample_size,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        **others,
+    )
+
+
+def _unet(**config: Any) -> ComponentConfig:
+    return _diffusers("UNet2DConditionModel", **config)
 
 
 def _text_encoder(
     class_name: str, width: int, layers: int, heads: int, projection: int, activation: str
-) -> Part:
+) -> ComponentConfig:
     config = {
         "hidden_size": width,
         "intermediate_size": 4 * width,
@@ -68,16 +89,10 @@ def _text_encoder(
         "projection_dim": projection,
         "hidden_act": activation,
     }
-    return Part("transformers", class_name, config)
+    return ComponentConfig("transformers", class_name, config)
 
 
 _CLIP_L = _text_encoder("CLIPTextModel", 768, 12, 12, 768, "quick_gelu")
-
-_PNDM = Part(
-    "diffusers",
-    "PNDMScheduler",
-    _NOISE | {"skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1},
-)
 
 _SD15 = Architecture(
     (512, 512),
@@ -87,11 +102,13 @@ _SD15 = Architecture(
         "vae": _vae(512),
         "text_encoder": _CLIP_L,
         "tokenizer": _TOKENIZER,
-        "scheduler": _PNDM,
+        "scheduler": _diffusers(
+            "PNDMScheduler", **_NOISE, skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1
+        ),
     },
 )
-"""Stable Diffusion 1.5: CompVis/stable-diffusion, configs/stable-diffusion/v1-inference.yaml;
-its text encoder is openai/clip-vit-large-patch14."""
+"""Stable Diffusion 1.5: CompVis/stable-diffusion, configs/stable-diffusion/v1-inference.yaml.
+Its text encoder is openai/clip-vit-large-patch14."""
 
 _SD21 = Architecture(
     (768, 768),
@@ -106,21 +123,18 @@ _SD21 = Architecture(
         "vae": _vae(768),
         "text_encoder": _text_encoder("CLIPTextModel", 1024, 23, 16, 512, "gelu"),
         "tokenizer": _TOKENIZER,
-        "scheduler": Part(
-            "diffusers",
+        "scheduler": _diffusers(
             "DDIMScheduler",
-            _NOISE
-            | {
-                "clip_sample": False,
-                "set_alpha_to_one": False,
-                "steps_offset": 1,
-                "prediction_type": "v_prediction",
-            },
+            **_NOISE,
+            clip_sample=False,
+            set_alpha_to_one=False,
+            steps_offset=1,
+            prediction_type="v_prediction",
         ),
     },
 )
 """Stable Diffusion 2.1 at 768: Stability-AI/stablediffusion,
-configs/stable-diffusion/v2-inference-v.yaml, where heads are 64 channels wide; its text encoder is
+configs/stable-diffusion/v2-inference-v.yaml, where heads are 64 channels wide. Its text encoder is
 OpenCLIP ViT-H/14 without the last of its 24 layers (issue 262 of that repository)."""
 
 _SDXL = Architecture(
@@ -145,16 +159,14 @@ _SDXL = Architecture(
         "text_encoder_2": _text_encoder("CLIPTextModelWithProjection", 1280, 32, 20, 1280, "gelu"),
         "tokenizer": _TOKENIZER,
         "tokenizer_2": _TOKENIZER,
-        "scheduler": Part(
-            "diffusers",
-            "EulerDiscreteScheduler",
-            _NOISE | {"steps_offset": 1, "timestep_spacing": "leading"},
+        "scheduler": _diffusers(
+            "EulerDiscreteScheduler", **_NOISE, steps_offset=1, timestep_spacing="leading"
         ),
     },
 )
-"""Stable Diffusion XL base 1.0: Stability-AI/generative-models, configs/inference/sd_xl_base.yaml;
-its text encoders are that of 1.5 and OpenCLIP ViT-bigG/14, its VAE overflows in float16, so that
+"""Stable Diffusion XL base 1.0: Stability-AI/generative-models, configs/inference/sd_xl_base.yaml.
+Its text encoders are that of 1.5 and OpenCLIP ViT-bigG/14. Its VAE overflows in float16, so
 diffusers runs it in float32."""
 
 ARCHITECTURES = {"sd15": _SD15, "sd21": _SD21, "sdxl": _SDXL}
-"""The published architectures by name; parameter counts are tested against the published ones."""
+"""By name. A test compares their parameter counts with the published ones."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import availability, contracts
 from pipeline.arguments import Size, size_label
+from pipeline.contracts import DTYPES
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.stable_diffusion import models, schedulers
 
@@ -16,10 +17,8 @@ __all__ = ["DTYPES", "PROMPT", "default_device", "default_dtype", "generate", "l
 
 PROMPT = "a serene sunset over a futuristic city"
 
-DTYPES = ("float16", "bfloat16", "float32")
-
 Progress = Callable[[int, int], None]
-"""Called after each denoising step with the image's index, from 0, and the steps done."""
+"""Called after each denoising step with the image's index, from 0, and its finished steps."""
 
 
 def generate(
@@ -39,10 +38,10 @@ def generate(
 ) -> "list[Image]":
     """Generate `count` RGB images, one by one; image i depends on `seed + i`, not on `count`.
 
-    `size` is (width, height) in pixels; it, `steps`, `guidance`, `scheduler` and `device` default
-    to the model's own, `dtype` to the device's. What made an image is in its `info`. Raises
-    `PipelineError` for a question that the model cannot answer, `UnavailableError` where the device
-    or the weights are missing, and `ContractError` as `sample`.
+    `size` is (width, height) in pixels. `size`, `steps`, `guidance`, `scheduler` and `device`
+    default to the model's own, `dtype` to the device's. The settings of an image are in its
+    `info`. Raises `PipelineError` for settings that the model does not take, `UnavailableError`
+    where the device or the weights are missing, and `ContractError` as `sample`.
     """
     if count < 1:
         raise PipelineError(f"count {count}", "at least 1", "ask for one image or more")
@@ -105,36 +104,36 @@ def sample(
     negative_prompt: str = "",
     guidance: float | None = None,
 ) -> "list[Image]":
-    """Run `pipe` once on a batch of one image a seed; noise comes from CPU generators.
+    """Run `pipe` once, on a batch of one image a seed.
 
-    The noise of a seed is then the same on every device. `size` None is the model's own. Raises
-    `PipelineError` for a size that the VAE's scale does not divide, or fewer than 1 step, and
-    `ContractError` for an image with NaN in it or one that a safety checker has blanked: as PNG
-    both are black.
+    The noise comes from generators on the CPU, so a seed has the same noise on every device.
+    `size` None is the model's own. Raises `PipelineError` for steps, seeds or sizes that the
+    pipeline does not take, and `ContractError` for an image that has NaN in it or that a safety
+    checker blanked: as PNG, both are black.
     """
     import torch
 
-    if steps < 1:
-        raise PipelineError(f"steps {steps}", "at least 1", "ask for one step or more")
-    width, height = size or (None, None)
-    most = pipe.scheduler.config.num_train_timesteps
-    if steps > most:
-        raise PipelineError(f"steps {steps}", f"at most {most}", "ask for fewer steps")
+    most, scale = pipe.scheduler.config.num_train_timesteps, pipe.vae_scale_factor
+    if not 1 <= steps <= most:
+        limit, remedy = (
+            ("least 1", "one step or more") if steps < 1 else (f"most {most}", "fewer steps")
+        )
+        raise PipelineError(f"steps {steps}", f"at {limit}", f"ask for {remedy}")
     for seed in seeds:
         if not -(2**63) <= seed < 2**64:
             raise PipelineError(f"seed {seed}", "a whole number of 64 bits", "choose a smaller one")
-    if size is not None and min(size) < 1:
-        raise PipelineError(f"size {size[0]}x{size[1]}", "at least 1 pixel a side", "change it")
-    scale = pipe.vae_scale_factor
-    if size is not None and (size[0] % scale or size[1] % scale):
-        raise PipelineError(
-            f"size {size[0]}x{size[1]}", f"sides divisible by {scale}", "round to a multiple"
-        )
+    if size is not None:
+        given = f"size {size_label(size)}"
+        if min(size) < 1:
+            raise PipelineError(given, "at least 1 pixel a side", "change it")
+        if size[0] % scale or size[1] % scale:
+            raise PipelineError(given, f"sides divisible by {scale}", "round to a multiple")
+    width, height = size or (None, None)
     callback = None
     if progress is not None:
 
         def callback(_pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> Any:
-            calls = getattr(_pipe, "num_timesteps", steps)  # PNDM makes one more, Heun two a step
+            calls = getattr(_pipe, "num_timesteps", steps)  # PNDM: one more; Heun: two a step
             progress((index + 1) * steps // calls)
             return tensors
 
@@ -156,7 +155,7 @@ def sample(
 
 
 def default_device(model: str) -> str:
-    """Return where `model` runs unless told otherwise: `tiny` on the CPU, others on CUDA."""
+    """Return the device that `model` runs on by default: the CPU for `tiny`, else CUDA."""
     return "cpu" if model == "tiny" else "cuda"
 
 

@@ -2,16 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import availability
-from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.files import FIXTURES
 from pipeline.stable_diffusion import components
-from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture
+from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Model
 
 __all__ = ["TINY", "Model", "load", "resolve"]
 
@@ -20,26 +18,10 @@ TINY = FIXTURES / "tiny-sd"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-@dataclass(frozen=True)
-class Model:
-    """A Stable Diffusion that `--sd-model` can name, before anything is loaded.
-
-    `name` is what the user typed, `label` what ids and tables call it, `weights` what its numbers
-    ran on. `size` and `steps` are its defaults; a size of None is left to the model.
-    """
-
-    name: str
-    label: str
-    weights: str
-    size: Size | None
-    steps: int
-    folder: Path | None = None
-
-
 def resolve(name: str) -> Model:
     """Return what `name` means: `tiny`, `arch:…`, a folder, or a hub id; nothing is loaded.
 
-    Raises `PipelineError` for a name that is none of these, or a folder without `model_index.json`.
+    Raises `PipelineError` for any other name, or a folder without `model_index.json`.
     """
     if name == "tiny":
         return Model(name, "tiny", "tiny, seeded random", (64, 64), 4, TINY)
@@ -52,30 +34,24 @@ def resolve(name: str) -> Model:
     try:
         folder = Path(name).expanduser()
         exists = folder.exists()
-    except (OSError, RuntimeError):  # a name that is too long, a home that nobody has
+    except (OSError, RuntimeError):  # the name is too long, or the user of `~user` does not exist
         exists = False
     if exists:
         if not (folder / "model_index.json").is_file():
-            raise PipelineError(
-                f"--sd-model {name}",
-                "a folder with a model_index.json",
-                "name the folder that save_pretrained wrote",
-            )
+            given, expected = f"--sd-model {name}", "a folder with a model_index.json"
+            raise PipelineError(given, expected, "name the folder that save_pretrained wrote")
         label = folder.resolve().name
         return Model(name, label, f"folder {label}", None, 30, folder)
     if _HUB_ID.fullmatch(name):
         return Model(name, name, name, None, 30)
-    raise PipelineError(
-        f"--sd-model {name}",
-        "tiny, arch:NAME, an existing folder, or a hub id such as owner/name",
-        "check the spelling",
-    )
+    expected = "tiny, arch:NAME, an existing folder, or a hub id such as owner/name"
+    raise PipelineError(f"--sd-model {name}", expected, "check the spelling")
 
 
 def load(model: Model, device: str, dtype: str) -> Any:
     """Return the model's diffusers pipeline on `device` (`cpu`, `cuda`) in `dtype` (a torch name).
 
-    Weights come from safetensors alone and no remote code runs. Raises `UnavailableError` where a
+    Reads weights from safetensors alone and runs no remote code. Raises `UnavailableError` where a
     hub id is neither cached nor reachable, `PipelineError` where a folder cannot be loaded.
     """
     components.quiet()
@@ -92,13 +68,14 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
     from diffusers import DiffusionPipeline
     from safetensors import SafetensorError
 
+    given = f"--sd-model {model.name}"
     if model.folder is None:
         absent = availability.weights(model.name)
         if absent is not None:
-            raise UnavailableError(f"--sd-model {model.name}", absent)
+            raise UnavailableError(given, absent)
     try:
         if model.folder is not None:
-            _check_parts(model.folder)
+            _require_folders(model.folder)
         return DiffusionPipeline.from_pretrained(
             model.folder or model.name,
             dtype=getattr(torch, dtype),
@@ -119,23 +96,21 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
     ) as error:
         absent = availability.rest_of(model.name) if model.folder is None else None
         if absent is not None:
-            raise UnavailableError(f"--sd-model {model.name}", absent) from error
-        raise PipelineError(
-            f"--sd-model {model.name}",
-            f"a pipeline that diffusers can load ({error})",
-            "check the folder or the id; weights must be safetensors",
-        ) from error
+            raise UnavailableError(given, absent) from error
+        expected = f"a pipeline that diffusers can load ({error})"
+        remedy = "check the folder or the id; weights must be safetensors"
+        raise PipelineError(given, expected, remedy) from error
 
 
-def _check_parts(folder: Path) -> None:
+def _require_folders(folder: Path) -> None:
     """Raise ValueError for a component of the index without a folder.
 
     diffusers loads a pipeline without its tokenizer's files, which then fails on the first prompt.
     """
     index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-    for part, value in index.items():
-        wanted = isinstance(value, list) and value[0] is not None and not part.startswith("_")
-        if wanted and not (folder / part).is_dir():
+    for part, entry in index.items():
+        named = isinstance(entry, list) and entry[0] is not None and not part.startswith("_")
+        if named and not (folder / part).is_dir():
             raise ValueError(f"it has no folder {part}")
 
 
@@ -147,7 +122,7 @@ def _from_architecture(model: Model, architecture: Architecture, device: str, dt
     seeded = [torch.cuda.current_device()] if device == "cuda" else []
     with torch.random.fork_rng(devices=seeded):
         torch.manual_seed(SEED)
-        built = components.build(model.name, architecture.parts, device, dtype)
+        built = components.build(model.name, architecture.components, device, dtype)
     return getattr(diffusers, architecture.pipeline)(**built, **_WITHOUT[architecture.pipeline])
 
 
@@ -159,4 +134,4 @@ _WITHOUT: dict[str, dict[str, Any]] = {
     },
     "StableDiffusionXLPipeline": {"add_watermarker": False},
 }
-"""What the pipelines would add to every image, which no architecture includes."""
+"""What a pipeline would add to every image, and no architecture includes."""

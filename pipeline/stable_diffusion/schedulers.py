@@ -1,4 +1,4 @@
-"""Schedulers by name: how the noise of each step is taken away, without training again."""
+"""Schedulers by name: any of them can remove the noise of a model that was trained with another."""
 
 from typing import Any
 
@@ -17,33 +17,31 @@ NAMES = {
     "pndm": "PNDMScheduler",
     "unipc": "UniPCMultistepScheduler",
 }
-"""What `--scheduler` takes, and the class of diffusers, whose own name it takes too."""
-
+"""The names that `--scheduler` takes, and their classes in diffusers, which it takes too."""
 
 _SETTINGS = {"PNDMScheduler": {"skip_prk_steps": True}}
-"""As Stable Diffusion 1.5 has it; with them four steps are the fewest."""
+"""As in Stable Diffusion 1.5: with PRK steps, PNDM takes four steps at least."""
 
 
 def check(name: str) -> None:
-    """Raise `PipelineError` for a name that is not known, before anything is loaded."""
+    """Raise `PipelineError` for an unknown name, before anything is loaded."""
     if name not in NAMES and name not in NAMES.values():
         raise _unknown(name, list(NAMES))
 
 
 def replace(pipe: Any, name: str) -> None:
-    """Give `pipe` the scheduler `name`, set up as its own is.
+    """Give `pipe` the scheduler `name`, with the settings of its own.
 
-    Raises `PipelineError` for one that is not known, or that cannot stand in for the model's.
+    Raises `PipelineError` for an unknown name, or a scheduler that cannot replace the model's.
     """
     check(name)
-    wanted = NAMES.get(name, name)
-    compatible = {each.__name__: each for each in pipe.scheduler.compatibles}
-    compatible[type(pipe.scheduler).__name__] = type(pipe.scheduler)
-    if wanted not in compatible:
-        raise _unknown(name, [known for known, class_ in NAMES.items() if class_ in compatible])
-    pipe.scheduler = compatible[wanted].from_config(
-        pipe.scheduler.config, **_SETTINGS.get(wanted, {})
-    )
+    class_name = NAMES.get(name, name)
+    scheduler = pipe.scheduler
+    classes = {class_.__name__: class_ for class_ in (*scheduler.compatibles, type(scheduler))}
+    if class_name not in classes:
+        raise _unknown(name, [known for known, class_ in NAMES.items() if class_ in classes])
+    settings = _SETTINGS.get(class_name, {})
+    pipe.scheduler = classes[class_name].from_config(scheduler.config, **settings)
 
 
 def _unknown(name: str, known: list[str]) -> PipelineError:

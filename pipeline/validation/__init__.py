@@ -1,1 +1,5 @@
-"""Validation: the walk on the meta device, its tally, the answers and their table."""
+"""Validation: the walk on the meta device, its tally, the answers and their table.
+
+Imports the three stages and the base modules of `pipeline/`; only the commands and `bench` import
+it.
+"""

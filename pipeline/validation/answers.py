@@ -1,4 +1,4 @@
-"""Whether every tensor from prompt to scores will fit, asked of configurations alone."""
+"""Whether every tensor from prompt to scores will fit, answered from configurations alone."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from pipeline import availability, contracts
+from pipeline import contracts
 from pipeline.arguments import Size, parse_count, parse_list, parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.flux import forward as flux
-from pipeline.flux import reference
+from pipeline.flux import julia
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import components, diffusion
 from pipeline.stable_diffusion import models as sd_models
+from pipeline.stable_diffusion.architectures import Model
 from pipeline.validation import meta
-from pipeline.validation.boundaries import Boundaries, Boundary, BrokenError
-from pipeline.validation.meta import Cost
+from pipeline.validation.meta import Boundaries, Boundary, BrokenError
+from pipeline.validation.tally import Cost
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +46,7 @@ _UNITS = {"": 1, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True)
 class Scorer:
-    """Who says what shape scores have, and the function that does, of channels and images."""
+    """What computes the shape of the scores: its name, and a function of channels and images."""
 
     name: str
     shape: Callable[[int, int], tuple[int, int]]
@@ -54,7 +56,7 @@ class Scorer:
 class Question:
     """One combination of what `validate` takes."""
 
-    model: sd_models.Model
+    model: Model
     size: Size | None
     """None is the model's own."""
     batch: int
@@ -64,12 +66,12 @@ class Question:
     flux_model: str = ""
     """A user's Flux model, as `FILE.jl:function`; empty for the project's network."""
     memory_bytes: int | None = None
-    """What the device has; None where nobody asked."""
+    """Memory of the device; None where it was not asked for."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found at each boundary, until one was broken or all held."""
+    """The boundaries that a question crossed, and the cost where the images are decoded."""
 
     question: Question
     size: Size
@@ -80,16 +82,16 @@ class Answer:
     unet_calls: int
     """How often the scheduler calls the UNet for `steps`."""
     scored_by: str
-    """Who said what shape the scores have."""
+    """The name of the scorer."""
 
     @property
     def violations(self) -> list[Violation]:
-        """What does not hold: nothing, or the first broken boundary."""
-        return [each.violation for each in self.boundaries if each.violation is not None]
+        """The violation of the first broken boundary, if there is one."""
+        return [crossed.violation for crossed in self.boundaries if crossed.violation]
 
     @property
     def fits(self) -> bool | None:
-        """Whether the estimated peak fits the memory; None where that was not asked or reached."""
+        """Whether the estimated peak fits the memory; None where either is unknown."""
         memory = self.question.memory_bytes
         if memory is None or self.cost is None:
             return None
@@ -97,7 +99,7 @@ class Answer:
 
     @property
     def image_flops(self) -> float | None:
-        """Operations an image, of text encoders, all steps and the decoder."""
+        """Operations per image of text encoders, all steps and the decoder."""
         if self.cost is None:
             return None
         return self.cost.flops(self.unet_calls) / self.question.batch
@@ -112,32 +114,31 @@ def questions(
     flux_model: str = "",
     memory: str = "",
 ) -> list[Question]:
-    """Return every combination of values that are separated by commas; empty ones are defaults.
+    """Return every combination of comma-separated values; an empty text is the default.
 
-    Raises `PipelineError` for the first value that is wrong.
+    Raises `PipelineError` for the first wrong value.
     """
     models = [sd_models.resolve(name) for name in parse_list(sd_model)]
     sizes = [parse_size(part, multiple=1) for part in parse_list(size)] if size else [None]
     batches = [parse_count(part, "--batch") for part in parse_list(batch or "1")]
-    dtypes = _known(dtype, "--dtype", contracts.FLOATS)
+    dtypes = _known(dtype, "--dtype", contracts.DTYPES)
     colors = _known(channels or "3", "--channels", CHANNELS)
     flux_models = parse_list(flux_model) if flux_model else [""]
     for name in filter(None, flux_models):
         flux.split_name(name)
     memories = [parse_memory(part) for part in parse_list(memory)] if memory else [None]
+    axes = (models, sizes, batches, dtypes or [""], colors, flux_models, memories)
     return [
         Question(
             model,
             side or model.size,
-            count,
+            images,
             kind or diffusion.default_dtype(diffusion.default_device(model.name)),
             int(color),
-            scorer,
-            bound,
+            flux_name,
+            memory_bytes,
         )
-        for model, side, count, kind, color, scorer, bound in product(
-            models, sizes, batches, dtypes or [""], colors, flux_models, memories
-        )
+        for model, side, images, kind, color, flux_name, memory_bytes in product(*axes)
     ]
 
 
@@ -156,31 +157,30 @@ def parse_memory(text: str) -> int:
     return int(value)
 
 
-def load_libraries(asked: Sequence[Question]) -> dict[str, Scorer]:
-    """Import what answering takes, Julia before torch; return who scores, by `--flux-model`.
+def load_libraries(questions: Sequence[Question]) -> dict[str, Scorer]:
+    """Import what the answers need, Julia before torch; return the scorers by `--flux-model`.
 
-    Raises `UnavailableError` where a user's Flux model has no Julia, and as
-    `components.import_classes` and `flux.output_shape`.
+    Raises as `scorer` and `components.import_classes`.
     """
-    scorers = {name: scorer(name) for name in {question.flux_model for question in asked}}
-    for question in asked:
+    scorers = {name: scorer(name) for name in {question.flux_model for question in questions}}
+    for question in questions:
         components.import_classes(question.model)
     import torch
 
-    # torchvision, and what the meta device is made of:
+    # Imports torchvision, and the meta device's kernels:
     _preprocessed(torch.empty((8, 8, 3), dtype=torch.uint8, device="meta"), 1, 3)
-    for name, channels in {(each.flux_model, each.channels) for each in asked}:
-        with suppress(PipelineError):  # the answer says so
-            scorers[name].shape(channels, 1)  # Julia compiles, for seconds
+    for name, channels in {(question.flux_model, question.channels) for question in questions}:
+        with suppress(PipelineError):  # the answer will say it
+            scorers[name].shape(channels, 1)  # compiles in Julia for seconds
     return scorers
 
 
 def scorer(flux_model: str) -> Scorer:
-    """Return who says what shape scores have: Julia, which this starts, or the reference.
+    """Return the scorer of a Flux model: Julia, which this starts, or else the reference.
 
     Raises `UnavailableError` for a user's model without Julia, and as `flux.output_shape`.
     """
-    absent = availability.flux()
+    absent = julia.missing()
     if absent is None:
         return Scorer("Flux.outputsize", flux.output_shape(flux_model))
     if flux_model:
@@ -188,50 +188,43 @@ def scorer(flux_model: str) -> Scorer:
     return Scorer(f"the PyTorch reference ({absent.reason})", reference.output_shape)
 
 
-def answer(question: Question, scored: Scorer) -> Answer:
-    """Take the question's tensors through the pipeline, as far as they get.
+def answer(question: Question, scorer: Scorer) -> Answer:
+    """Walk through the pipeline from prompt to scores, up to the first broken boundary.
 
     Raises as `meta.walk`.
     """
-    asked = question
-    walked = meta.walk(asked.model, asked.size, asked.batch, asked.dtype)
-    crossed = list(walked.boundaries)
+    walked = meta.walk(question.model, question.size, question.batch, question.dtype)
+    crossed = walked.boundaries
     if walked.cost is not None:
-        crossed += _after(walked, asked, scored)
-    steps = asked.model.steps
-    return Answer(
-        asked,
-        walked.size,
-        tuple(crossed),
-        walked.cost,
-        steps,
-        meta.unet_calls(asked.model, steps),
-        scored.name,
-    )
+        crossed += tuple(_after_decoding(walked, question, scorer))
+    steps = question.model.steps
+    calls = meta.unet_calls(question.model, steps)
+    return Answer(question, walked.size, crossed, walked.cost, steps, calls, scorer.name)
 
 
-def _after(walked: meta.Walk, asked: Question, scored: Scorer) -> list[Boundary]:
-    """Go on from decoded images: preprocessing, Julia's view of the batch, scores, memory."""
+def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> list[Boundary]:
+    """Cross the boundaries after the decoded images: batch, Julia's view of it, scores, memory."""
     import torch
 
     width, height = walked.size
-    boundaries = Boundaries({"N": asked.batch, "C": asked.channels, "W": width, "H": height})
+    batch, channels = question.batch, question.channels
+    boundaries = Boundaries({"N": batch, "C": channels, "W": width, "H": height})
     with suppress(BrokenError), torch.inference_mode():
         pixels = torch.empty((height, width, 3), dtype=torch.uint8, device="meta")
         boundaries.hold(pixels, contracts.IMAGE)
         with boundaries.calling(contracts.BATCH):
-            batch = _preprocessed(pixels, asked.batch, asked.channels)
-        boundaries.hold(batch, contracts.BATCH)
-        boundaries.hold(batch.permute(3, 2, 1, 0), contracts.WHCN)
-        expected = contracts.SCORES.expected(boundaries.dims)
+            tensor = _preprocessed(pixels, batch, channels)
+        boundaries.hold(tensor, contracts.BATCH)
+        boundaries.hold(tensor.permute(3, 2, 1, 0), contracts.WHCN)
         try:
-            scores = torch.empty(scored.shape(asked.channels, asked.batch), device="meta")
+            scores = torch.empty(scorer.shape(channels, batch), device="meta")
         except PipelineError as error:
             violation = Violation("scores", error.given, error.expected, error.remedy)
+            expected = contracts.SCORES.expected(boundaries.dims)
             boundaries.note("scores", expected, "an error", violation)
         else:
             boundaries.hold(scores, contracts.SCORES)
-        _hold_memory(walked, asked, boundaries)
+        _hold_memory(walked, question, boundaries)
     return boundaries.crossed
 
 
@@ -245,19 +238,19 @@ def _preprocessed(pixels: "torch.Tensor", count: int, channels: int) -> "torch.T
     return batch
 
 
-def _hold_memory(walked: meta.Walk, asked: Question, boundaries: Boundaries) -> None:
-    memory = asked.memory_bytes
-    if memory is None or walked.cost is None:
+def _hold_memory(walked: meta.Walk, question: Question, boundaries: Boundaries) -> None:
+    memory, cost = question.memory_bytes, walked.cost
+    if memory is None or cost is None:
         return
-    expected, given = f"at most {bytes_text(memory)}", bytes_text(walked.cost.peak_bytes)
+    expected, given = f"at most {bytes_text(memory)}", bytes_text(cost.peak_bytes)
     violation = None
-    if walked.cost.peak_bytes > memory:
+    if cost.peak_bytes > memory:
         smaller = "a smaller size or batch"
-        if walked.cost.weights_bytes > memory:
-            smaller = f"a smaller model: weights alone take {bytes_text(walked.cost.weights_bytes)}"
-        remedy = f"try {'float16, or ' if asked.dtype == 'float32' else ''}{smaller}"
+        if cost.weights_bytes > memory:
+            smaller = f"a smaller model: weights alone take {bytes_text(cost.weights_bytes)}"
+        remedy = f"try {'float16, or ' if question.dtype == 'float32' else ''}{smaller}"
         violation = Violation("memory", f"an estimated {given}", expected, remedy)
-    boundaries.note("memory", expected, f"{given} in {walked.cost.peak_stage}", violation)
+    boundaries.note("memory", expected, f"{given} in {cost.peak_stage}", violation)
 
 
 def bytes_text(count: int) -> str:

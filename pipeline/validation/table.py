@@ -1,6 +1,7 @@
 """What `validate` prints: tables for people, and one JSON document for programs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import size_label
@@ -15,74 +16,64 @@ _HOLDS, _BROKEN = "holds", "broken"
 
 
 def print_answers(answers: Sequence[Answer]) -> None:
-    """Print a line for each of several answers, and the boundaries of the one that matters most.
+    """Print a line for each of several answers, and all boundaries of the first broken one.
 
-    That is the first that is broken, or the only one.
+    A single answer is always printed in full.
     """
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=False)
-    if len(answers) > 1:
+    several = len(answers) > 1
+    if several:
         console.print(_summary(answers, console.width))
-    broken = [each for each in answers if each.violations]
-    shown = broken[0] if broken else answers[0] if len(answers) == 1 else None
-    if shown is not None:
-        if len(answers) > 1:
+    broken = [answer for answer in answers if answer.violations]
+    for answer in broken[:1] if several else answers:
+        if several:
             console.print()
-        console.print(_title(shown), soft_wrap=True)
-        console.print(_boundaries(shown))
-        for line in _costs(shown):
+        console.print(_title(answer), soft_wrap=True)
+        console.print(_boundaries(answer))
+        for line in _costs(answer):
             console.print(line, soft_wrap=True)
-    for name in dict.fromkeys(each.scored_by for each in answers if each.cost is not None):
+    for name in dict.fromkeys(answer.scored_by for answer in answers if answer.cost is not None):
         console.print(f"shape of scores: by {name}", soft_wrap=True)
 
 
 def first_broken(answers: Sequence[Answer]) -> str:
     """Return the line that names the first broken boundary; empty where all hold."""
-    for each in answers:
-        if each.violations:
-            prefix = f"{_title(each)}: " if len(answers) > 1 else ""
-            return f"does not hold: {prefix}{each.violations[0]}"
+    for answer in answers:
+        if answer.violations:
+            prefix = f"{_title(answer)}: " if len(answers) > 1 else ""
+            return f"does not hold: {prefix}{answer.violations[0]}"
     return ""
 
 
 def as_dict(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
-    """Return JSON values: what was asked, found and counted; `seconds` after imports."""
+    """Return all answers as JSON values; `seconds` is the time that they took after imports."""
     return {
-        "holds": not any(each.violations for each in answers),
+        "holds": not any(answer.violations for answer in answers),
         "first_broken": first_broken(answers),
         "seconds": seconds,
-        "answers": [_answer(each) for each in answers],
+        "answers": [_answer(answer) for answer in answers],
     }
 
 
-def _answer(each: Answer) -> dict[str, Any]:
-    cost, asked = each.cost, each.question
+def _answer(answer: Answer) -> dict[str, Any]:
+    question = answer.question
     return {
-        "model": asked.model.name,
-        "size": size_label(each.size),
-        "batch": asked.batch,
-        "dtype": asked.dtype,
-        "channels": asked.channels,
-        "flux_model": asked.flux_model,
-        "memory_bytes": asked.memory_bytes,
-        "holds": not each.violations,
-        "fits": each.fits,
-        "scored_by": each.scored_by,
-        "steps": each.steps,
-        "unet_calls": each.unet_calls,
-        "image_flops": each.image_flops,
-        "cost": None
-        if cost is None
-        else {
-            "parameters": cost.parameters,
-            "weights_bytes": cost.weights_bytes,
-            "text_flops": cost.text_flops,
-            "step_flops": cost.step_flops,
-            "decode_flops": cost.decode_flops,
-            "peak_bytes": cost.peak_bytes,
-            "peak_stage": cost.peak_stage,
-        },
+        "model": question.model.name,
+        "size": size_label(answer.size),
+        "batch": question.batch,
+        "dtype": question.dtype,
+        "channels": question.channels,
+        "flux_model": question.flux_model,
+        "memory_bytes": question.memory_bytes,
+        "holds": not answer.violations,
+        "fits": answer.fits,
+        "scored_by": answer.scored_by,
+        "steps": answer.steps,
+        "unet_calls": answer.unet_calls,
+        "image_flops": answer.image_flops,
+        "cost": None if answer.cost is None else asdict(answer.cost),
         "boundaries": [
             {
                 "boundary": boundary.name,
@@ -90,79 +81,80 @@ def _answer(each: Answer) -> dict[str, Any]:
                 "found": boundary.found,
                 "violation": str(boundary.violation or ""),
             }
-            for boundary in each.boundaries
+            for boundary in answer.boundaries
         ],
     }
 
 
-def _title(each: Answer) -> str:
-    asked = each.question
+def _title(answer: Answer) -> str:
+    question = answer.question
     parts = [
-        asked.model.name,
-        size_label(each.size),
-        f"batch {asked.batch}",
-        asked.dtype,
-        "RGB" if asked.channels == 3 else "grayscale",
+        question.model.name,
+        size_label(answer.size),
+        f"batch {question.batch}",
+        question.dtype,
+        "RGB" if question.channels == 3 else "grayscale",
+        question.flux_model,
     ]
-    return " · ".join(parts + ([asked.flux_model] if asked.flux_model else []))
+    return " · ".join(filter(None, parts))
 
 
-def _boundaries(each: Answer) -> "Table":
+def _boundaries(answer: Answer) -> "Table":
     table = _table("boundary", "expected", "found", "verdict")
-    for boundary in each.boundaries:
-        verdict = _BROKEN if boundary.violation is not None else _HOLDS
+    for boundary in answer.boundaries:
+        verdict = _HOLDS if boundary.violation is None else _BROKEN
         table.add_row(boundary.name, boundary.expected, boundary.found, verdict)
     return table
 
 
-def _costs(each: Answer) -> list[str]:
-    """Return what it takes: parameters and bytes, then operations."""
-    cost, batch = each.cost, each.question.batch
-    if cost is None or each.image_flops is None:
+def _costs(answer: Answer) -> list[str]:
+    """Return a line of parameters and bytes, and a line of operations."""
+    cost, batch = answer.cost, answer.question.batch
+    if cost is None or answer.image_flops is None:
         return []
-    fits = "" if each.fits is None else " (fits)" if each.fits else " (does not fit)"
+    fits = {None: "", True: " (fits)", False: " (does not fit)"}[answer.fits]
     text, step, decode = (
         _gflops(flops / batch) for flops in (cost.text_flops, cost.step_flops, cost.decode_flops)
     )
     return [
         f"parameters {_spaced(cost.parameters)} · weights {bytes_text(cost.weights_bytes)} · "
         f"estimated peak {bytes_text(cost.peak_bytes)}{fits}",
-        f"GFLOPs an image: {_gflops(each.image_flops)} = {text} text + {each.unet_calls} × {step} "
-        f"UNet + {decode} VAE, for {each.steps} steps",
+        f"GFLOPs an image: {_gflops(answer.image_flops)} = {text} text + {answer.unet_calls} × "
+        f"{step} UNet + {decode} VAE, for {answer.steps} steps",
     ]
 
 
 def _summary(answers: Sequence[Answer], width: int) -> "Table":
-    """One line an answer: the axes on which they differ, then what each takes, as far as it fits.
+    """Return one row an answer: the axes that differ, then as many costs as the width takes.
 
-    What is left out is in the JSON.
+    The JSON has all of them.
     """
-    axes = {
-        "model": [each.question.model.name for each in answers],
-        "size": [size_label(each.size) for each in answers],
-        "batch": [str(each.question.batch) for each in answers],
-        "dtype": [each.question.dtype for each in answers],
-        "channels": [str(each.question.channels) for each in answers],
-        "flux model": [each.question.flux_model for each in answers],
-        "memory": [_memory(each) for each in answers],
+    axes: dict[str, list[str]] = {
+        "model": [answer.question.model.name for answer in answers],
+        "size": [size_label(answer.size) for answer in answers],
+        "batch": [str(answer.question.batch) for answer in answers],
+        "dtype": [answer.question.dtype for answer in answers],
+        "channels": [str(answer.question.channels) for answer in answers],
+        "flux model": [answer.question.flux_model for answer in answers],
+        "memory": [_memory(answer) for answer in answers],
     }
     shown = {
         name: values
         for name, values in axes.items()
         if name in ("model", "size") or len(set(values)) > 1
     }
-    last = {
-        "verdict": [each.violations[0].boundary if each.violations else _HOLDS for each in answers]
-    }
-    takes = _takes(answers)
+    verdicts = [
+        answer.violations[0].boundary if answer.violations else _HOLDS for answer in answers
+    ]
+    costs = _cost_columns(answers)
     for name in (_STEP, "parameters", _IMAGE, "weights"):
-        if _width(shown | takes | last) > width:
-            del takes[name]
+        if _width(shown | costs | {"verdict": verdicts}) > width:
+            del costs[name]
     table = _table(*shown)
-    for name in takes:
+    for name in costs:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in zip(*(shown | takes | last).values(), strict=True):
+    for row in zip(*shown.values(), *costs.values(), verdicts, strict=True):
         table.add_row(*row)
     return table
 
@@ -170,35 +162,34 @@ def _summary(answers: Sequence[Answer], width: int) -> "Table":
 _STEP, _IMAGE = "GFLOP\na step", "GFLOP\nan image"
 
 
-def _takes(answers: Sequence[Answer]) -> dict[str, list[str]]:
-    """Return what each answer takes, by heading; a step is that of one image."""
-    takes: dict[str, list[str]] = {
+def _cost_columns(answers: Sequence[Answer]) -> dict[str, list[str]]:
+    """Return the costs of each answer, by heading; a step is that of one image."""
+    columns: dict[str, list[str]] = {
         name: [] for name in ("parameters", _STEP, _IMAGE, "weights", "peak")
     }
-    for each in answers:
-        cost, whole = each.cost, each.image_flops
-        texts = ["–"] * len(takes)
-        if cost is not None and whole is not None:
+    for answer in answers:
+        cost, texts = answer.cost, ["–"] * len(columns)
+        if cost is not None and answer.image_flops is not None:
             texts = [
                 _millions(cost.parameters),
-                _gflops(cost.step_flops / each.question.batch),
-                _gflops(whole),
+                _gflops(cost.step_flops / answer.question.batch),
+                _gflops(answer.image_flops),
                 bytes_text(cost.weights_bytes),
                 bytes_text(cost.peak_bytes),
             ]
-        for values, text in zip(takes.values(), texts, strict=True):
+        for values, text in zip(columns.values(), texts, strict=True):
             values.append(text)
-    return takes
+    return columns
 
 
 def _width(columns: Mapping[str, Sequence[str]]) -> int:
-    """Return how wide a table of these columns is, two spaces between them."""
+    """Return the width of a table of these columns, two spaces apart."""
     widths = (max(map(len, [*name.split("\n"), *values])) for name, values in columns.items())
     return sum(widths) + 2 * (len(columns) - 1)
 
 
-def _memory(each: Answer) -> str:
-    memory = each.question.memory_bytes
+def _memory(answer: Answer) -> str:
+    memory = answer.question.memory_bytes
     return "" if memory is None else bytes_text(memory)
 
 
@@ -217,7 +208,7 @@ def _gflops(flops: float) -> str:
 
 
 def _millions(count: int) -> str:
-    """Return `1 066.2 M`: published counts have as many digits or fewer."""
+    """Return `1 066.2 M`: published counts have no more digits."""
     millions, tenths = divmod(round(count / 1e5), 10)
     return f"{_spaced(millions)}.{tenths} M"
 

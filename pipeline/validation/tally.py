@@ -1,9 +1,10 @@
-"""What torch does while it runs something: bytes that live at once, and operations."""
+"""What a call computes and needs: operations, and bytes that are alive at once."""
 
+from dataclasses import dataclass
 from typing import Any
 from weakref import finalize
 
-__all__ = ["tally"]
+__all__ = ["Cost", "bytes_of", "tally"]
 
 PRODUCTS = {
     "conv1d",
@@ -15,19 +16,47 @@ PRODUCTS = {
     "matmul",
     "scaled_dot_product_attention",
 }
-"""What torch takes apart into products; nothing else that is not one itself has operations."""
+"""Functions that torch decomposes into products; any other has operations only if it is one."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one call of a pipeline computes and needs, derived from its shapes.
+
+    Operations are counted as by `torch.utils.flop_counter`: a multiplication and an addition are
+    two; matrix products, convolutions and attention count, nothing else.
+    """
+
+    parameters: int
+    """Of all networks of the pipeline."""
+    weights_bytes: int
+    text_flops: int
+    """Of the text encoders for the whole batch, with the empty prompt of guidance."""
+    step_flops: int
+    """Of one call of the UNet on the whole batch, doubled where there is guidance."""
+    decode_flops: int
+    """Of the VAE's decoder for the whole batch."""
+    peak_bytes: int
+    """Weights and the most activations that are alive at once.
+
+    Attention counts as fused: it keeps no matrix of scores. Not counted: workspaces of
+    convolutions, what an allocator wastes, and the framework itself."""
+    peak_stage: str
+    """Where the peak is: text, step or decode."""
+
+    def flops(self, calls: int) -> int:
+        """Return the operations of one whole batch whose loop calls the UNet `calls` times."""
+        return self.text_flops + calls * self.step_flops + self.decode_flops
 
 
 def tally(device: str) -> Any:
     """Return a context that follows the tensors which torch makes on `device`.
 
-    Its `now` are the bytes of storages that are alive, `peak` the most that there were. A storage
-    counts from the operation that returns it until Python and torch let go of it; what an operation
-    takes and gives back inside itself is not seen, so that attention counts as fused. `flops` are
-    the operations as `torch.utils.flop_counter` counts them: two for a multiplication and an
-    addition, in products of matrices, convolutions and attention alone. Storages on the meta device
-    have a size and no memory. Enter it under `torch.inference_mode`: elsewhere torch takes
-    attention apart before it is seen.
+    `now` is the bytes of storages that are alive, `peak` the most there have been. A storage counts
+    from the operation that returns it until Python and torch free it. What an operation allocates
+    and frees inside itself is not counted, so attention counts as fused. `flops` counts operations
+    as `Cost` does. Storages on the meta device have a size and no memory. Enter it under
+    `torch.inference_mode`: elsewhere torch decomposes attention first.
     """
     from torch import Tensor
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -69,3 +98,9 @@ def tally(device: str) -> Any:
             self.now -= size
 
     return Tally()
+
+
+def bytes_of(network: Any) -> int:
+    """Return the bytes of a network's parameters and buffers."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

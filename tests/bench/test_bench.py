@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench import test_harness
-from bench.measuring.workload import matrix_rate
 from bench.results import record, thumbnail
 from bench.results.cell import CHECKED, FAILED, MEASURED, UNAVAILABLE
+from bench.results.rates import matrix_rate
 from pipeline.stable_diffusion.models import TINY
 from support.grids import default_cells
 from support.runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+SUITES = ROOT / "tests" / "suites"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def folder_of(path: Path, suite: str) -> Path:
 
 def suite_in(path: Path, name: str) -> Path:
     """Lay out a folder as `folder_of`, with a suite of tests/suites, which may import `support`."""
-    return folder_of(path, (ROOT / "tests" / "suites" / f"{name}.py").read_text())
+    return folder_of(path, (SUITES / f"{name}.py").read_text())
 
 
 def copy_of_bench(path: Path) -> Path:

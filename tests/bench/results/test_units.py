@@ -34,3 +34,20 @@ def test_a_number_is_shown_in_the_unit_that_its_name_ends_in(
 def test_memory_has_three_digits() -> None:
     assert units.memory(8.14e9) == "7.58 GiB"
     assert units.memory(5e6) == "4.77 MiB"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "<0.01 %"),
+        (0.0000999, "<0.01 %"),
+        (0.0001, "0.01 %"),
+        (0.00063, "0.063 %"),
+        (0.019, "1.9 %"),
+        (0.04, "4 %"),
+        (0.123, "12 %"),
+        (2.4, "240 %"),
+    ],
+)
+def test_a_share_reads_as_two_digits_of_a_percentage(share: float, text: str) -> None:
+    assert units.percent(share) == text

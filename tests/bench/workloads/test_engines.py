@@ -9,7 +9,8 @@ from bench import grid
 from bench.workloads import engines
 from pipeline import availability
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, reference
+from pipeline.flux import julia
+from pipeline.flux import network as reference
 from support.grids import options
 from support.helpers import ROOT, with_julia
 

@@ -1,52 +1,33 @@
 """Configurations are read and built, or refused with one line, without any weights."""
 
-import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline import availability
 from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.stable_diffusion import components, models
-from pipeline.stable_diffusion.models import TINY, Model
+from support.models import INDEX, TEXT, UNET, VAE, configure, removed, without_weights, written
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    copy = tmp_path / "model"
-    shutil.copytree(TINY, copy, ignore=shutil.ignore_patterns("*.safetensors"))
-    return copy
+    return without_weights(tmp_path / "model")
 
-
-def configure(file: str, **values: Any) -> Callable[[Path], Any]:
-    def edit(folder: Path) -> None:
-        config = json.loads((folder / file).read_text())
-        (folder / file).write_text(json.dumps({**config, **values}))
-
-    return edit
-
-
-def written(file: str, text: str) -> Callable[[Path], Any]:
-    return lambda folder: (folder / file).write_text(text)
-
-
-INDEX = "model_index.json"
 
 BAD = {
     "missing config": (
-        lambda folder: (folder / "unet/config.json").unlink(),
+        removed(UNET),
         r": expected a file unet/config\.json \(No such file or directory\); copy the folder again",
     ),
     "malformed config": (
-        written("vae/config.json", "{"),
+        written(VAE, "{"),
         r": expected JSON in vae/config\.json \(.+\); copy the folder again",
     ),
     "config of nothing": (
-        written("unet/config.json", "[]"),
+        written(UNET, "[]"),
         r": expected a JSON object in unet/config\.json; copy the folder again",
     ),
     "malformed index": (
@@ -79,16 +60,16 @@ BAD = {
         r"choose another model",
     ),
     "no tokenizer": (
-        lambda folder: shutil.rmtree(folder / "tokenizer"),
+        removed("tokenizer"),
         r": expected a folder tokenizer; copy it again",
     ),
     "a config that the class refuses": (
-        configure("unet/config.json", block_out_channels=[8, 16, 32]),
+        configure(UNET, block_out_channels=[8, 16, 32]),
         r", unet: expected a configuration that UNet2DConditionModel can be built from \(.+\); "
         r"check its config\.json",
     ),
     "a type that the class refuses": (
-        configure("text_encoder/config.json", hidden_size="wide"),
+        configure(TEXT, hidden_size="wide"),
         r", text_encoder: expected a configuration that CLIPTextModel can be built from \(.+\); "
         r"check its config\.json",
     ),
@@ -110,8 +91,8 @@ def test_networks_are_on_the_meta_device_in_their_type(folder: Path) -> None:
     parts = components.on_meta(models.resolve(str(folder)), "bfloat16")
     assert set(parts.networks) == {"text_encoder", "unet", "vae"}
     for network in parts.networks.values():
-        assert {each.device.type for each in network.parameters()} == {"meta"}
-        assert {each.dtype for each in network.parameters()} == {torch.bfloat16}
+        assert {tensor.device.type for tensor in network.parameters()} == {"meta"}
+        assert {tensor.dtype for tensor in network.parameters()} == {torch.bfloat16}
         assert not network.training, "from_pretrained gives networks that do not train"
     assert (parts.scale, parts.multiple, parts.guided, parts.default_size) == (8, 8, True, (64, 64))
     assert torch.get_default_dtype() == torch.float32
@@ -142,7 +123,7 @@ def test_a_hub_id_in_the_cache_is_read_there(
     offline = Missing("network", "the model hub", "this test hides it", "run another test")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(availability, "network", lambda: offline)
-    model: Model = models.resolve("owner/name")
+    model = models.resolve("owner/name")
     index, parts = components.read(model)
     assert index["_class_name"] == "StableDiffusionPipeline"
     assert parts["unet"].config["cross_attention_dim"] == 32

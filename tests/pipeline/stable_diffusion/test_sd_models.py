@@ -1,12 +1,10 @@
 """Which Stable Diffusion a name means, and that it loads safely or is refused with one line."""
 
-import json
 import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +13,16 @@ import pytest
 from pipeline import availability, contracts
 from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.stable_diffusion import components, diffusion, models
-from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Part
-from pipeline.stable_diffusion.models import TINY, Model
+from pipeline.stable_diffusion.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    ComponentConfig,
+    Model,
+)
+from pipeline.stable_diffusion.models import TINY
+from support.models import INDEX, TEXT, UNET, Edit, configure, removed, small_xl, written
 
-UNET = "unet/diffusion_pytorch_model.safetensors"
-PARTS = ("unet", "vae")
+UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -128,52 +131,42 @@ def said() -> Iterator[list[str]]:
         logging.getLogger(library).removeHandler(handler)
 
 
-def damage(edit: Callable[[Path], Any], folder: Path) -> Model:
+def damage(edit: Edit, folder: Path) -> Model:
     shutil.copytree(TINY, folder)
     edit(folder)
     return models.resolve(str(folder))
 
 
-def cut(file: str) -> Callable[[Path], Any]:
+def cut(file: str) -> Edit:
     return lambda folder: (folder / file).write_bytes((TINY / file).read_bytes()[:5000])
-
-
-def configure(file: str, **values: Any) -> Callable[[Path], Any]:
-    def edit(folder: Path) -> None:
-        config = json.loads((folder / file).read_text())
-        (folder / file).write_text(json.dumps({**config, **values}))
-
-    return edit
 
 
 def pickle(folder: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
-    torch.save(load_file(folder / UNET), (folder / UNET).with_suffix(".bin"))
-    (folder / UNET).unlink()
+    torch.save(load_file(folder / UNET_WEIGHTS), (folder / UNET_WEIGHTS).with_suffix(".bin"))
+    (folder / UNET_WEIGHTS).unlink()
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        pytest.param(pickle, id="pickled weights"),
-        pytest.param(lambda folder: (folder / UNET).unlink(), id="no weights"),
-        pytest.param(cut(UNET), id="truncated unet"),
-        pytest.param(cut("text_encoder/model.safetensors"), id="truncated text encoder"),
-        pytest.param(lambda folder: shutil.rmtree(folder / "unet"), id="no unet"),
-        pytest.param(lambda folder: shutil.rmtree(folder / "tokenizer"), id="no tokenizer"),
-        pytest.param(lambda folder: (folder / "model_index.json").write_text(""), id="empty index"),
-        pytest.param(
-            lambda folder: (folder / "model_index.json").write_text("{}"), id="index of nothing"
-        ),
-        pytest.param(configure("model_index.json", _class_name="Nope"), id="unknown class"),
-        pytest.param(configure("unet/config.json", block_out_channels=[8, 16]), id="other unet"),
-        pytest.param(configure("text_encoder/config.json", hidden_size=64), id="other text"),
-    ],
-)
+DAMAGED: dict[str, Edit] = {
+    "pickled weights": pickle,
+    "no weights": removed(UNET_WEIGHTS),
+    "truncated unet": cut(UNET_WEIGHTS),
+    "truncated text encoder": cut("text_encoder/model.safetensors"),
+    "no unet": removed("unet"),
+    "no tokenizer": removed("tokenizer"),
+    "empty index": written(INDEX, ""),
+    "index of nothing": written(INDEX, "{}"),
+    "unknown class": configure(INDEX, _class_name="Nope"),
+    "other unet": configure(UNET, block_out_channels=[8, 16]),
+    "other text encoder": configure(TEXT, hidden_size=64),
+}
+
+
+@pytest.mark.parametrize("edit", DAMAGED.values(), ids=DAMAGED)
 def test_a_folder_that_cannot_be_loaded_is_refused_with_one_line(
-    tmp_path: Path, said: list[str], edit: Callable[[Path], Any]
+    tmp_path: Path, said: list[str], edit: Edit
 ) -> None:
     model = damage(edit, tmp_path / "model")
     with pytest.raises(PipelineError) as refused:
@@ -188,9 +181,7 @@ def test_a_folder_that_cannot_be_loaded_is_refused_with_one_line(
 
 def test_code_in_a_folder_never_runs(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
-    model = damage(
-        configure("model_index.json", _class_name=["pipeline", "Mine"]), tmp_path / "model"
-    )
+    model = damage(configure(INDEX, _class_name=["pipeline", "Mine"]), tmp_path / "model")
     (tmp_path / "model" / "pipeline.py").write_text(f"open({str(ran)!r}, 'w')\nclass Mine: pass\n")
     with pytest.raises(PipelineError, match="custom code"):
         load(model)
@@ -222,12 +213,11 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(shutil.copytree(TINY, kept / "snapshots" / "abc"))
 
 
-@pytest.mark.parametrize("missing", ["unet/config.json", UNET, "scheduler"])
+@pytest.mark.parametrize("missing", [UNET, UNET_WEIGHTS, "scheduler"])
 def test_a_hub_id_that_is_half_downloaded_is_unavailable_without_the_hub(
     cached: Path, missing: str
 ) -> None:
-    absent = cached / missing
-    absent.unlink() if absent.is_file() else shutil.rmtree(absent)
+    removed(missing)(cached)
     with pytest.raises(UnavailableError) as refused:
         load(models.resolve("owner/name"))
     assert refused.value.missing.need == "weights"
@@ -252,7 +242,7 @@ def test_an_architecture_has_as_many_parameters_as_the_published_one(label: str)
     The others' are the lengths that public programs allocate for the published weights of
     stabilityai/stable-diffusion-2-1 and stabilityai/stable-diffusion-xl-base-1.0.
     """
-    parts = ARCHITECTURES[label].parts
+    parts = ARCHITECTURES[label].components
     built = components.build(label, parts, "meta", "float32")
     clip_l, vae = 123_060_480, 83_653_863
     assert {
@@ -306,7 +296,7 @@ def test_an_architecture_that_fails_to_build_leaves_torch_as_it_was(
 ) -> None:
     import torch
 
-    def construct(made_by: Any, part: Part) -> Any:
+    def construct(component: Any, config: ComponentConfig) -> Any:
         raise MemoryError
 
     monkeypatch.setattr(components, "_construct", construct)
@@ -315,36 +305,9 @@ def test_an_architecture_that_fails_to_build_leaves_torch_as_it_was(
     assert torch.get_default_dtype() == torch.float32
 
 
-def narrowed(part: Part, **config: Any) -> Part:
-    return replace(part, config={**part.config, **config})
-
-
-@pytest.fixture
-def small_xl(monkeypatch: pytest.MonkeyPatch) -> Model:
-    """The architecture of XL with everything narrower: the same parts, the same builder."""
-    xl = ARCHITECTURES["sdxl"]
-    text = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    text |= {"num_attention_heads": 4, "projection_dim": 32}
-    parts = dict(xl.parts)
-    parts["unet"] = narrowed(
-        parts["unet"],
-        sample_size=8,
-        block_out_channels=(32, 32, 64),
-        transformer_layers_per_block=1,
-        attention_head_dim=4,
-        cross_attention_dim=64,
-        addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=6 * 8 + 32,
-    )
-    parts["vae"] = narrowed(parts["vae"], block_out_channels=(32, 32, 32, 32))
-    for name in ("text_encoder", "text_encoder_2"):
-        parts[name] = narrowed(parts[name], **text)
-    monkeypatch.setitem(ARCHITECTURES, "small-xl", Architecture((64, 64), xl.pipeline, parts))
-    return models.resolve("arch:small-xl")
-
-
-def test_the_parts_of_xl_make_a_pipeline_that_generates(small_xl: Model) -> None:
-    pipe = load(small_xl)
+def test_the_parts_of_xl_make_a_pipeline_that_generates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "small-xl", small_xl())
+    pipe = load(models.resolve("arch:small-xl"))
     assert type(pipe).__name__ == "StableDiffusionXLPipeline"
     (image,) = diffusion.sample(pipe, "a city", [0], (64, 72), 2)
     assert image.size == (64, 72)

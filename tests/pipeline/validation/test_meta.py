@@ -1,14 +1,16 @@
 """What a pipeline costs, counted on the meta device."""
 
-from dataclasses import replace
-
 import pytest
 
+from pipeline import contracts
+from pipeline.contracts import Violation
 from pipeline.errors import ContractError, PipelineError
 from pipeline.stable_diffusion import components, models
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture
 from pipeline.validation import meta
-from pipeline.validation.meta import Cost
+from pipeline.validation.meta import Boundaries, Boundary, BrokenError
+from pipeline.validation.tally import Cost
+from support.models import narrow
 
 TINY = models.resolve("tiny")
 SD15 = models.resolve("arch:sd15")
@@ -51,8 +53,7 @@ def test_a_unet_that_takes_the_strength_of_guidance_runs_once_an_image(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     index, parts = components.read(TINY)
-    unet = parts["unet"]
-    parts["unet"] = replace(unet, config={**unet.config, "time_cond_proj_dim": 8})
+    parts["unet"] = narrow(parts["unet"], time_cond_proj_dim=8)
     made = Architecture((64, 64), index["_class_name"], parts)
     monkeypatch.setitem(ARCHITECTURES, "unguided", made)
     once = meta.cost(models.resolve("arch:unguided"), (64, 64), 1, "float32")
@@ -103,3 +104,61 @@ def test_a_pipeline_of_another_kind_is_refused_here_and_passes_before_benchmarks
         "StableDiffusionXLPipeline, not FluxPipeline; choose another model"
     )
     meta.require(other, None, 1, "float32")
+
+
+# A walk records what it crosses, and ends where something does not hold.
+
+
+def test_what_holds_is_written_down_with_the_sizes_that_were_known() -> None:
+    import torch
+
+    boundaries = Boundaries({"scale": 8, "N": 2})
+    boundaries.hold(torch.empty((2, 4, 8, 8), device="meta"), contracts.LATENTS)
+    boundaries.hold(torch.empty((2, 3, 64, 64), device="meta"), contracts.DECODED)
+    assert boundaries.crossed == [
+        Boundary(
+            "latents",
+            "(2, latent_C, H/scale, W/scale) float16 or bfloat16 or float32",
+            "(2, 4, 8, 8) float32",
+        ),
+        Boundary(
+            "decoded image",
+            "(2, 3, 64, 64) float16 or bfloat16 or float32",
+            "(2, 3, 64, 64) float32",
+        ),
+    ]
+
+
+def test_what_was_found_before_comes_first() -> None:
+    import torch
+
+    boundaries = Boundaries({})
+    known = Violation("latents", "9 channels", "4", "mend it")
+    with pytest.raises(BrokenError):
+        boundaries.hold(torch.empty((2, 4), device="meta"), contracts.LATENTS, known)
+    assert boundaries.crossed[-1].violation == known
+
+
+@pytest.mark.parametrize(
+    ("error", "given"),
+    [(ValueError("two\nlines"), "two lines"), (KeyError(), "KeyError")],
+)
+def test_what_a_component_raises_is_one_line(error: Exception, given: str) -> None:
+    boundaries = Boundaries({})
+    with pytest.raises(BrokenError), boundaries.calling(contracts.SCORES, "mend it"):
+        raise error
+    assert boundaries.crossed == [
+        Boundary(
+            "scores",
+            "(N, classes) float32",
+            "an error",
+            Violation("scores", given, "(N, classes) float32", "mend it"),
+        )
+    ]
+
+
+def test_ctrl_c_is_no_violation() -> None:
+    boundaries = Boundaries({})
+    with pytest.raises(KeyboardInterrupt), boundaries.calling(contracts.SCORES):
+        raise KeyboardInterrupt
+    assert boundaries.crossed == []

@@ -1,8 +1,7 @@
 """`validate` says what happens before anything runs: its answers, against real tiny pipelines."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -16,14 +15,20 @@ from hypothesis import strategies as st
 from pipeline import contracts
 from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.flux import reference
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
-from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Part
-from pipeline.stable_diffusion.models import TINY, Model
+from pipeline.stable_diffusion.architectures import (
+    ARCHITECTURES,
+    Architecture,
+    ComponentConfig,
+    Model,
+)
+from pipeline.stable_diffusion.models import TINY
 from pipeline.validation import answers, meta, table
 from pipeline.validation.answers import Answer, Scorer
-from support.helpers import fresh_python, hide_julia, with_julia
+from support.helpers import ROOT, fresh_python, hide_julia, with_julia
+from support.models import TEXT, UNET, VAE, configure, without_weights
 
 REFERENCE = Scorer("the reference", reference.output_shape)
 NUMBERS = count()
@@ -35,7 +40,7 @@ def answer(sd_model: str, scorer: Scorer = REFERENCE, **axes: str) -> Answer:
 
 
 @contextmanager
-def architecture(pipeline: str, parts: dict[str, Part]) -> Iterator[Model]:
+def architecture(pipeline: str, parts: dict[str, ComponentConfig]) -> Iterator[Model]:
     """An architecture for as long as the block lasts, under a name that no cache knows."""
     label = f"drawn{next(NUMBERS)}"
     ARCHITECTURES[label] = Architecture((64, 64), pipeline, parts)
@@ -43,10 +48,6 @@ def architecture(pipeline: str, parts: dict[str, Part]) -> Iterator[Model]:
         yield models.resolve(f"arch:{label}")
     finally:
         del ARCHITECTURES[label]
-
-
-def narrow(part: Part, **config: Any) -> Part:
-    return replace(part, config={**part.config, **config})
 
 
 # What it says, and whether the real components run.
@@ -63,14 +64,14 @@ SIDES = st.sampled_from([8, 16, 24, 40, 48, 56, 64]) | mostly(64, 4, 12, 20, 36,
 
 
 @st.composite
-def pipelines(draw: st.DrawFn) -> tuple[str, dict[str, Part]]:
+def pipelines(draw: st.DrawFn) -> tuple[str, dict[str, ComponentConfig]]:
     """A tiny pipeline, of one text encoder or two, in which any width may be another."""
     is_xl = draw(st.booleans())
     blocks = draw(mostly(4, 3, 5))
     latents = draw(mostly(4, 8))
     text, projection = draw(mostly(32, 16)), draw(mostly(16, 32))
     attends = draw(mostly(True, False))
-    encoder = Part(
+    encoder = ComponentConfig(
         "transformers",
         "CLIPTextModel",
         {
@@ -113,9 +114,9 @@ def pipelines(draw: st.DrawFn) -> tuple[str, dict[str, Part]]:
         "sample_size": 64,
     }
     source = ARCHITECTURES["sdxl" if is_xl else "sd15"]
-    parts = dict(source.parts) | {
-        "unet": Part("diffusers", "UNet2DConditionModel", unet),
-        "vae": Part("diffusers", "AutoencoderKL", vae),
+    parts = dict(source.components) | {
+        "unet": ComponentConfig("diffusers", "UNet2DConditionModel", unet),
+        "vae": ComponentConfig("diffusers", "AutoencoderKL", vae),
         "text_encoder": encoder,
     }
     if is_xl:
@@ -137,7 +138,7 @@ def ran(model: Model, size: Size, batch: int) -> bool:
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=pipelines(), width=SIDES, height=SIDES, batch=st.integers(1, 3))
 def test_the_answer_is_whether_the_real_components_run(
-    drawn: tuple[str, dict[str, Part]], width: int, height: int, batch: int
+    drawn: tuple[str, dict[str, ComponentConfig]], width: int, height: int, batch: int
 ) -> None:
     with architecture(*drawn) as model:
         violations = meta.walk(model, (width, height), batch, "float32").violations
@@ -149,21 +150,8 @@ def test_the_answer_is_whether_the_real_components_run(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The tiny pipeline's configurations and vocabulary, and no weights at all."""
-    copy = tmp_path / "model"
-    shutil.copytree(TINY, copy, ignore=shutil.ignore_patterns("*.safetensors"))
-    return copy
+    return without_weights(tmp_path / "model")
 
-
-def configure(file: str, **values: Any) -> Callable[[Path], Any]:
-    def edit(folder: Path) -> None:
-        config = json.loads((folder / file).read_text())
-        (folder / file).write_text(json.dumps({**config, **values}))
-
-    return edit
-
-
-UNET, VAE, TEXT = "unet/config.json", "vae/config.json", "text_encoder/config.json"
 
 FAULTS = {
     "size": (
@@ -283,55 +271,9 @@ def test_a_scorer_that_refuses_the_batch_breaks_the_last_boundary() -> None:
 
 # Full-size architectures, and what is never touched.
 
-WATCHED = """
-import json, os, sys
-import safetensors, torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-
-opened, largest = [], 0
-
-
-def watch(event, arguments):
-    if event == "open" and str(arguments[0]).endswith((".safetensors", ".bin", ".pt", ".ckpt")):
-        opened.append(str(arguments[0]))
-
-
-def refuse(*arguments, **options):
-    opened.append("a reader of weights was called")
-    raise AssertionError("weights")
-
-
-sys.addaudithook(watch)
-safetensors.safe_open = torch.load = refuse  # safetensors opens files without Python
-
-
-class Largest(TorchDispatchMode):
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        global largest
-        output = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(output):
-            if isinstance(leaf, torch.Tensor) and leaf.device.type != "meta":
-                largest = max(largest, leaf.untyped_storage().nbytes())
-        return output
-
-
-from pipeline import reference, validation
-
-scorer = answers.Scorer("the reference", reference.output_shape)
-with Largest():
-    answers = [
-        answers.answer(question, scorer)
-        for question in answers.questions(
-            "arch:sd15,arch:sd21,arch:sdxl,tiny", size="512,768x512,1000", batch="2"
-        )
-    ]
-print(json.dumps([opened, largest, [[str(each) for each in one.violations] for one in answers]]))
-"""
-
 
 def test_every_architecture_holds_at_three_sizes_and_no_weights_are_touched() -> None:
-    done = fresh_python("-c", WATCHED)
+    done = fresh_python(str(ROOT / "tests" / "suites" / "untouched_weights.py"))
     assert done.returncode == 0, done.stderr
     opened, largest, violations = json.loads(done.stdout.splitlines()[-1])
     assert opened == []
@@ -428,17 +370,8 @@ def test_with_julia_flux_tells_the_scores(tmp_path: Path) -> None:
         "one() = Chain(GlobalMeanPool(), Flux.flatten, Dense(1 => 4))\n"
         "three() = Chain(GlobalMeanPool(), Flux.flatten, Dense(3 => 4))\n"
     )
-    names, shapes, lines = with_julia(
-        "from pipeline.validation import answers as validation\n"
-        f"file = {str(tmp_path / 'mine.jl')!r}\n"
-        "models = ['', file + ':three', file + ':one']\n"
-        "scorers = [answers.scorer(model) for model in models]\n"
-        "asked = [answers.questions('tiny', flux_model=model)[0] for model in models]\n"
-        "answers = [answers.answer(*each) for each in zip(asked, scorers)]\n"
-        "answer = [[each.name for each in scorers],\n"
-        "          [each.boundaries[-1].found for each in answers],\n"
-        "          [[str(line) for line in each.violations] for each in answers]]\n"
-    )
+    suite = (ROOT / "tests" / "suites" / "scored_by_julia.py").read_text(encoding="utf-8")
+    names, shapes, lines = with_julia(suite, FLUX_FILE=str(tmp_path / "mine.jl"))
     assert names == ["Flux.outputsize"] * 3
     assert shapes == ["(1, 10) float32", "(1, 4) float32", "an error"]
     assert lines[:2] == [[], []]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.flux import reference
+from pipeline.flux import network as reference
 from pipeline.validation import answers as validation
 from pipeline.validation import table
 from pipeline.validation.answers import Answer, Scorer
-from pipeline.validation.meta import Cost
+from pipeline.validation.tally import Cost
 
 REFERENCE = Scorer("the reference", reference.output_shape)
 
