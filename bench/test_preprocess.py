@@ -98,10 +98,10 @@ def _check(cell: Cell, paths: list[Path]) -> Callable[[Any], list[Violation]]:
     expected = exactness.reference([decode(path) for path in paths], SIZE, _is_gray(cell))
     if cell.axes["regime"] == "stream":
         expected = expected.repeat(grid.STREAMED, 1, 1, 1)[: grid.STREAMED]
-    by_nvjpeg = cell.axes["regime"] == "file" and cell.axes.get("format") != "png"
-    on_cuda = by_nvjpeg and cell.device == "cuda"
-    tolerance = exactness.CUDA_JPEG if on_cuda else exactness.TOLERANCE
     name = str(cell.axes.get("peer", "batch"))
+    ours_from_file = cell.axes["regime"] == "file" and name == "batch"
+    by_nvjpeg = ours_from_file and cell.device == "cuda" and cell.axes.get("format") != "png"
+    tolerance = exactness.CUDA_JPEG if by_nvjpeg else exactness.TOLERANCE
 
     def check(batch: Any) -> list[Violation]:
         faults = contracts.check_batch(batch, tuple(expected.shape))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench import grid
-from support.helpers import ROOT
 from support.documents import ANY, PAGES, Block, blocks, commands, matches, plain
+from support.helpers import ROOT
 
 LIMIT_S = 600
 README_LINES = 180

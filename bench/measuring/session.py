@@ -18,7 +18,7 @@ from bench.measuring.measure import DEFAULT_PRECISION, Measure
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
-from pipeline import needs
+from pipeline import availability, needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
@@ -57,6 +57,7 @@ class Session:
         self._saved = False
         self._used: list[tuple[str, str]] = []
         self._workload: dict[str, dict[str, float]] = {}
+        self._unread: dict[str, str] = {}
         self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
 
@@ -86,7 +87,8 @@ class Session:
         cells = [cell for item in session.items if (cell := _cell(item)) and not _skipped(item)]
         if not cells:
             return
-        running = [cell for cell in cells if _missing(cell) is None]  # starts Julia
+        running = [cell for cell in cells if _absent(cell) is None]  # starts Julia
+        running = [cell for cell in running if _missing(cell) is None]  # imports torch for CUDA
         option = self._config.option
         if self._at_work and (option.benchmark_enable or not option.benchmark_disable):
             seconds = sum(self.budget(cell) for cell in running)
@@ -96,7 +98,7 @@ class Session:
             )
             if running:  # after Julia has started, since this imports torch
                 self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
-                self._workload["start"] = workload.measured(self._used)
+                self._workload["start"] = workload.measured(self._used, self._unread)
             self._journal = record.Journal(self._config.rootpath / record.JOURNAL, self._records())
 
     def budget(self, cell: Cell) -> float:
@@ -215,7 +217,7 @@ class Session:
         """Run the reference workload again, before the plugin writes its JSON; then finish."""
         complete = exitstatus in record.ENDED
         if self._workload and complete and any(row.status == MEASURED for row in self._rows):
-            self._workload["end"] = workload.measured(self._used)
+            self._workload["end"] = workload.measured(self._used, self._unread)
         try:
             yield
         finally:
@@ -258,7 +260,8 @@ class Session:
 
     def _records(self) -> dict[str, Any]:
         """Return the machine's records as they are now."""
-        return {**machine.records(), "guards": watch.unread(), "workload": dict(self._workload)}
+        guards = watch.unread() | self._unread
+        return {**machine.records(), "guards": guards, "workload": dict(self._workload)}
 
     def _leave_out(self, item: pytest.Item, cell: Cell, missing: Missing) -> None:
         item.stash[_ROW] = Row(item.nodeid, cell, UNAVAILABLE, missing.reason, missing.remedy)
@@ -281,10 +284,18 @@ def _cell(item: pytest.Item) -> Cell | None:
     return cell if isinstance(cell, Cell) else None
 
 
-def _missing(cell: Cell) -> Missing | None:
-    """Return the first of the cell's needs that is missing, or None."""
+def _absent(cell: Cell) -> Missing | None:
+    """Return the first of the cell's needs that is missing, or None; torch is not asked."""
     answers = (needs.NEEDS[need]() for need in cell.needs)
     return next((missing for missing in answers if missing is not None), None)
+
+
+def _missing(cell: Cell) -> Missing | None:
+    """Return as `_absent`, then what torch says of CUDA; Julia must have started before."""
+    missing = _absent(cell)
+    if missing is None and "cuda" in cell.needs and "julia" not in cell.needs:
+        return availability.torch_cuda()
+    return missing
 
 
 def _skipped(item: pytest.Item) -> bool:

@@ -10,11 +10,12 @@ from typing import Any
 from simulated_cuda import NAME
 
 
-def prepare() -> None:
-    """Let the driver report one device, and torch use it from its import on."""
+def prepare(only_driver: bool) -> None:
+    """Let the driver report one device; torch can use it, unless it is `only_driver`."""
     _simulate_driver()
-    _simulate_nvml()
-    sys.meta_path.insert(0, _AfterTorch())
+    if not only_driver:
+        _simulate_nvml()
+        sys.meta_path.insert(0, _AfterTorch())
 
 
 class _AfterTorch(importlib.abc.MetaPathFinder):

@@ -4,6 +4,8 @@
 """
 
 import os
+import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,8 +25,6 @@ def pytest_configure(config: pytest.Config) -> None:
     read = clock.Clock.__call__
 
     def checked(self: clock.Clock) -> float:
-        import sys
-
         tensors = sys.modules.get("simulated_cuda.tensors")
         if tensors is not None and tensors.DEVICE.pending:
             pending, tensors.DEVICE.pending = tensors.DEVICE.pending, 0
@@ -32,6 +32,15 @@ def pytest_configure(config: pytest.Config) -> None:
         return read(self)
 
     clock.Clock.__call__ = checked  # type: ignore[method-assign]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the rows of the device say that it is simulated."""
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) else {}
+        cell = params.get("cell")
+        if cell is not None and cell.device == "cuda":
+            params["cell"] = replace(cell, regime={**cell.regime, "device": "simulated"})
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
