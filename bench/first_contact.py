@@ -85,7 +85,14 @@ def _run(part: Part, folder: Path, options: argparse.Namespace) -> Outcome:
     result, log = folder / f"{part.name}.json", folder / f"{part.name}.log"
     result.unlink(missing_ok=True)
     model = ["--sd-model", options.model, "--sd-size", options.size, "--sd-device", "cuda"]
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options.pytest]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        *shlex.split(options.pytest),
+    ]
     chosen = part.arguments.replace("STEPS", options.steps).replace("LARGE", options.large)
     command += [*model, *shlex.split(chosen), "--benchmark-json", str(result)]
     begun = perf_counter()
@@ -211,7 +218,7 @@ PARTS = (
         "memory",
         40,
         "bench/test_generate.py bench/test_forward.py --benchmark-max-time 0.1 --sd-steps 1 "
-        "LARGE --flux-batch 1 -k 'batch64 or reference-cuda-batch1'",
+        "LARGE --flux-batch 1 -k 'test_generate or reference-cuda-batch1'",
         _out_of_memory,
     ),
     Part(
@@ -253,7 +260,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--only", nargs="*", metavar="PART", choices=[part.name for part in PARTS], help="not all"
     )
-    parser.add_argument("--pytest", nargs="*", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--pytest", default="", help="more options of pytest, as one text")
     return parser
 
 

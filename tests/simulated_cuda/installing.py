@@ -4,6 +4,7 @@ import ctypes
 import importlib.abc
 import importlib.machinery
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -61,4 +62,6 @@ def _simulate_nvml() -> None:
 
     library = simulated_nvml.simulated()
     library.nvmlDeviceGetName = lambda gpu: NAME
+    library.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: 0
+    library.nvmlDeviceGetTotalEnergyConsumption = lambda gpu: int(time.monotonic() * 1e5)
     sys.modules["pynvml"] = library

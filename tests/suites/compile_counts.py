@@ -40,7 +40,7 @@ def main(name: str, mode: str, *sizes: str) -> None:
     modes._capture = lambda call: (lambda: None, call())
     compiles = []
     for size in sizes:
-        built = components.build(f"arch:{name}", ARCHITECTURES[name].parts, "meta", "float16")
+        built = components.build(f"arch:{name}", ARCHITECTURES[name].components, "meta", "float16")
         unet = built["unet"]
         pipe = SimpleNamespace(unet=unet, vae=built["vae"], device=SimpleNamespace(type="cuda"))
         modes.apply(pipe, mode)
