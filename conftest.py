@@ -8,6 +8,7 @@ import pytest
 
 from bench import grid, options
 from bench.machine import allocator
+from bench.measuring import internals
 from bench.measuring.measure import Measure
 from bench.measuring.session import Session
 from bench.reporting import tables
@@ -24,9 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the command line, pin threads and allocator, and register the harness's hooks."""
+    internals.refuse_replacements(config)
     required = options.required(config)
-    if not config.option.stock_table:
-        config.option.benchmark_quiet = True
+    config.option.benchmark_save_data = True  # without samples nothing can be compared
     threads = os.environ.setdefault("OMP_NUM_THREADS", "1")
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)

@@ -43,11 +43,13 @@ def generate(options: Options) -> int:
 
 def preprocess(options: Options) -> int:
     """Write a preprocessed PNG for each image that has none yet; skip what cannot be read."""
-    settings = preprocessing.Settings(options.size, options.grayscale)
+    settings = preprocessing.Settings(options.size, options.grayscale, scaled=options.scaled)
     plan = conversion.plan(options.images, options.out, settings)
     if plan.done:
         images = "image was" if plan.done == 1 else "images were"
         print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+    if notice := plan.notice():
+        print(notice, file=sys.stderr)
     preprocessing.load()
     with progress("preprocess", len(plan.missing), "images") as show:
 
@@ -244,6 +246,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _print_scores(names: Sequence[str], scores: "np.ndarray", top: int | None) -> None:
+    """Print the scores of each image; raises `ContractError` where one is not finite."""
+    finite = replace(contracts.SCORES, shape=scores.shape, varied=False)
+    contracts.require(contracts.check(scores, finite, values=True))
     for name, row in zip(names, scores, strict=True):
         ranked = sorted(enumerate(row), key=lambda pair: -pair[1])[:top] if top else enumerate(row)
         print(f"{name}: " + "  ".join(f"{index}: {score:+.4f}" for index, score in ranked))

@@ -39,7 +39,7 @@ EXTRAS = (
     ("peak_allocated_bytes", "peak MiB", MIB),
     ("peak_reserved_bytes", "reserved MiB", MIB),
     ("gpu_process_bytes", "process MiB", MIB),
-    ("peak_rss_bytes", "peak RSS MiB", MIB),
+    ("added_rss_bytes", "added RSS MiB", MIB),
 )
 """Columns of what else was measured, each where a row has it: key, heading, unit."""
 

@@ -10,7 +10,17 @@ from bench.reporting import caveats, columns, steps
 from bench.reporting.columns import LAYOUTS, Layout
 from bench.reporting.layout import Column, Notes, Screen
 from bench.reporting.texts import counted, plain, with_margin
-from bench.results.cell import CALL_FLOP, CHECKED, MEASURED, OFF_EAGER, Axis, Cell, Row
+from bench.results.cell import (
+    CALL_FLOP,
+    CHECKED,
+    MEAN_OFF_EXACT,
+    MEASURED,
+    OFF_EAGER,
+    OFF_EXACT,
+    Axis,
+    Cell,
+    Row,
+)
 from bench.results.units import percent
 from bench.statistics import stats
 
@@ -239,6 +249,10 @@ def _how_to_read(rows: Sequence[Row]) -> Iterator[str]:
     levels = [row.extra[OFF_EAGER] for row in rows if OFF_EAGER in row.extra]
     if levels:
         yield f"images of other modes: at most {max(levels):.0f} of 255 levels from eager's"
+    for row in rows:
+        if OFF_EXACT in row.extra:
+            largest, mean = row.extra[OFF_EXACT], row.extra[MEAN_OFF_EXACT]
+            yield f"{row.cell.id}: at most {largest:.0f} of 255 levels off, {mean:.2f} in the mean"
     if any(CALL_FLOP in row.extra for row in rows):
         yield "FLOP/s: counts matrix products, convolutions and attention only"
         yield "of matrix: share of the FLOP/s of a plain matrix product here"

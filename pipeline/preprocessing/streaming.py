@@ -8,7 +8,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.errors import PipelineError
-from pipeline.preprocessing.preprocess import Picture, Settings, empty, fill, load
+from pipeline.preprocessing.opening import name_of
+from pipeline.preprocessing.preprocess import (
+    Picture,
+    Settings,
+    empty,
+    fill,
+    is_picture,
+    load,
+    whole,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -37,10 +46,15 @@ def stream(
     closed, and on Ctrl-C, after the picture at hand. Raises `PipelineError` if either is below 1.
     """
     workers = default_workers() if workers is None else workers
-    for name, value in (("batch", batch), ("workers", workers)):
-        if value < 1:
-            raise PipelineError(f"{name} {value}", "at least 1", f"change {name}")
-    return _batches(iter(paths), batch, workers, settings or Settings())
+    batch = whole(batch, "batch", "at least 1", "change batch")
+    workers = whole(workers, "workers", "at least 1", "change workers")
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        given = f"settings in a {type(settings).__name__}"
+        raise PipelineError(given, "Settings", "pass Settings(size=…)")
+    if not isinstance(paths, Iterable) or is_picture(paths):
+        raise PipelineError(f"{name_of(paths)}, alone", "a list of images", "put it in a list")
+    return _batches(iter(paths), batch, workers, settings)
 
 
 def default_workers() -> int:
