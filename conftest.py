@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -51,13 +52,15 @@ def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
     return session.measure(request.node, benchmark)
 
 
-@pytest.fixture(scope="session")
-def pipelines(axes: grid.Options) -> Pipelines:
-    """The Stable Diffusion pipelines of the run."""
-    return Pipelines(grid.models_of(axes), grid.generate(axes))
+@pytest.fixture(scope="module")
+def pipelines(axes: grid.Options) -> Iterator[Pipelines]:
+    """The Stable Diffusion pipelines of a family; the next one's memory must not include them."""
+    held = Pipelines(grid.models_of(axes), grid.generate(axes))
+    yield held
+    held.drop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def images(axes: grid.Options, pipelines: Pipelines) -> ImageSource:
     """The images of the end-to-end benchmark: generated where possible, else pre-generated."""
     return ImageSource(grid.image_cell(axes), pipelines)
