@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError"]
+__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError", "one_line"]
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,11 @@ class UnavailableError(PipelineError):
 
 class ContractError(PipelineError):
     """A tensor or an image broke the contract of the boundary that it was to cross."""
+
+
+def one_line(error: BaseException | None, length: int = 200) -> str:
+    """Return one line of what a library raised, shortened, or the name of its class."""
+    text = " ".join(str(error).split())
+    if len(text) > length:
+        text = text[: length - 1].rstrip() + "…"
+    return text or type(error).__name__

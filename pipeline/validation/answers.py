@@ -193,12 +193,21 @@ def answer(question: Question, scorer: Scorer) -> Answer:
     Raises as `meta.walk`.
     """
     walked = meta.walk(question.model, question.size, question.batch, question.dtype)
-    crossed = walked.boundaries
-    if walked.cost is not None:
+    crossed, cost, steps, calls = walked.boundaries, walked.cost, question.model.steps, 0
+    try:
+        calls = meta.unet_calls(question.model, steps)
+    except PipelineError as error:
+        if cost is not None:  # else another boundary is broken before
+            cost, violation = (
+                None,
+                Violation(
+                    "steps", error.given.removeprefix("steps "), error.expected, error.remedy
+                ),
+            )
+            crossed += (Boundary("steps", error.expected, str(steps), violation),)
+    if cost is not None:
         crossed += tuple(_after_decoding(walked, question, scorer))
-    steps = question.model.steps
-    calls = meta.unet_calls(question.model, steps)
-    return Answer(question, walked.size, crossed, walked.cost, steps, calls, scorer.name)
+    return Answer(question, walked.size, crossed, cost, steps, calls, scorer.name)
 
 
 def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> list[Boundary]:

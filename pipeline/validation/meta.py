@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline import contracts
 from pipeline.arguments import Size, nearest_sizes, size_label
 from pipeline.contracts import Dims, Spec, Violation
-from pipeline.errors import PipelineError
-from pipeline.stable_diffusion import components, diffusion
+from pipeline.errors import PipelineError, one_line
+from pipeline.stable_diffusion import components, diffusion, schedulers
 from pipeline.stable_diffusion.architectures import Model
 from pipeline.stable_diffusion.components import Components
 from pipeline.validation.tally import Cost, bytes_of, tally
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["Boundaries", "Boundary", "BrokenError", "Walk", "cost", "require", "unet_calls", "walk"]
-
-ERROR_LENGTH = 200
-"""Characters that are kept of an error that a component raises."""
 
 TIME_IDS = 6
 """XL's numbers of size and cropping: original, top left, target, two each."""
@@ -77,7 +74,7 @@ class Boundaries:
         try:
             yield
         except Exception as error:  # a component may raise anything
-            given = " ".join(str(error).split())[:ERROR_LENGTH] or type(error).__name__
+            given = one_line(error)
             expected = spec.expected(self.dims)
             violation = Violation(spec.boundary, given, expected, remedy)
             self.note(spec.boundary, expected, "an error", violation)
@@ -111,16 +108,24 @@ def cost(model: Model, size: Size | None, batch: int, dtype: str) -> Cost:
 
 
 def require(model: Model, size: Size | None, batch: int, dtype: str) -> None:
-    """Raise `ContractError` where a boundary would be broken; other kinds of pipeline pass."""
+    """Raise `ContractError` where a boundary would be broken, before anything is loaded.
+
+    Other kinds of text-to-image pipelines pass; raises `PipelineError` for any other pipeline.
+    """
+    components.require_text_to_image(model)
     if components.is_known(model):
         contracts.require(walk(model, size, batch, dtype).violations)
 
 
 @lru_cache(maxsize=64)
 def unet_calls(model: Model, steps: int) -> int:
-    """Return how often the model's scheduler calls the UNet for `steps`: PNDM does once more."""
+    """Return how often the model's scheduler calls the UNet for `steps`: PNDM does once more.
+
+    Raises `PipelineError` for steps that the scheduler does not take.
+    """
     part = {"scheduler": components.read(model)[1]["scheduler"]}
     scheduler = components.build(model.name, part, "meta", "float32")["scheduler"]
+    schedulers.check_steps(scheduler, steps)
     scheduler.set_timesteps(steps)
     return len(scheduler.timesteps)
 
