@@ -9,6 +9,7 @@ from bench import grid, options
 from bench.machine import allocator
 from bench.measuring.measure import Measure
 from bench.measuring.session import Session
+from bench.reporting import tables
 from bench.workloads.images import ImageSource
 from bench.workloads.pipelines import Pipelines
 
@@ -21,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a wrong question, pin threads and allocator, and hand the hooks to the harness."""
+    """Check the command line, pin threads and allocator, and register the harness's hooks."""
     required = options.required(config)
     if not config.option.stock_table:
         config.option.benchmark_quiet = True
@@ -29,18 +30,18 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)
     allocator.pin()
-    config.pluginmanager.register(Session(config, required), NAME)
+    config.pluginmanager.register(Session(config, required, tables.render), NAME)
 
 
 @pytest.fixture(scope="session")
 def axes(pytestconfig: pytest.Config) -> grid.Options:
-    """The axes of the grids as they were given."""
+    """What the user typed for the axes of the grids."""
     return options.axes(pytestconfig)
 
 
 @pytest.fixture
 def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
-    """Measure the cell that the test was parametrized with: contract, first call, rounds, row."""
+    """Measure the cell of the test: contract, first call, rounds, row."""
     session = request.config.pluginmanager.get_plugin(NAME)
     assert isinstance(session, Session)
     return session.measure(request.node, benchmark)
@@ -49,10 +50,10 @@ def measure(request: pytest.FixtureRequest, benchmark: Any) -> Measure:
 @pytest.fixture(scope="session")
 def pipelines(axes: grid.Options) -> Pipelines:
     """The Stable Diffusion pipelines of the run."""
-    return Pipelines(axes)
+    return Pipelines(grid.models_of(axes), grid.generate(axes))
 
 
 @pytest.fixture(scope="session")
 def images(axes: grid.Options, pipelines: Pipelines) -> ImageSource:
-    """The images of the end-to-end benchmark: generated where that can be, else pre-generated."""
-    return ImageSource(axes, pipelines)
+    """The images of the end-to-end benchmark: generated where possible, else pre-generated."""
+    return ImageSource(grid.image_cell(axes), pipelines)

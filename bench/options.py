@@ -1,72 +1,29 @@
-"""pytest's options: the axes of the grids, and what must hold before anything is measured."""
+"""pytest's options: the axes of the grids, and checks of the command line before a run."""
 
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.grid import Options
+from bench import grid
+from bench.results.cell import Cell
 from pipeline.arguments import parse_list
-from pipeline.availability import NEEDS
 from pipeline.errors import PipelineError
+from pipeline.needs import NEEDS
 
-__all__ = ["add", "axes", "required"]
+__all__ = ["add", "axes", "one_test_a_cell", "required"]
 
-FLUX_JL = "Flux.jl, the Julia library (not the FLUX.1 image model)"
 REQUIREMENTS = (*NEEDS, "weights")
-
-AXES = {
-    "sd": (
-        "Stable Diffusion",
-        {
-            "model": "tiny, arch:sd15, a hub id or a folder (default: tiny on the CPU, "
-            "arch:sd15 on CUDA)",
-            "size": "512 or 768x512, width × height (default: 512,768; tiny: 64,128)",
-            "steps": "denoising steps (default: 10,20,30,50; tiny: 2,4,8)",
-            "batch": "images a call (default: 1)",
-            "mode": "eager, compile (the UNet's repeated blocks), graph (the whole UNet, as a CUDA "
-            "graph) (default: eager)",
-            "device": "cpu, cuda (default: cuda; tiny: cpu)",
-            "dtype": "float16, bfloat16, float32 (default: float16 on cuda, float32 on cpu)",
-        },
-    ),
-    "preprocess": (
-        "preprocessing",
-        {
-            "regime": "decode (file to pixels), transform (pixels to tensor), file (both), stream "
-            "(both, 32 files by threads) (default: all)",
-            "format": "png, jpeg (default: both)",
-            "size": "512, 1024, 4000x3000, of which only JPEG (default: 512)",
-            "color": "rgb, gray (default: both)",
-            "threads": "threads of stream (default: 1,2)",
-            "device": "cpu, cuda (default: both)",
-            "peer": "classic, v2, opencv, albumentations, kornia, none (default: all)",
-            "images": "a folder of your own, of which the first 32 are taken",
-        },
-    ),
-    "flux": (
-        FLUX_JL,
-        {
-            "engine": "flux, flux-inside (its forward by Julia's clock), flux-bridge (the call "
-            "without a model), reference (the same network in PyTorch), compiled (that through "
-            "torch.compile) (default: all)",
-            "device": "cpu, cuda (default: both)",
-            "batch": "images a call (default: 1,8,32)",
-            "model": "your own: FILE.jl:NAME, a function that returns a Flux model (name: model)",
-        },
-    ),
-}
 
 
 def add(parser: pytest.Parser) -> None:
-    """Add every option to pytest's command line; values of an axis are separated by commas."""
+    """Add every option to pytest's command line."""
     group = parser.getgroup("sd-flux-bench")
-    for prefix, (subject, axes_) in AXES.items():
-        for axis, help_ in axes_.items():
-            group.addoption(
-                f"--{prefix}-{axis}", default="", metavar="LIST", help=f"{subject}: {help_}"
-            )
+    for subject, axes_ in grid.SUBJECTS.items():
+        for axis in axes_:
+            group.addoption(axis.option, default="", metavar="LIST", help=f"{subject}: {axis.help}")
     group.addoption(
         "--require",
         default="",
@@ -85,24 +42,26 @@ def add(parser: pytest.Parser) -> None:
     )
 
 
-def axes(config: pytest.Config) -> Options:
-    """Return the axes as they were given."""
-    return Options(
-        **{
-            f"{prefix}_{axis}": config.getoption(f"{prefix}_{axis}")
-            for prefix, (_, names) in AXES.items()
-            for axis in names
-        }
-    )
+def axes(config: pytest.Config) -> grid.Options:
+    """Return what the user typed for the axes."""
+    every = (axis for axes_ in grid.SUBJECTS.values() for axis in axes_)
+    return {axis: config.getoption(axis.option) for axis in every}
+
+
+def one_test_a_cell(
+    metafunc: pytest.Metafunc, family: Callable[[grid.Options], Sequence[Cell]]
+) -> None:
+    """Parametrize a test with the cells of a family."""
+    metafunc.parametrize("cell", family(axes(metafunc.config)), ids=lambda cell: cell.id)
 
 
 def required(config: pytest.Config) -> list[str]:
-    """Return what `--require` names; check it, the axes and where results go.
+    """Return the values of `--require`, after a check of every option.
 
-    Raises `pytest.UsageError`, before anything is collected or measured.
+    Raises `pytest.UsageError` for the first wrong one, before anything is collected.
     """
     try:
-        axes(config).check()
+        grid.check(axes(config))
         names = parse_list(config.option.require) if config.option.require else []
         for name in names:
             if name not in REQUIREMENTS:

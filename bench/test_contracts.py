@@ -1,9 +1,9 @@
-"""What `--benchmark-skip` runs: whether every tensor of the selected cells will fit, no weights."""
+"""What `--benchmark-skip` runs: checks that all tensors of the selected cells fit together."""
 
 import pytest
 
 from bench import grid, options
-from pipeline.arguments import parse_size, size_label
+from pipeline.arguments import size_label
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.stable_diffusion import models
 from pipeline.validation import answers, table
@@ -11,9 +11,8 @@ from pipeline.validation.answers import Question, Scorer
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test a model, size, batch, type and color that a benchmark has."""
-    asked = questions(options.axes(metafunc.config))
-    metafunc.parametrize("question", asked, ids=_id)
+    """Make one test for each model, size, batch, type and color of the benchmarks."""
+    metafunc.parametrize("question", questions(options.axes(metafunc.config)), ids=_id)
 
 
 def test_contracts(
@@ -36,30 +35,30 @@ def test_contracts(
 
 @pytest.fixture(scope="module")
 def scorer(axes: grid.Options) -> Scorer | PipelineError:
-    """Who says what shape scores have: Julia, started before torch is imported, or PyTorch."""
+    """The source of the scores' shape: Julia, started before torch is imported, or PyTorch."""
     try:
-        return answers.scorer(axes.flux_model)
+        return answers.scorer(axes[grid.FLUX_MODEL])
     except PipelineError as error:
         return error  # every test says why
 
 
 def questions(axes: grid.Options) -> list[Question]:
-    """Return what the cells of `generate` and the colors of preprocessing ask, each once."""
+    """Return the cells of `generate`, each with the colors of preprocessing, as questions."""
     colors = {str(cell.axes["color"]) for cell in grid.preprocess(axes)}
     channels = [count for count, color in ((3, "rgb"), (1, "gray")) if color in colors]
-    asked = [
+    questions = [
         Question(
             models.resolve(grid.model_of(cell, axes)),
-            parse_size(str(cell.axes["size"])),
-            int(cell.axes.get("batch", cell.regime.get("batch", 1))),
-            str(cell.axes["dtype"]),
+            cell.size,
+            cell.images,
+            cell.dtype,
             count,
-            axes.flux_model,
+            axes[grid.FLUX_MODEL],
         )
         for cell in grid.generate(axes)
         for count in channels
     ]
-    return list(dict.fromkeys(asked))
+    return list(dict.fromkeys(questions))
 
 
 def _id(question: Question) -> str:

@@ -13,25 +13,20 @@ from pipeline.preprocessing import preprocess as preprocessing
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test a cell."""
-    cells = grid.end_to_end(options.axes(metafunc.config))
-    metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
+    options.one_test_a_cell(metafunc, grid.end_to_end)
 
 
 def test_end_to_end(measure: Measure, cell: Cell, images: ImageSource) -> None:
-    """Time images → batch → scores; the contract of every boundary holds before."""
-    name, device = str(cell.axes["engine"]), str(cell.axes["device"])
-    made = images()
-    contracts.require(contracts.check_images(made, cell.images, images.size))
-    batch = preprocessing.preprocess(made)
+    """Time images → batch → scores, after a check of every boundary's contract."""
+    pictures = images()
+    contracts.require(contracts.check_images(pictures, cell.images, images.size))
+    batch = preprocessing.preprocess(pictures)
     side = contracts.SIZE
     contracts.require(contracts.check_batch(batch, (cell.images, 3, side, side)))
-    engine = engines.ready(name, device, batch)
-    try:
+    with engines.ready(str(cell.axes["engine"]), cell.device, batch) as engine:
         measure(
             lambda: engine.call(preprocessing.preprocess(images())),
             check=lambda scores: contracts.check_scores(scores, (cell.images, engine.classes)),
             weights=images.weights,
             synchronise=engine.on_torch,
         )
-    finally:
-        engines.release(name, device)

@@ -12,17 +12,15 @@ from pipeline.preprocessing import preprocess as preprocessing
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test a cell."""
-    cells = grid.forward(options.axes(metafunc.config))
-    metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
+    options.one_test_a_cell(metafunc, grid.forward)
 
 
 def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     """Time a batch of fixture images to scores."""
     paths = pregenerated.paths()
     batch = preprocessing.preprocess([paths[number % len(paths)] for number in range(cell.images)])
-    name, device = str(cell.axes["engine"]), str(cell.axes["device"])
-    engine = engines.ready(name, device, batch, axes.flux_model)
-    try:
+    name, model = str(cell.axes["engine"]), axes[grid.FLUX_MODEL]
+    with engines.ready(name, cell.device, batch, model) as engine:
         measure(
             lambda: engine.call(batch),
             check=lambda output: engine.check(output, batch),
@@ -31,5 +29,3 @@ def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
             inside=engine.inside,
             extra=lambda: engine.extra(batch),
         )
-    finally:
-        engines.release(name, device)

@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench import grid, options
-from bench.measuring.costs import CALL_FLOP, ESTIMATED, OFF_EAGER
 from bench.measuring.measure import Measure
 from bench.results import fingerprint, thumbnail
-from bench.results.cell import Cell
+from bench.results.cell import CALL_FLOP, ESTIMATED, OFF_EAGER, Cell
 from bench.workloads import modes
 from bench.workloads.pipelines import Pipelines, draw, parts
 from pipeline import contracts
-from pipeline.arguments import parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError
-from pipeline.stable_diffusion import diffusion, models
+from pipeline.stable_diffusion import diffusion
+from pipeline.stable_diffusion.models import Model
 from pipeline.validation import meta
 
 if TYPE_CHECKING:
@@ -24,51 +23,47 @@ if TYPE_CHECKING:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test a cell."""
-    cells = grid.generate(options.axes(metafunc.config))
-    metafunc.parametrize("cell", cells, ids=lambda cell: cell.id)
+    options.one_test_a_cell(metafunc, grid.generate)
 
 
-def test_generate(measure: Measure, cell: Cell, axes: grid.Options, pipelines: Pipelines) -> None:
+def test_generate(measure: Measure, cell: Cell, pipelines: Pipelines) -> None:
     """Time one prompt through the whole pipeline: text encoder, steps, VAE, PIL images."""
-    measure.expect(**expected(cell, axes))
+    model = pipelines.model(cell)
+    measure.expect(**estimates(cell, model))
     pipe = pipelines.of(cell)
-    size = parse_size(str(cell.axes["size"]))
-    off: dict[str, float] = {}
+    extra: dict[str, float] = {}
 
     def check(images: "list[Image]") -> list[Violation]:
-        found = contracts.check_images(images, cell.images, size)
-        if found or "mode" not in cell.axes:
-            return found
+        violations = contracts.check_images(images, cell.images, cell.size)
+        if violations or "mode" not in cell.axes:
+            return violations
         eager = pipelines.eager(cell)
-        off[OFF_EAGER] = modes.furthest(images, eager)
-        limit = modes.tolerance(str(cell.axes["dtype"]), cell.device)
-        return modes.check_alike(images, eager, limit)
+        extra[OFF_EAGER] = modes.furthest(images, eager)
+        return modes.check_alike(images, eager, modes.tolerance(cell.dtype, cell.device))
 
     try:
         measure(
             lambda: draw(pipe, cell),
             check=check,
-            weights=models.resolve(grid.model_of(cell, axes)).weights,
+            weights=model.weights,
             fingerprint=lambda images: fingerprint.of_image(images[0]),
             thumbnail=lambda images: thumbnail.of_image(images[0], prompt=diffusion.PROMPT, seed=0),
-            extra=lambda: off,
+            extra=lambda: extra,
             parts=parts(pipe),
         )
     except PipelineError:
-        raise  # the call has ended
+        raise  # the call ended in good order
     except BaseException:
-        pipelines.drop()  # a call that was cut short may leave XL's VAE in float32
+        pipelines.drop()  # an interrupted call may leave XL's VAE in float32
         raise
 
 
-def expected(cell: Cell, axes: grid.Options) -> dict[str, float]:
-    """Return what a call costs by its shapes; nothing for a pipeline that `meta` does not know."""
-    model = models.resolve(grid.model_of(cell, axes))
-    size = parse_size(str(cell.axes["size"]))
+def estimates(cell: Cell, model: Model) -> dict[str, float]:
+    """Return the operations and the memory of a call; empty for a pipeline unknown to `meta`."""
     try:
-        cost = meta.cost(model, size, cell.images, str(cell.axes["dtype"]))
+        cost = meta.cost(model, cell.size, cell.images, cell.dtype)
         calls = meta.unet_calls(model, cell.steps)
-    except PipelineError:  # what it cannot build may run all the same: here it is only measured
+    except PipelineError:  # it may run all the same
         return {}
     return {
         "step_flop": cost.step_flops,

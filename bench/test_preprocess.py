@@ -1,6 +1,7 @@
-"""Preprocessing: pictures to tensors of 224×224, by regime, and what else does the same."""
+"""Preprocessing: pictures to tensors of 224×224, by regime, beside other libraries."""
 
 from collections.abc import Callable, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from bench.results import fingerprint, thumbnail
 from bench.results.cell import Cell
 from bench.workloads import exactness, peers, pictures
 from pipeline import contracts
-from pipeline.arguments import parse_size
-from pipeline.contracts import Violation
+from pipeline.contracts import SIZE, Violation
 from pipeline.errors import ContractError
-from pipeline.preprocessing import decoding, streaming
 from pipeline.preprocessing import preprocess as preprocessing
-from pipeline.preprocessing.preprocess import SIZE, Settings
+from pipeline.preprocessing.decoding import decode
+from pipeline.preprocessing.preprocess import preprocess
+from pipeline.preprocessing.streaming import stream
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,84 +28,104 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
-    """Time what the regime names, on the same pictures on every machine."""
+    """Time what the cell's regime names, on the same pictures on every machine."""
     preprocessing.load()
     paths = _paths(cell, axes)
-    weights = pictures.fingerprint(paths) if axes.preprocess_images else ""
-    regime, gray = cell.axes["regime"], cell.axes["color"] == "gray"
-    if regime == "decode":
-        sizes = [decoding.decode(path).size for path in paths]
+    regimes = {"decode": _decode, "transform": _transform, "file": _file, "stream": _stream}
+    call = regimes[str(cell.axes["regime"])](cell, paths)
+    weights = pictures.fingerprint(paths) if axes[grid.IMAGES] else ""
+    name = paths[0].name
+    if cell.axes["regime"] == "decode":
+        size = None if axes[grid.IMAGES] else cell.size
         measure(
-            lambda: [decoding.decode(path) for path in paths],
-            check=lambda images: [
-                each
-                for image, size in zip(images, sizes, strict=True)
-                for each in contracts.check_images([image], 1, size)
-            ],
-            fingerprint=lambda images: fingerprint.of_image(images[0]),
+            call,
+            check=lambda images: contracts.check_images(images, len(paths), size),
             weights=weights,
-            thumbnail=lambda images: thumbnail.of_image(images[0], source=paths[0].name),
+            fingerprint=lambda images: fingerprint.of_image(images[0]),
+            thumbnail=lambda images: thumbnail.of_image(images[0], source=name),
         )
         return
-    images = [decoding.decode(path) for path in paths]
-    streamed = [number % len(paths) for number in range(grid.STREAMED)]
-    expected = exactness.reference(images, SIZE, gray)
-    if regime == "stream":
-        expected = expected[streamed]
-    by_nvjpeg = cell.device == "cuda" and regime == "file" and cell.axes.get("format") != "png"
-    tolerance = exactness.CUDA_JPEG if by_nvjpeg else exactness.TOLERANCE
-    device = cell.device
-    calls: dict[Any, Callable[[], Any]] = {
-        "transform": lambda: preprocessing.preprocess(images, SIZE, gray, device=device),
-        "file": _each(
-            lambda path: preprocessing.preprocess([path], SIZE, gray, device=device), paths
-        ),
-        "stream": lambda: _streamed([paths[number] for number in streamed], cell),
-    }
-    call, name = calls[regime], str(cell.axes.get("peer", "batch"))
-    if "peer" in cell.axes:
-        peer = peers.load(name, SIZE)
-        call = _each(peer.transform, images) if regime == "transform" else _each(peer.file, paths)
-
-    def check(batch: Any) -> list[Violation]:
-        found = contracts.check_batch(batch, tuple(expected.shape))
-        return found or exactness.check(batch, expected, tolerance, name)
-
     try:
         measure(
             call,
-            check=check,
+            check=_check(cell, paths),
             weights=weights,
             fingerprint=fingerprint.of_batch,
-            thumbnail=lambda batch: thumbnail.of_batch(batch, source=paths[0].name),
+            thumbnail=lambda batch: thumbnail.of_batch(batch, source=name),
         )
     except ContractError as error:
         if "peer" not in cell.axes:
             raise
-        pytest.skip(str(error))  # a peer's fault is a row, and no fault of this run
+        pytest.skip(str(error))  # a peer's fault is a row, and not a failure of this run
+
+
+def _decode(cell: Cell, paths: list[Path]) -> Callable[[], Any]:
+    """From files to RGB images in memory."""
+    return lambda: [decode(path) for path in paths]
+
+
+def _transform(cell: Cell, paths: list[Path]) -> Callable[[], Any]:
+    """From RGB images in memory to a batch."""
+    images = [decode(path) for path in paths]
+    if "peer" in cell.axes:
+        return _one_by_one(peers.load(str(cell.axes["peer"]), SIZE).transform, images)
+    return lambda: preprocess(images, SIZE, _is_gray(cell), device=cell.device)
+
+
+def _file(cell: Cell, paths: list[Path]) -> Callable[[], Any]:
+    """From files to a batch, one by one."""
+    if "peer" in cell.axes:
+        return _one_by_one(peers.load(str(cell.axes["peer"]), SIZE).file, paths)
+    gray, device = _is_gray(cell), cell.device
+    return _one_by_one(lambda path: preprocess([path], SIZE, gray, device=device), paths)
+
+
+def _stream(cell: Cell, paths: list[Path]) -> Callable[[], Any]:
+    """From files to a batch, by the cell's number of threads."""
+    streamed = list(islice(cycle(paths), grid.STREAMED))
+
+    def call() -> Any:
+        [(_, batch, errors)] = stream(streamed, len(streamed), int(cell.axes["threads"]))
+        for _, error in errors:
+            raise error
+        return batch
+
+    return call
+
+
+def _check(cell: Cell, paths: list[Path]) -> Callable[[Any], list[Violation]]:
+    """Return a check of a batch against its contract and the reference."""
+    expected = exactness.reference([decode(path) for path in paths], SIZE, _is_gray(cell))
+    if cell.axes["regime"] == "stream":
+        expected = expected.repeat(grid.STREAMED, 1, 1, 1)[: grid.STREAMED]
+    by_nvjpeg = cell.axes["regime"] == "file" and cell.axes.get("format") != "png"
+    on_cuda = by_nvjpeg and cell.device == "cuda"
+    tolerance = exactness.CUDA_JPEG if on_cuda else exactness.TOLERANCE
+    name = str(cell.axes.get("peer", "batch"))
+
+    def check(batch: Any) -> list[Violation]:
+        faults = contracts.check_batch(batch, tuple(expected.shape))
+        return faults or exactness.check(batch, expected, tolerance, name)
+
+    return check
+
+
+def _is_gray(cell: Cell) -> bool:
+    return cell.axes["color"] == "gray"
 
 
 def _paths(cell: Cell, axes: grid.Options) -> list[Path]:
-    if axes.preprocess_images:
-        return pictures.folder(axes.preprocess_images)
-    size = parse_size(str(cell.axes["size"]))
-    named = cell.axes.get("format")
-    of_size = {format_: path for (format_, each), path in pictures.FILES.items() if each == size}
-    return [of_size[str(named)] if named else next(iter(of_size.values()))]
+    if axes[grid.IMAGES]:
+        return pictures.folder(axes[grid.IMAGES])
+    size, format_ = cell.size, cell.axes.get("format")
+    matches = (key for key in pictures.FILES if key[1] == size and format_ in (None, key[0]))
+    return [pictures.FILES[next(matches)]]
 
 
-def _each(work: Callable[[Any], Any], given: Sequence[Any]) -> Callable[[], Any]:
+def _one_by_one(work: Callable[[Any], Any], pictures: Sequence[Any]) -> Callable[[], Any]:
     """Return a call that does one picture after another, into one batch."""
     import torch
 
-    if len(given) == 1:
-        return lambda: work(given[0])
-    return lambda: torch.cat([work(each) for each in given])
-
-
-def _streamed(paths: Sequence[Path], cell: Cell) -> Any:
-    batches = streaming.stream(paths, len(paths), int(cell.axes["threads"]), Settings(SIZE))
-    [(_, batch, errors)] = batches
-    for _, error in errors:
-        raise error
-    return batch
+    if len(pictures) == 1:
+        return lambda: work(pictures[0])
+    return lambda: torch.cat([work(picture) for picture in pictures])

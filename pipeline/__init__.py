@@ -1,7 +1,7 @@
 """The pipeline that is measured: prompt → images → batch → scores. Import it, deploy it.
 
 Importing this package loads neither torch nor Julia: each function imports what it needs when it
-is called. Where `forward` is used, call `julia.start()` before torch is imported.
+is called. Before `forward`, call `pipeline.flux.julia.start()`, and do so before torch is imported.
 """
 
 from pipeline.errors import ContractError, PipelineError, UnavailableError

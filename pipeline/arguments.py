@@ -1,6 +1,7 @@
 """What users type: sizes, counts and lists, read once and refused with one line."""
 
 import argparse
+from collections.abc import Collection
 from math import inf, nan
 from pathlib import Path
 from typing import NoReturn
@@ -11,6 +12,7 @@ __all__ = [
     "Parser",
     "Size",
     "nearest_sizes",
+    "parse_choices",
     "parse_count",
     "parse_folder",
     "parse_list",
@@ -27,14 +29,14 @@ class Parser(argparse.ArgumentParser):
     """Answer a wrong question with one line and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the line, and where the right questions are."""
+        """Print the message and how to get help."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def parse_list(text: str) -> list[str]:
-    """Split `text` at commas; every part must hold something, and counts once.
+    """Split `text` at commas; a value that is repeated counts once.
 
-    Raises `PipelineError` for an empty part.
+    Raises `PipelineError` for an empty value.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
@@ -42,11 +44,21 @@ def parse_list(text: str) -> list[str]:
     return list(dict.fromkeys(parts))
 
 
-def parse_count(text: str, name: str) -> int:
-    """Read a whole number of at least 1; `name` is the option that it belongs to.
+def parse_choices(text: str, name: str, known: Collection[str]) -> list[str]:
+    """Read a list of known values; an empty text is an empty list.
 
-    Raises `PipelineError` for anything else.
+    `name` is the option that the text belongs to, here and below. Raises `PipelineError` for
+    another value.
     """
+    values = parse_list(text) if text else []
+    for value in values:
+        if value not in known:
+            raise PipelineError(f"{name} {value}", " or ".join(known), f"change {name}")
+    return values
+
+
+def parse_count(text: str, name: str) -> int:
+    """Read a whole number of at least 1; raises `PipelineError` for anything else."""
     try:
         value = int(text)
     except ValueError:
@@ -57,10 +69,7 @@ def parse_count(text: str, name: str) -> int:
 
 
 def parse_number(text: str, name: str) -> float:
-    """Read a finite number from 0; `name` is the option that it belongs to.
-
-    Raises `PipelineError` for anything else.
-    """
+    """Read a finite number of at least 0; raises `PipelineError` for anything else."""
     try:
         value = float(text)
     except ValueError:
@@ -78,7 +87,7 @@ def parse_size(text: str, name: str = "--size", multiple: int = 8) -> Size:
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
         raise PipelineError(f"{name} {text}", "512 or 768x512 (width × height)", f"change {name}")
-    width, height = (int(parts[0]), int(parts[-1]))
+    width, height = int(parts[0]), int(parts[-1])
     if min(width, height) < 1:
         raise PipelineError(f"{name} {text}", "at least 1 pixel a side", f"change {name}")
     if width % multiple or height % multiple:
@@ -88,11 +97,13 @@ def parse_size(text: str, name: str = "--size", multiple: int = 8) -> Size:
 
 
 def nearest_sizes(size: Size, multiple: int) -> str:
-    """Return `try 512x512 or 520x520` for 513: the sizes around one that `multiple` divides."""
-    below, above = (
-        size_label((_round(size[0], multiple, up), _round(size[1], multiple, up)))
-        for up in (False, True)
-    )
+    """Return `try 512x512 or 520x520` for 513: the nearest sizes that `multiple` divides."""
+
+    def rounded(up: int) -> str:
+        width, height = (max(multiple, (side + up) // multiple * multiple) for side in size)
+        return size_label((width, height))
+
+    below, above = rounded(0), rounded(multiple - 1)
     return f"try {below} or {above}" if below != above else f"try {above}"
 
 
@@ -113,14 +124,9 @@ def parse_folder(text: str, name: str) -> Path:
         except OSError as error:  # such as a name that is too long
             expected = f"a folder ({error.strerror})"
             raise PipelineError(f"{name} {text}", expected, f"change {name}") from error
+        if exists and not path.is_dir():
+            expected = f"a folder, but {path} is a file"
+            raise PipelineError(f"{name} {text}", expected, f"change {name}")
         if exists:
-            if not path.is_dir():
-                raise PipelineError(
-                    f"{name} {text}", f"a folder, but {path} is a file", f"change {name}"
-                )
             break
     return folder
-
-
-def _round(side: int, multiple: int, up: bool) -> int:
-    return max(multiple, (side // multiple + (1 if up and side % multiple else 0)) * multiple)

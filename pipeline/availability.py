@@ -1,28 +1,17 @@
-"""What is here: CUDA, Julia, Flux, weights, network. Each is None, or a reason and a remedy."""
+"""What is here: CUDA, a compiler, peers, weights, network. None, or a reason and a remedy."""
 
 import ctypes
 import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.errors import Missing
 
-__all__ = [
-    "NEEDS",
-    "compiler",
-    "cuda",
-    "flux",
-    "network",
-    "peers",
-    "rest_of",
-    "torch_cuda",
-    "weights",
-]
+__all__ = ["compiler", "cuda", "network", "peers", "rest_of", "torch_cuda", "weights"]
 
 NETWORK_TIMEOUT_S = 4.0
 
@@ -34,30 +23,25 @@ def cuda() -> Missing | None:
     `cuInit` and `cuDeviceGetCount` honour `CUDA_VISIBLE_DEVICES`.
     """
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    remedy = "run on a machine with an NVIDIA GPU and its driver"
     try:
         driver = ctypes.CDLL(library)
     except OSError:
-        return _no_cuda(f"the NVIDIA driver ({library}) is not installed")
-    code = driver.cuInit(0)
+        return _no_cuda(f": the NVIDIA driver ({library}) is not installed", remedy)
     count = ctypes.c_int(0)
-    if code == 0:
-        code = driver.cuDeviceGetCount(ctypes.byref(count))
+    code = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
     if code == 0 and count.value > 0:
         return None
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if hidden is not None:
-        return Missing(
-            "cuda",
-            "a CUDA device",
-            f"no CUDA: CUDA_VISIBLE_DEVICES={hidden!r} leaves no device",
-            "unset CUDA_VISIBLE_DEVICES, or name a device that exists",
-        )
-    return _no_cuda(f"the driver reports no device (CUDA error {code})")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        remedy = "unset CUDA_VISIBLE_DEVICES, or name a device that exists"
+        return _no_cuda(f": CUDA_VISIBLE_DEVICES={visible!r} leaves no device", remedy)
+    return _no_cuda(f": the driver reports no device (CUDA error {code})", remedy)
 
 
 @cache
 def torch_cuda() -> Missing | None:
-    """Ask `cuda()`, then PyTorch (which this imports): its build may not serve the device."""
+    """Ask `cuda()`, then PyTorch (which this imports): its build may not support the device."""
     absent = cuda()
     if absent is not None:
         return absent
@@ -65,19 +49,10 @@ def torch_cuda() -> Missing | None:
 
     if torch.cuda.is_available():
         return None
-    return Missing(
-        "cuda",
-        "a CUDA device",
-        f"no CUDA in PyTorch {torch.__version__}, though the driver has a device",
+    return _no_cuda(
+        f" in PyTorch {torch.__version__}, though the driver has a device",
         "install a PyTorch build for this driver, or update the driver",
     )
-
-
-def flux() -> Missing | None:
-    """Ask whether Flux.jl can run: starts Julia in this process where it can."""
-    from pipeline.flux import julia
-
-    return julia.missing()
 
 
 def weights(model: str) -> Missing | None:
@@ -86,28 +61,12 @@ def weights(model: str) -> Missing | None:
 
     if isinstance(try_to_load_from_cache(model, "model_index.json"), str):
         return None
-    unreachable = network()
-    if unreachable is None:
-        return None
-    return Missing(
-        "weights",
-        "weights",
-        f"no weights: {model} is not in the local cache and {unreachable.reason}",
-        "download it on a machine with a network, and pass the folder as --sd-model",
-    )
+    return _no_weights(f"{model} is not in the local cache", "it")
 
 
 def rest_of(model: str) -> Missing | None:
-    """Ask whether what the local cache lacks of a hub id can be had: the hub must be reached."""
-    unreachable = network()
-    if unreachable is None:
-        return None
-    return Missing(
-        "weights",
-        "weights",
-        f"no weights: {model} is only partly in the local cache and {unreachable.reason}",
-        "download the rest on a machine with a network, and pass the folder as --sd-model",
-    )
+    """Ask whether the files of a hub id that the local cache lacks can be downloaded."""
+    return _no_weights(f"{model} is only partly in the local cache", "the rest")
 
 
 @cache
@@ -119,26 +78,18 @@ def network() -> Missing | None:
 
     from huggingface_hub import constants
 
+    reason, remedy = "HF_HUB_OFFLINE forbids the model hub", "unset HF_HUB_OFFLINE"
     if constants.is_offline_mode():
-        return Missing(
-            "network",
-            "the model hub",
-            "HF_HUB_OFFLINE forbids the model hub",
-            "unset HF_HUB_OFFLINE",
-        )
+        return Missing("network", "the model hub", reason, remedy)
     try:
         request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
         urllib.request.urlopen(request, timeout=NETWORK_TIMEOUT_S).close()
     except urllib.error.HTTPError:
-        return None  # it answered
+        return None  # the hub answered
     except (OSError, http.client.HTTPException, ValueError) as error:
-        cause = getattr(error, "reason", error)
-        return Missing(
-            "network",
-            "the model hub",
-            f"the model hub cannot be reached ({cause})",
-            "check the network or the proxy, or use --sd-model tiny",
-        )
+        reason = f"the model hub cannot be reached ({getattr(error, 'reason', error)})"
+        remedy = "check the network or the proxy, or use --sd-model tiny"
+        return Missing("network", "the model hub", reason, remedy)
     return None
 
 
@@ -167,15 +118,15 @@ def peers() -> Missing | None:
     return Missing("peers", "the peers", reason, 'pip install -e ".[peers]"')
 
 
-NEEDS: dict[str, Callable[[], Missing | None]] = {
-    "cuda": cuda,
-    "compiler": compiler,
-    "julia": flux,
-    "peers": peers,
-}
-"""What a cell can need, by the word that `--require` takes; `weights` depend on a model."""
+def _no_cuda(reason: str, remedy: str) -> Missing:
+    return Missing("cuda", "a CUDA device", f"no CUDA{reason}", remedy)
 
 
-def _no_cuda(why: str) -> Missing:
-    remedy = "run on a machine with an NVIDIA GPU and its driver"
-    return Missing("cuda", "a CUDA device", f"no CUDA: {why}", remedy)
+def _no_weights(reason: str, part: str) -> Missing | None:
+    """Return None where the hub can be reached, since `part` of the weights can be downloaded."""
+    unreachable = network()
+    if unreachable is None:
+        return None
+    reason = f"no weights: {reason} and {unreachable.reason}"
+    remedy = f"download {part} on a machine with a network, and pass the folder as --sd-model"
+    return Missing("weights", "weights", reason, remedy)

@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Give a function that is told how many of `total` are done."""
+    """Yield a function to call with the number of `total` that are done."""
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -21,7 +21,7 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
         console = Console(stderr=True)
         rate = "{task.fields[rate]}"
         columns = (label, BarColumn(), MofNCompleteColumn(), unit, rate, TimeRemainingColumn())
-        to_terminal = sys.stdout.isatty()  # else its lines belong in a file or a pipe
+        to_terminal = sys.stdout.isatty()  # else what is printed belongs in a file or a pipe
         with Progress(
             *columns, console=console, transient=True, redirect_stdout=to_terminal
         ) as bar:
@@ -32,18 +32,18 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
 
             yield show
     else:
-        told = begun
+        last = begun
 
-        def say(done: int) -> None:
-            nonlocal told
-            if time.monotonic() - told >= SECONDS_BETWEEN_LINES:
-                told = time.monotonic()
+        def show(done: int) -> None:
+            nonlocal last
+            if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
                 rate = _rate(done, begun)
                 left = f", {(total - done) / rate:.0f} s left" if rate else ""
                 line = f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}"
                 print(line, file=sys.stderr, flush=True)
 
-        yield say
+        yield show
     seconds = time.monotonic() - begun
     print(f"{label}: {total} {unit} in {seconds:.1f} s", file=sys.stderr, flush=True)
 

@@ -1,46 +1,50 @@
 """Does `python -m bench ab` say what is true? The same tree, 10 % and 3 % more work, many times.
 
-Run `python tests/ab_experiment.py`, or with a number to stop after so many: one line a run, then a
-tally; exit code 1 where a claim does not hold. It takes about an hour and belongs on the machine
-that its result is of. The work is injected into a clone, in a commit of its own: after decoding an
-image, it spins for a share of the CPU time that decoding took.
+`python tests/ab_experiment.py [RUNS]` prints a line a run, then a tally; exit code 1 where a claim
+does not hold. All 140 runs take about an hour. The work is injected into a clone, in a commit of
+its own: after decoding an image, it spins for a share of the CPU time that decoding took.
 """
 
+import inspect
 import os
 import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.extend(str(Path(__file__).resolve().parents[up]) for up in (0, 1))
 
 from bench.machine import records as machine
+from pipeline.preprocessing.decoding import decode
+from support.repositories import git
 
 ROOT = Path(__file__).resolve().parents[1]
 
 BUDGET_S = 25
-CELL = ("bench/test_preprocess.py", "--preprocess-regime=decode", "--preprocess-color=rgb")
+CELL = ("bench/test_preprocess.py", "--preprocess-regime=decode", "-k", "png and rgb")
+"""The pytest arguments that select one cell."""
 
-INJECTED = '''
+INJECTED = """
 
-_decode = decode
+_decode = {name}
 
 
-def decode(path):
-    """Decode, and work for a share of that time more."""
+def {name}(*arguments, **named):
     from time import thread_time
 
     begun = thread_time()
-    image = _decode(path)
+    image = _decode(*arguments, **named)
     end = begun + (thread_time() - begun) * {times}
     while thread_time() < end:
         pass
     return image
-'''
+"""
+"""Work for a share of the CPU time that decoding took."""
 
 
 @dataclass(frozen=True)
@@ -72,26 +76,20 @@ CLAIMS = (
 )
 
 
-def git(folder: Path, *arguments: str) -> None:
-    """Run git as somebody."""
-    named = ("-c", "user.name=experiment", "-c", "user.email=experiment@localhost")
-    subprocess.run(["git", *named, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def clone(folder: Path) -> None:
+def clone(folder: Path, shares: Iterable[float]) -> None:
     """Clone the commit of this checkout, and tag one commit for each share."""
     git(folder.parent, "clone", "--quiet", str(ROOT), str(folder))
-    source = folder / "pipeline" / "preprocessing.py"
+    source = folder / Path(inspect.getfile(decode)).relative_to(ROOT)
     text = source.read_text(encoding="utf-8")
-    for claim in CLAIMS:
-        times = 1 + claim.share
-        source.write_text(text + (INJECTED.format(times=times) if claim.share else ""))
-        git(folder, "commit", "--quiet", "--allow-empty", "--all", "--message", f"{times}")
-        git(folder, "tag", f"share-{claim.share}")
+    for share in shares:
+        injected = INJECTED.format(name=decode.__name__, times=1 + share) if share else ""
+        source.write_text(text + injected)
+        git(folder, "commit", "--quiet", "--allow-empty", "--all", "--message", f"{share}")
+        git(folder, "tag", f"share-{share}")
 
 
 def order() -> list[Claim]:
-    """Return the runs, kinds mixed evenly: what the machine does meets all of them."""
+    """Return the runs, claims mixed evenly: other work on the machine meets all of them."""
     places = [
         ((number + 0.5) / claim.runs, claim) for claim in CLAIMS for number in range(claim.runs)
     ]
@@ -110,25 +108,33 @@ def run(folder: Path, claim: Claim) -> tuple[str, str]:
         text=True,
         check=False,
     )
-    found = re.search(r"B against A: 1 (\w+)", done.stdout)
-    row = re.search(r"^decode-rgb +\S+ +\S+ +(\S+) +(\S+)", done.stdout, re.MULTILINE)
-    pairs = re.search(r"^\d+ pairs", done.stdout, re.MULTILINE)
-    if not (found and row and pairs):
+    try:
+        word, ratio, interval = answer(done.stdout)
+    except ValueError:
         return "failed", f"failed: {' '.join(done.stderr.splitlines()[-1:])}"
-    load = os.getloadavg()[0] / (os.cpu_count() or 1)
-    seconds = monotonic() - begun
-    return found[1], (
-        f"{found[1]:<10} {row[1]} ({row[2]}), {pairs[0]}, {seconds:.0f} s, load per CPU {load:.1f}"
-    )
+    pairs, load = done.stdout.split()[0], os.getloadavg()[0] / (os.cpu_count() or 1)
+    took = f"{pairs} pairs, {monotonic() - begun:.0f} s, load per CPU {load:.1f}"
+    return word, f"{word:<10} {ratio} ({interval}), {took}"
+
+
+def answer(text: str) -> tuple[str, float, str]:
+    """Return the word, the ratio and the interval of the only row that `ab` printed.
+
+    Raises ValueError where there is none.
+    """
+    row = re.search(r"^decode-\S+ +\S+ +\S+ +(\S+) +(\S+) +(\w+)$", text, re.MULTILINE)
+    if not row:
+        raise ValueError("no row of a decode cell")
+    return row[3], float(row[1]), row[2]
 
 
 def main() -> int:
-    """Run all, or as many as are given; print each as it ends, and the tally."""
+    """Run all, or the first of them; print each as it ends, and the tally."""
     runs = order()[: int(sys.argv[1]) if len(sys.argv) > 1 else None]
     tally = {claim: Counter[str]() for claim in CLAIMS}
     print(machine.summary(machine.records()), flush=True)
     with TemporaryDirectory() as folder:
-        clone(Path(folder) / "clone")
+        clone(Path(folder) / "clone", [claim.share for claim in CLAIMS])
         for number, claim in enumerate(runs, 1):
             word, line = run(Path(folder) / "clone", claim)
             tally[claim][word] += 1

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,20 +44,23 @@ def test_importing_the_pipeline_imports_nothing_heavy() -> None:
     assert imported(done.stderr) & (HEAVY | {"PIL", "rich", "bench"}) == set()
 
 
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports, at any depth; names of `from … import` stand behind their module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
 def importers(library: str) -> set[str]:
-    """The files of pipeline/ and bench/ in which `library` is imported, at any depth."""
-    found = set()
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                names = [node.module or ""]
-            else:
-                continue
-            if any(name.partition(".")[0] == library for name in names):
-                found.add(path.relative_to(ROOT).as_posix())
-    return found
+    """The files of pipeline/ and bench/ that import `library`."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in SOURCES
+        if any(name.partition(".")[0] == library for name in imports(path))
+    }
 
 
 @pytest.mark.parametrize(

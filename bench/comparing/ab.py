@@ -1,30 +1,59 @@
-"""Interleaved A/B: pairs of fresh processes until every row is decided, or out of budget."""
+"""Interleaved A/B: pairs of fresh processes until every row is decided or the budget is spent."""
 
+import math
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from re import fullmatch
+from shutil import get_terminal_size
+from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Any, NoReturn, TextIO
 
+from bench.comparing import trees
 from bench.comparing.comparison import Comparison, compare
-from bench.comparing.pair import Half, OutOfTime, Pair, log_ratio, measure
+from bench.comparing.pair import Half, OutOfTime, Pair, log_ratios, measure
 from bench.comparing.sides import Side
-from bench.comparing.verdict import UNDECIDED, Floor, Verdict
+from bench.comparing.verdict import UNDECIDED, Floor, counted, decide_pairs
 from bench.results.cell import Row
 from bench.results.record import Run
-from bench.statistics.sequential import judge
 from pipeline.errors import PipelineError
 
-__all__ = ["BLOCK", "Outcome", "compared", "options_of", "run", "undecided"]
+__all__ = [
+    "BLOCK",
+    "BUDGET_S",
+    "Progress",
+    "Series",
+    "budget",
+    "compared",
+    "halves",
+    "options",
+    "run",
+    "scratch",
+    "selection",
+    "undecided",
+]
 
 BLOCK = 2
 """Pairs of a block: A starts the first, B the second."""
 
+BUDGET_S = 600.0
+"""The default budget; a pair of the default grid takes a minute or more."""
+
+TERMINATED = 143
+"""Exit code after SIGTERM, as shells have it."""
+
+Options = tuple[tuple[str, ...], Mapping[str, str]]
+"""Of one side: pytest's options, and variables of the environment."""
+
 
 @dataclass(frozen=True)
-class Outcome:
-    """What an A/B has measured."""
+class Series:
+    """The pairs that an A/B has measured."""
 
     pairs: tuple[Pair, ...]
     seconds: float
@@ -32,69 +61,62 @@ class Outcome:
     interrupted: bool = False
     """Whether Ctrl-C ended it."""
 
-    @property
-    def loads(self) -> list[float]:
-        """Return the load per CPU of every process."""
+    def __str__(self) -> str:
+        """Return what was measured, and the load meanwhile."""
         states = [run.machine.get("state") or {} for pair in self.pairs for run in pair.runs]
-        return [load for state in states if (load := state.get("load_per_cpu")) is not None]
+        loads = [load for state in states if (load := state.get("load_per_cpu")) is not None]
+        load = f"; load per CPU {min(loads):.2g} to {max(loads):.2g}" if loads else ""
+        end = "; interrupted" if self.interrupted else ""
+        pairs = f"{counted(len(self.pairs), 'pair')} of fresh processes"
+        return f"{pairs} in {self.seconds:.0f} s, in turns A B B A{load}{end}"
 
 
 def run(
-    halves: tuple[Half, Half],
-    selection: Sequence[str],
+    sides: tuple[Half, Half],
+    selected: Sequence[str],
     budget: float,
     root: Path,
-    tell: Callable[[Outcome], bool],
-) -> Outcome:
-    """Measure pairs below `root` until all is decided, or `budget` seconds are over.
+    enough: Callable[[Series], bool],
+) -> Series:
+    """Measure pairs below `root` until `budget` seconds are over, or a whole block is `enough`.
 
-    `tell` is told after each pair, and says whether that is enough, which counts after a block.
-    Ctrl-C ends it with what there is. Raises `PipelineError` for a budget too short for one block,
-    and what `bench.comparing.pair` raises.
+    `enough` is asked after every pair. Ctrl-C ends the series with the pairs measured so far.
+    Raises `PipelineError` for a budget too short for one block, and what `measure` raises.
     """
     begun = monotonic()
-    outcome = Outcome((), 0.0)
+    series = Series((), 0.0)
     longest = 0.0
     try:
         while monotonic() + longest < begun + budget:
-            start, count = monotonic(), len(outcome.pairs)
-            pair = measure(halves, selection, count % BLOCK, begun + budget, root)
+            start, count = monotonic(), len(series.pairs)
+            pair = measure(sides, selected, count % BLOCK, begun + budget, root)
             longest = max(longest, monotonic() - start)
-            outcome = Outcome((*outcome.pairs, pair), monotonic() - begun)
-            if tell(outcome) and (count + 1) % BLOCK == 0:
+            series = Series((*series.pairs, pair), monotonic() - begun)
+            if enough(series) and (count + 1) % BLOCK == 0:
                 break
     except OutOfTime:
         pass
     except KeyboardInterrupt:
-        return replace(outcome, seconds=monotonic() - begun, interrupted=True)
-    if len(outcome.pairs) < BLOCK:
-        took = f"; the first of its two pairs took {longest:.0f} s" if longest else ""
+        return replace(series, seconds=monotonic() - begun, interrupted=True)
+    if len(series.pairs) < BLOCK:
+        first = f"; the first of its two pairs took {longest:.0f} s" if longest else ""
+        expected = f"seconds enough for one block{first}"
         raise PipelineError(
-            f"--budget {budget:g}",
-            f"seconds enough for one block{took}",
-            "a longer --budget, or fewer cells (-k)",
+            f"--budget {budget:g}", expected, "a longer --budget, or fewer cells (-k)"
         )
-    return outcome
+    return series
 
 
 def compared(
     halves: tuple[Half, Half], pairs: Sequence[Pair], limit: Floor, final: bool = False
 ) -> Comparison:
-    """Return the comparison of two sides by their pairs; `final` where none will follow."""
+    """Compare two sides by their pairs; `final` where no more will follow."""
+    begun = pairs[0].runs[0].begun
     sides = [
-        Side(half.label, (half.what,), tuple(_run(pair, number) for pair in pairs))
+        Side(half.label, (half.what,), tuple(_run(pair, number, begun) for pair in pairs))
         for number, half in enumerate(halves)
     ]
-    begun = sides[0].runs[0].begun
-    sides = [
-        replace(side, runs=tuple(replace(run, begun=begun) for run in side.runs)) for side in sides
-    ]
-
-    def verdict(name: str) -> Verdict:
-        ratios = [log_ratio(*pair.turns[name]) for pair in pairs if name in pair.turns]
-        return judge([ratio for ratio in ratios if ratio is not None], limit, final)
-
-    return compare(sides, verdict)
+    return compare(sides, lambda name: decide_pairs(log_ratios(pairs, name), limit, final))
 
 
 def undecided(comparison: Comparison) -> int:
@@ -102,8 +124,21 @@ def undecided(comparison: Comparison) -> int:
     return sum(line.verdicts[0].word == UNDECIDED for line in comparison.lines)
 
 
-def options_of(text: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """Split what one side is told: pytest's options, and variables such as `OMP_NUM_THREADS=2`.
+def halves(
+    root: Path, base: str | None, head: str | None, a: Options, b: Options
+) -> tuple[Half, Half]:
+    """Write both trees below `root`: the commits `base` and `head`, else the working tree."""
+    made = []
+    for label, reference, own in (("A", base, a), ("B", head, b)):
+        folder = root / f"tree-{label}"
+        folder.mkdir()
+        tree = trees.commit(reference, folder) if reference else trees.working(folder)
+        made.append(Half(label, tree, *own))
+    return made[0], made[1]
+
+
+def options(text: str) -> Options:
+    """Split the options of one side from its variables, such as `OMP_NUM_THREADS=2`.
 
     Raises `PipelineError` for a quote that is not closed.
     """
@@ -111,21 +146,84 @@ def options_of(text: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
         words = shlex.split(text)
     except ValueError as error:
         raise PipelineError(text, f"pytest's options ({error})", "mend the quotes") from error
-    count = next((n for n, word in enumerate(words) if not _variable(word)), len(words))
+    is_variable = [fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=.*", word) is not None for word in words]
+    count = [*is_variable, False].index(False)
     pairs = (word.partition("=") for word in words[:count])
     return tuple(words[count:]), {name: value for name, _, value in pairs}
 
 
-def _variable(word: str) -> bool:
-    return fullmatch(r"[A-Za-z_][A-Za-z0-9_]*=.*", word) is not None
+def budget(text: str) -> float:
+    """Read `--budget`: a number of seconds above 0.
+
+    Raises `PipelineError` for anything else.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise PipelineError(f"--budget {text}", "a number of seconds above 0", "change --budget")
+    return value
 
 
-def _run(pair: Pair, number: int) -> Run:
-    """Return a side's run with the samples of its turns, and nothing of the moment."""
+def selection(arguments: Sequence[str]) -> list[str]:
+    """Return pytest's arguments on both sides: with `bench/` where they name no file or folder."""
+    words = [word for word in arguments if word != "--"]
+    named = any(Path(word.partition("::")[0]).exists() for word in words if word[:1] != "-")
+    return words if named else ["bench/", *words]
+
+
+class Progress:
+    """Progress on standard error: one live line on a terminal, a plain line a block elsewhere."""
+
+    def __init__(self, budget: float, stream: TextIO) -> None:
+        """Take the budget in seconds."""
+        self._budget = budget
+        self._stream = stream
+        self._live = stream.isatty()
+
+    def show(self, series: Series, decided: tuple[int, int] | None) -> None:
+        """Show how far it is; `decided` is how many rows are, and of how many."""
+        pairs = len(series.pairs)
+        text = f"block {(pairs + 1) // 2} · {series.seconds:.0f} s of at most {self._budget:g} s"
+        if decided is not None:
+            text += f" · {decided[0]} of {decided[1]} rows decided"
+        if self._live:
+            self._stream.write(f"\r{text[: get_terminal_size().columns - 1]}\x1b[K")
+        elif pairs % BLOCK == 0:
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def clear(self) -> None:
+        """Remove the live line."""
+        if self._live:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Give a folder that is removed at the end, after Ctrl-C and SIGTERM too."""
+    if not hasattr(signal, "SIGKILL"):
+        raise PipelineError("python -m bench ab", "Linux or macOS", "use WSL")
+
+    def end(*_: Any) -> NoReturn:
+        sys.exit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with TemporaryDirectory(prefix="sd-flux-bench-") as folder:
+            yield Path(folder)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(pair: Pair, number: int, begun: str) -> Run:
+    """Return a side's run with the samples of its turns; its date is that of the series."""
     run = pair.runs[number]
     machine = {name: run.machine.get(name) or {} for name in ("hardware", "software")}
     rows = tuple(_row(row, pair, number) for row in run.rows)
-    return replace(run, rows=rows, machine=machine | {"state": {}}, commit={})
+    return replace(run, rows=rows, machine=machine | {"state": {}}, commit={}, begun=begun)
 
 
 def _row(row: Row, pair: Pair, number: int) -> Row:

@@ -1,10 +1,8 @@
 """The comparison: rows matched by cell, refused where they are not the same work, and decided."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from statistics import fmean
+from statistics import geometric_mean as geometric_mean_of
 
 from bench.comparing.sides import Side, other_load, workload_changed
 from bench.comparing.verdict import DECIDED, Verdict, decide
@@ -16,8 +14,8 @@ from pipeline.errors import PipelineError
 __all__ = ["ABSENT", "REFUSED", "Comparison", "Entry", "Line", "compare", "geometric_mean"]
 
 REFUSED, ABSENT = "refused", "absent"
-"""Words beside those of a verdict: both sides measured the cell, but not the same thing; or one
-side alone measured it."""
+"""Words beside those of a verdict: both sides measured the cell, but not the same work; only one of
+them measured it."""
 
 Judge = Callable[[str], Verdict]
 """Decides on the cell of that name."""
@@ -36,7 +34,7 @@ class Entry:
 
     @property
     def seconds(self) -> float | None:
-        """Return the time of a call: the median, of several runs the mean of theirs."""
+        """Return the time of a call: the median, of several runs their geometric mean."""
         return bootstrap.middle(self.samples) if self.rows else None
 
     @property
@@ -50,15 +48,16 @@ class Line:
     """One cell on all sides."""
 
     name: str
-    """pytest's id of the test, which rows are matched by."""
+    """pytest's id of the test, by which rows are matched."""
     cell: Cell
     entries: tuple[Entry, ...]
     """One a side."""
     verdicts: tuple[Verdict, ...]
-    """One a side after the first, which they are compared with; the words `refused` and `absent`
-    are among theirs."""
+    """One a side after the first, by which it is compared with the first; its word may be
+    `refused` or `absent`, too."""
     changed: tuple[str, ...]
-    """One a side after the first: how its output differs; empty where it does not."""
+    """One a side after the first: how its output differs from the first's; empty where it does
+    not."""
 
 
 @dataclass(frozen=True)
@@ -80,31 +79,30 @@ def compare(
 ) -> Comparison:
     """Compare every side with the first, cell by cell.
 
-    `judge` decides of two sides that were measured in turn; without one their samples do, and
-    `noise` is how far apart two runs on each side's machine lie, 0 where that is not on record.
-    Raises `PipelineError` where no cell was measured on the first and another side.
+    `judge` decides for sides that were measured in turn; without one the samples do, and `noise` is
+    how far two runs on each side's machine lie apart, 0 where that is not on record. Raises
+    `PipelineError` where no cell was measured on the first and another side.
     """
-    by_name = [[{row.name: row for row in run.rows} for run in side.runs] for side in sides]
     cells: dict[str, Cell] = {}
-    for side in sides:
-        for run in side.runs:
-            for row in run.rows:
-                if row.status == MEASURED:
-                    cells.setdefault(row.name, row.cell)
+    for row in (row for side in sides for run in side.runs for row in run.rows):
+        if row.status == MEASURED:
+            cells.setdefault(row.name, row.cell)
+    by_name = [[{row.name: row for row in run.rows} for run in side.runs] for side in sides]
     lines = []
     for name, cell in cells.items():
         entries = [_entry([run[name] for run in runs if name in run]) for runs in by_name]
-        pairs = [
-            _pair(
-                (sides[0], entries[0]),
-                (sides[number], entries[number]),
-                partial(judge, name) if judge else None,
-                max(noise[0], noise[number]) if noise else 0.0,
-            )
-            for number in range(1, len(sides))
-        ]
-        verdicts, changed = zip(*pairs, strict=True)
-        lines.append(Line(name, cell, tuple(entries), verdicts, changed))
+        base = (sides[0], entries[0])
+        verdicts, changes = [], []
+        for number, new in enumerate(zip(sides[1:], entries[1:], strict=True), 1):
+            verdict = _refusal(base, new)
+            if verdict is None:
+                larger = max(noise[0], noise[number]) if noise else 0.0
+                verdict = judge(name) if judge else _decided(base, new, larger)
+                changes.append(_change(base, new))
+            else:
+                changes.append("")
+            verdicts.append(verdict)
+        lines.append(Line(name, cell, tuple(entries), tuple(verdicts), tuple(changes)))
     if all(verdict.word == ABSENT for line in lines for verdict in line.verdicts):
         raise PipelineError(
             ", ".join(file for side in sides for file in side.files),
@@ -117,8 +115,10 @@ def compare(
 def geometric_mean(lines: Sequence[Line], side: int) -> tuple[float, int] | None:
     """Return the mean of a side's decided ratios and their number; None where none is decided."""
     verdicts = [line.verdicts[side] for line in lines]
-    ratios = [each.ratio.value for each in verdicts if each.ratio and each.word in DECIDED]
-    return (math.exp(fmean(map(math.log, ratios))), len(ratios)) if ratios else None
+    ratios = [
+        verdict.ratio.value for verdict in verdicts if verdict.ratio and verdict.word in DECIDED
+    ]
+    return (geometric_mean_of(ratios), len(ratios)) if ratios else None
 
 
 def _entry(rows: Sequence[Row]) -> Entry:
@@ -131,41 +131,48 @@ def _entry(rows: Sequence[Row]) -> Entry:
     return Entry((), why)
 
 
-def _pair(
-    base: tuple[Side, Entry],
-    new: tuple[Side, Entry],
-    judge: Callable[[], Verdict] | None,
-    noise: float,
-) -> tuple[Verdict, str]:
-    """Return the verdict on a cell, and how its output changed."""
+Measured = tuple[Side, Entry]
+
+
+def _refusal(base: Measured, new: Measured) -> Verdict | None:
+    """Return why two sides cannot be compared; None where they can."""
     for side, entry in (base, new):
         if not entry.rows:
-            return Verdict(ABSENT, "not measured", f"{side.label}: {entry.absence}"), ""
+            return Verdict(ABSENT, "not measured", f"{side.label}: {entry.absence}")
     first = base[1].rows[0]
-    for side, entry in (base, new):
-        for row in entry.rows:
-            if differing := _difference(first, row):
-                code, one, other = differing
-                what = f"{code}: {base[0].label} {one}, {side.label} {other}"
-                return Verdict(REFUSED, code, f"not the same {what}", REMEDIES[code]), ""
-    samples = (base[1].samples, new[1].samples)
+    for side, row in ((side, row) for side, entry in (base, new) for row in entry.rows):
+        if difference := _difference(first, row):
+            code, one, other = difference
+            why = f"not the same {code}: {base[0].label} {one}, {side.label} {other}"
+            return Verdict(REFUSED, code, why, REMEDIES[code])
+    return None
+
+
+def _decided(base: Measured, new: Measured, noise: float) -> Verdict:
+    """Return the verdict by the samples of two sides."""
+    first = base[1].rows[0]
     runs = [run for side, _ in (base, new) for run in side.runs]
-    shift = max(workload_changed(run, first.cell.device) for run in runs)
-    verdict = judge() if judge else decide(*samples, _load(base, new), noise, shift)
+    changed = max(workload_changed(run, first.cell.device) for run in runs)
+    verdict = decide(base[1].samples, new[1].samples, _load(base, new), noise, changed)
     if verdict.code == "too few rounds" and first.limited_by == "fresh process":
-        verdict = replace(verdict, why=FRESH, remedy="several runs of each side")
-    distance = max(fingerprint.distance(first.fingerprint, row.fingerprint) for row in new[1].rows)
-    changed = (
+        return replace(verdict, why=FRESH, remedy="several runs of each side")
+    return verdict
+
+
+def _change(base: Measured, new: Measured) -> str:
+    """Say how far the output of the new side differs; nothing where that is within tolerance."""
+    first = base[1].rows[0].fingerprint
+    distance = max(fingerprint.distance(first, row.fingerprint) for row in new[1].rows)
+    if distance <= fingerprint.TOLERANCE:
+        return ""
+    return (
         f"its output changed: by up to {distance} of 255 between the fingerprints of "
         f"{base[0].label} and {new[0].label}; look at the images before trusting the time"
-        if distance > fingerprint.TOLERANCE
-        else ""
     )
-    return verdict, changed
 
 
 FRESH = "a side is one start in a fresh process, and one sample has no interval"
-"""Why a row of `--cold` is undecided: no longer budget gives it another sample."""
+"""Why a row of `--cold` is undecided: a longer budget gives it no second sample."""
 
 REMEDIES = {
     "workload": "measure both with one version of the harness",
@@ -176,29 +183,28 @@ REMEDIES = {
 
 
 def _difference(one: Row, other: Row) -> tuple[str, str, str] | None:
-    """Return what makes two rows of a cell different work, and what each has there."""
-    for name in ("workload", "images", "steps"):
-        values = (getattr(one.cell, name), getattr(other.cell, name))
-        if values[0] != values[1]:
-            what = "version" if name == "workload" else name
-            return "workload", f"{what} {values[0]}", f"{what} {values[1]}"
-    regimes = (one.cell.regime, other.cell.regime)
-    for key in dict.fromkeys([*regimes[0], *regimes[1]]):
-        if regimes[0].get(key) != regimes[1].get(key):
-            first, second = (f"{key} {each.get(key, 'not recorded')}" for each in regimes)
-            return "regime", first, second
+    """Return in what two rows of a cell are different work, and what each of them has there."""
+    for name, what in (("workload", "version"), ("images", "images"), ("steps", "steps")):
+        first, second = getattr(one.cell, name), getattr(other.cell, name)
+        if first != second:
+            return "workload", f"{what} {first}", f"{what} {second}"
+    first, second = one.cell.regime, other.cell.regime
+    for key in dict.fromkeys([*first, *second]):
+        if first.get(key) != second.get(key):
+            texts = [f"{key} {regime.get(key, 'not recorded')}" for regime in (first, second)]
+            return "regime", texts[0], texts[1]
     for name in ("weights", "clock"):
-        values = (getattr(one, name), getattr(other, name))
-        if values[0] != values[1]:
-            return name, *(each or "not recorded" for each in values)  # type: ignore[return-value]
+        first, second = getattr(one, name), getattr(other, name)
+        if first != second:
+            return name, first or "not recorded", second or "not recorded"
     return None
 
 
-def _load(base: tuple[Side, Entry], new: tuple[Side, Entry]) -> float:
+def _load(base: Measured, new: Measured) -> float:
     """Return the load per CPU where other work on a machine may have decided, else 0.
 
-    Of one run a side on either; several show in their spread what other work does, if it was there
-    on both sides.
+    With one run a side, the load of either. Several runs show other work in their spread, if it was
+    there on both sides.
     """
     if base[1].rows[0].cell.device != "cpu":
         return 0.0

@@ -1,15 +1,14 @@
-"""The gate: what fails a comparison, from `--fail-on` or from `pyproject.toml`."""
+"""The gate: which rows fail a comparison, by `--fail-on` or by `pyproject.toml`."""
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.comparing.comparison import ABSENT, REFUSED, Comparison, Line
+from bench.comparing.comparison import ABSENT, REFUSED, Comparison
 from bench.comparing.verdict import SLOWER, UNDECIDED, percent
-from bench.reporting.tables import LAYOUTS
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
 
@@ -53,15 +52,14 @@ def parse(text: str, place: str = "--fail-on") -> Gate:
     """
     slower, missing = None, False
     for part in parse_list(text) if text.strip() else [""]:
-        found = re.fullmatch(r"slower:(\d+(?:\.\d+)?)\s*%", part)
+        threshold = re.fullmatch(r"slower:(\d+(?:\.\d+)?)\s*%", part)
         if part == "missing":
             missing = True
-        elif found and slower is None:
-            slower = float(found[1]) / 100
+        elif threshold and slower is None:
+            slower = float(threshold[1]) / 100
         else:
-            raise PipelineError(
-                f"{place} {text.strip() or repr(text)}", EXPECTED, f"change {place}"
-            )
+            question = f"{place} {text.strip() or repr(text)}"
+            raise PipelineError(question, EXPECTED, f"change {place}")
     return Gate(slower, missing)
 
 
@@ -70,21 +68,14 @@ def from_project(folder: Path) -> dict[str, Gate]:
 
     Raises `PipelineError` where that file, or a line of its table, is wrong.
     """
-    path = next(
-        (
-            each / "pyproject.toml"
-            for each in (folder, *folder.parents)
-            if (each / "pyproject.toml").is_file()
-        ),
-        None,
-    )
+    paths = (place / "pyproject.toml" for place in (folder, *folder.parents))
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return {}
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # tomllib's own error is a ValueError
         raise PipelineError(path.name, f"TOML ({error})", "mend it") from error
-    table: Any = settings
     for key in ("tool", TOOL, TABLE):
         table = table.get(key, {}) if isinstance(table, dict) else None
     if not isinstance(table, dict):
@@ -98,48 +89,35 @@ def from_project(folder: Path) -> dict[str, Gate]:
     return gates
 
 
-def judge(comparison: Comparison, gates: Mapping[str, Gate]) -> Outcome:
+def judge(
+    comparison: Comparison, gates: Mapping[str, Gate], families: Collection[str] = ()
+) -> Outcome:
     """Hold every row against the gate of its family, or of `default`.
 
-    Raises `PipelineError` for a gate whose family is neither of this project nor compared here.
+    Raises `PipelineError` for a gate whose family is neither compared here nor among `families`.
     """
-    known = [*LAYOUTS, *dict.fromkeys(line.cell.family for line in comparison.lines), DEFAULT]
+    known = dict.fromkeys([*families, *(line.cell.family for line in comparison.lines), DEFAULT])
     for family in gates:
         if family not in known:
-            expected = " or ".join(dict.fromkeys(known))
-            raise PipelineError(f"{PLACE} {family}", expected, "change the name of the family")
+            remedy = "change the name of the family"
+            raise PipelineError(f"{PLACE} {family}", " or ".join(known), remedy)
     failures, undecided, judged = [], [], 0
     for line in comparison.lines:
         gate = gates.get(line.cell.family, gates.get(DEFAULT, Gate()))
-        for number, side in enumerate(comparison.sides[1:]):
-            verdict = line.verdicts[number]
+        sides = zip(comparison.sides[1:], line.entries[1:], line.verdicts, strict=True)
+        for side, entry, verdict in sides:
             judged += verdict.word not in (ABSENT, REFUSED)
             row = f"{side.label}  {line.cell.family} {line.cell.id}"
-            if gate.missing and line.entries[0].rows and not line.entries[number + 1].rows:
-                failures.append(f"{row}: not measured ({line.entries[number + 1].absence})")
+            if gate.missing and line.entries[0].rows and not entry.rows:
+                failures.append(f"{row}: not measured ({entry.absence})")
             if gate.slower is None:
                 continue
-            if _is_slower(line, number, gate.slower):
-                failures.append(f"{row}: {_interval(line, number)}, over {percent(gate.slower)}")
-            elif verdict.word == UNDECIDED and _may_be_slower(line, number, gate.slower):
+            ratio, edge = verdict.ratio, 1 + gate.slower
+            if verdict.word == SLOWER and ratio and (ratio.low or 0.0) > edge:
+                ends = f"{ratio.value:.2f} times as long ({ratio.low:.2f}–{ratio.high:.2f})"
+                failures.append(f"{row}: {ends}, over {percent(gate.slower)}")
+            elif verdict.word == UNDECIDED and (
+                ratio is None or ratio.high is None or ratio.high > edge
+            ):
                 undecided.append(row)
     return Outcome(tuple(failures), tuple(undecided), judged)
-
-
-def _is_slower(line: Line, number: int, share: float) -> bool:
-    """Say whether the whole interval is: a decided row whose low end lies above."""
-    verdict = line.verdicts[number]
-    low = verdict.ratio.low if verdict.ratio else None
-    return verdict.word == SLOWER and low is not None and low > 1 + share
-
-
-def _may_be_slower(line: Line, number: int, share: float) -> bool:
-    """Say whether a part of the interval is, or there is none."""
-    ratio = line.verdicts[number].ratio
-    return ratio is None or ratio.high is None or ratio.high > 1 + share
-
-
-def _interval(line: Line, number: int) -> str:
-    ratio = line.verdicts[number].ratio
-    assert ratio is not None
-    return f"{ratio.value:.2f} times as long ({ratio.low:.2f}–{ratio.high:.2f})"

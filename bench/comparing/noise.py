@@ -1,4 +1,4 @@
-"""The machine's own noise: what one tree shows against itself, and the floors that follow."""
+"""The machine's noise: how far one tree differs from itself, and the floors that follow."""
 
 import json
 import math
@@ -11,14 +11,14 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from bench.comparing.comparison import compare
-from bench.comparing.pair import Pair, log_ratio
+from bench.comparing.pair import Pair, log_ratios
 from bench.comparing.sides import Side
-from bench.comparing.verdict import FASTER, IN_TURNS, SLOWER, Floor
+from bench.comparing.verdict import FASTER, IN_TURNS, SLOWER, Floor, decide_pairs
 from bench.machine.records import hardware_key
 from bench.results.cell import MEASURED, Cell
-from bench.results.reading import read
+from bench.results.reading import Number, Whole, read
 from bench.statistics import stats
-from bench.statistics.sequential import FIRST_LOOK, judge
+from bench.statistics.sequential import FIRST_LOOK
 from pipeline.errors import PipelineError
 from pipeline.files import writing
 
@@ -39,12 +39,11 @@ __all__ = [
 FOLDER = Path(".benchmarks") / "noise"
 
 FEWEST = 10
-"""Pairs from which on a record is kept: 20 processes are 190 pairings, 10 pairs have 9 degrees of
-freedom."""
+"""Pairs that a record needs: they are 190 pairings of two processes, and 9 degrees of freedom."""
 
 LEAST = 0.01
-"""The lowest floor of turns that a record can lead to: the same tree against itself does not show
-what an unrelated change does, such as where code lies in memory."""
+"""The lowest floor of turns that a record gives: a tree against itself does not show what an
+unrelated change does, such as where code lies in memory."""
 
 WRONG = (FASTER, SLOWER)
 
@@ -57,27 +56,27 @@ class CellNoise:
     seconds: float
     """The median of the runs' medians."""
     apart: tuple[float, ...]
-    """How far apart each two of its runs lay, relative, from the least."""
+    """Relative distance of the medians of every two runs, sorted."""
     spread: float
     """Standard deviation of the pairs' log-ratios."""
     low: float
-    """Low end of the interval of their mean, all cells of a run together at 95 %."""
+    """Low end of the interval of their mean; those of all cells hold together at 95 %."""
     high: float
     """High end."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What is kept of it."""
+    """The record of a machine."""
 
     hardware: Mapping[str, Any]
-    """The whole record: its key is a name, which machines can share."""
+    """The whole hardware record: its key is a name, which machines can share."""
     begun: str
     """When, as ISO 8601."""
-    pairs: int
-    runs_apart: float
+    pairs: Whole
+    runs_apart: Number
     """Relative: 95 of 100 pairings of two single runs lay closer."""
-    in_turns: float
+    in_turns: Number
     """The floor of two sides that are measured in turns."""
 
 
@@ -97,40 +96,30 @@ class Rate:
 def by_cell(pairs: Sequence[Pair]) -> list[CellNoise]:
     """Return what each cell showed that two pairs or more have measured."""
     cells = {row.name: row.cell for row in pairs[0].runs[0].rows if row.status == MEASURED}
-    every = {name: _ratios(pairs, name) for name in cells}
-    measured = {name: ratios for name, ratios in every.items() if len(ratios) >= 2}
-    found = []
-    for name, ratios in measured.items():
-        middles = [
-            median(row.samples)
-            for pair in pairs
-            for run in pair.runs
-            for row in run.rows
-            if row.name == name and row.status == MEASURED
-        ]
-        apart = sorted(max(one, two) / min(one, two) - 1 for one, two in combinations(middles, 2))
-        share = (1 - stats.CONFIDENCE) / len(measured)
-        middle, spread = fmean(ratios), stdev(ratios)
-        reach = stats.student_t(len(ratios) - 1, 1 - share) * spread / math.sqrt(len(ratios))
-        found.append(
-            CellNoise(
-                cells[name], median(middles), tuple(apart), spread, middle - reach, middle + reach
-            )
+    medians: dict[str, list[float]] = {name: [] for name in cells}
+    for row in (row for pair in pairs for run in pair.runs for row in run.rows):
+        if row.name in cells and row.status == MEASURED:
+            medians[row.name].append(median(row.samples))
+    ratios = {name: log_ratios(pairs, name) for name in cells}
+    measured = [name for name in cells if len(ratios[name]) >= 2]
+    return [
+        _cell_noise(
+            cells[name], medians[name], ratios[name], (1 - stats.CONFIDENCE) / len(measured)
         )
-    return found
+        for name in measured
+    ]
 
 
 def overall(cells: Sequence[CellNoise], pairs: Sequence[Pair]) -> Noise:
-    """Return what is kept of the cells together.
+    """Return the record of the machine that all cells together give.
 
-    The floor of turns is the farthest that the interval of a cell's mean reaches where that is less
-    than the default, and more than it only where an interval excludes 0: where it is wide alone,
-    `ab` will see so itself.
+    The floor of turns is how far the interval of a cell's mean reaches at most. It exceeds the
+    default only where an interval excludes 0: one that is merely wide is also wide in `ab`.
     """
     farthest = max(math.expm1(max(abs(cell.low), abs(cell.high))) for cell in cells)
     biased = any(cell.low > 0 or cell.high < 0 for cell in cells)
     in_turns = max(LEAST, farthest) if farthest < IN_TURNS or biased else IN_TURNS
-    apart = [each for cell in cells for each in cell.apart]
+    apart = [distance for cell in cells for distance in cell.apart]
     first = pairs[0].runs[0]
     return Noise(
         dict(first.machine.get("hardware") or {}),
@@ -151,17 +140,17 @@ def wrong_of_runs(pairs: Sequence[Pair]) -> Rate:
 
 
 def wrong_of_pairs(pairs: Sequence[Pair], limit: Floor) -> Rate:
-    """Decide as `ab` does at its first look, from each four pairs that follow each other."""
+    """Decide on every four pairs in a row, as `ab` does at its first look."""
     words: Counter[str] = Counter()
     for row in pairs[0].runs[0].rows:
-        ratios = _ratios(pairs, row.name)
+        ratios = log_ratios(pairs, row.name)
         for start in range(0, len(ratios) - FIRST_LOOK + 1, FIRST_LOOK):
-            words[judge(ratios[start : start + FIRST_LOOK], limit).word] += 1
+            words[decide_pairs(ratios[start : start + FIRST_LOOK], limit).word] += 1
     return Rate(sum(words[word] for word in WRONG), words.total())
 
 
 def keep(noise: Noise, folder: Path) -> Path:
-    """Write the record below `folder`, in place of an older one of this hardware."""
+    """Write the record below `folder`; it replaces an older one of this hardware."""
     path = folder / FOLDER / f"{hardware_key(noise.hardware)}.json"
     with writing(path) as file:
         file.write(json.dumps(asdict(noise), indent=4, allow_nan=False).encode() + b"\n")
@@ -169,14 +158,14 @@ def keep(noise: Noise, folder: Path) -> Path:
 
 
 def known(hardware: Mapping[str, Any], folder: Path) -> Noise | None:
-    """Return the record of a machine that `folder`, or the nearest above it with one, holds.
+    """Return the record of a machine from `folder`, or from the nearest folder above that has one.
 
     It counts only where the whole hardware record is equal. Raises `PipelineError` for a file that
     is no such record.
     """
     name = f"{hardware_key(hardware)}.json"
-    paths = (each / FOLDER / name for each in (folder, *folder.parents))
-    path = next((each for each in paths if each.is_file()), None)
+    paths = (place / FOLDER / name for place in (folder, *folder.parents))
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return None
     try:
@@ -188,6 +177,11 @@ def known(hardware: Mapping[str, Any], folder: Path) -> Noise | None:
     return noise if noise.hardware == hardware else None
 
 
-def _ratios(pairs: Sequence[Pair], name: str) -> list[float]:
-    ratios = [log_ratio(*pair.turns[name]) for pair in pairs if name in pair.turns]
-    return [ratio for ratio in ratios if ratio is not None]
+def _cell_noise(
+    cell: Cell, medians: Sequence[float], ratios: Sequence[float], share: float
+) -> CellNoise:
+    """Return what a cell showed; `share` is how often its interval of the mean may be wrong."""
+    apart = sorted(max(pair) / min(pair) - 1 for pair in combinations(medians, 2))
+    mean, spread = fmean(ratios), stdev(ratios)
+    reach = stats.student_t(len(ratios) - 1, 1 - share) * spread / math.sqrt(len(ratios))
+    return CellNoise(cell, median(medians), tuple(apart), spread, mean - reach, mean + reach)

@@ -1,8 +1,8 @@
-"""A pair: one fresh process a side, of which only the one that has the turn runs.
+"""A pair: one fresh process a side, and only the process that has the turn runs.
 
-Processes one after the other meet other work on the machine differently; turns of a hundredth of a
-second meet it alike. What is left between two processes (where their memory lies) is between
-pairs too, so a pair counts as one number.
+Processes that run one after the other meet different other work on the machine; turns of a
+hundredth of a second meet the same. Two processes still differ (in where their memory lies), and so
+do two pairs: a pair counts as one number.
 """
 
 import json
@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
+from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any
 
@@ -29,18 +30,19 @@ from bench.results.cell import MEASURED
 from bench.results.record import Run
 from pipeline.errors import PipelineError
 
-__all__ = ["Half", "OutOfTime", "Pair", "log_ratio", "matched", "measure"]
+__all__ = ["Half", "OutOfTime", "Pair", "log_ratio", "log_ratios", "matched", "measure"]
 
 PLUGIN = "sd_flux_bench_turns"
 
 PLAN = ("--benchmark-max-time=0.5", "--benchmark-precision=1e-6")
-"""What a cell gets in one process: half a second a side. Its interval is no matter, pairs are."""
-
-ENDED = (0, 1)
-"""pytest's exit codes of a run that came to its end: all held, or a test failed."""
+"""A cell gets half a second in each process. Its own interval does not matter: pairs count."""
 
 EMPTY = 5
-"""pytest's exit code of a run that collected nothing."""
+"""pytest's exit code where it collected nothing."""
+
+
+Turns = Sequence[Sequence[float]]
+"""Seconds of each sample of each turn, without the time that its thread waited for a CPU."""
 
 
 class OutOfTime(Exception):  # noqa: N818 - it is the budget's end, not an error
@@ -55,15 +57,15 @@ class Half:
     """A or B."""
     tree: Tree
     options: tuple[str, ...] = ()
-    """What pytest is told on this side alone."""
+    """pytest's options on this side alone."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables of this side alone."""
 
     @property
     def what(self) -> str:
-        """Return what a table calls it."""
-        given = [*(f"{name}={value}" for name, value in self.environment.items()), *self.options]
-        return " ".join([self.tree.what, *given])
+        """Return its name in a table."""
+        variables = (f"{name}={value}" for name, value in self.environment.items())
+        return " ".join([self.tree.what, *variables, *self.options])
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,18 @@ class Pair:
     """What one process a side measured."""
 
     runs: tuple[Run, Run]
-    """Each as its pytest recorded it, by its own clock; B's rows have the names of A's."""
-    turns: Mapping[str, tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]]
-    """By name, of each side: the seconds of each sample of each turn, without the time that its
-    thread waited for a CPU."""
+    """As each pytest recorded it, by its own clock; B's rows have the names of A's."""
+    turns: Mapping[str, tuple[Turns, Turns]]
+    """By name, the turns of each side."""
 
 
-def log_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> float | None:
+def log_ratios(pairs: Sequence[Pair], name: str) -> list[float]:
+    """Return the log-ratio of a cell in each pair that measured it, in the order of measuring."""
+    ratios = (log_ratio(*pair.turns[name]) for pair in pairs if name in pair.turns)
+    return [ratio for ratio in ratios if ratio is not None]
+
+
+def log_ratio(first: Turns, second: Turns) -> float | None:
     """Return the logarithm of B's time over A's: the median over the turns that lie side by side.
 
     None where a side had no turn, or a time is 0.
@@ -91,11 +98,11 @@ def log_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]
 def measure(
     halves: tuple[Half, Half], selection: Sequence[str], first: int, deadline: float, root: Path
 ) -> Pair:
-    """Measure one pair, whose side `first` starts and takes the first turn; below `root`.
+    """Measure one pair below `root`; side `first` starts and takes the first turn.
 
     Only one process runs at a time: the second starts when the first waits for its turn. Turns go
-    A B B A. Raises `OutOfTime` at `deadline`, and `PipelineError` where pytest fails on a side, ran
-    code of another tree, or no cell is on both sides.
+    A B B A. Raises `OutOfTime` at `deadline`, and `PipelineError` where pytest fails on a side, a
+    side ran code of another tree, or the sides share no cell.
     """
     with ExitStack() as stack:
         children: dict[int, _Child] = {}
@@ -114,34 +121,32 @@ def measure(
         runs = (children[0].run(), children[1].run())
         back = {other: name for name, other in names.items()}
         rows = tuple(replace(row, name=back.get(row.name, row.name)) for row in runs[1].rows)
-        both = (children[0].turns, children[1].turns)
-        taken = {
-            name: (tuple(both[0].get(name, ())), tuple(both[1].get(other, ())))
+        turns = {
+            name: (children[0].turns.get(name, []), children[1].turns.get(other, []))
             for name, other in names.items()
         }
-        return Pair((runs[0], replace(runs[1], rows=rows)), taken)
+        return Pair((runs[0], replace(runs[1], rows=rows)), turns)
 
 
 def matched(
     first: Mapping[str, Mapping[str, Any]], second: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str]:
-    """Return the cells that both sides have, A's name to B's, by their ids.
+    """Match the cells of both sides by their ids; return B's name by A's.
 
-    Where no id is on both, they are two settings of an axis: cells belong together whose other axes
+    Where the sides share no id, they are two settings of an axis: cells match whose other axes
     agree, if that is one to one.
     """
     if same := {name: name for name in first if name in second}:
         return same
-    differing = [
-        axis
-        for axis in dict.fromkeys(axis for axes in first.values() for axis in axes)
-        if not {axes.get(axis) for axes in first.values()}
-        & {axes.get(axis) for axes in second.values()}
-    ]
-    keys = [
-        {name: (name.partition("[")[0], _without(axes, differing)) for name, axes in side.items()}
-        for side in (first, second)
-    ]
+
+    def values(cells: Mapping[str, Mapping[str, Any]], axis: str) -> set[Any]:
+        return {axes.get(axis) for axes in cells.values()}
+
+    def key(name: str, axes: Mapping[str, Any]) -> tuple[Any, ...]:
+        kept = (pair for pair in axes.items() if values(first, pair[0]) & values(second, pair[0]))
+        return name.partition("[")[0], *kept
+
+    keys = [{name: key(name, axes) for name, axes in side.items()} for side in (first, second)]
     unique = all(len(set(side.values())) == len(side) for side in keys)
     back = {key: name for name, key in keys[1].items()}
     return {name: back[key] for name, key in keys[0].items() if key in back} if unique else {}
@@ -157,32 +162,33 @@ class _Child:
         self._deadline = deadline
         self._buffer = b""
         self.cells: dict[str, dict[str, Any]] = {}
-        self.turns: dict[str, list[tuple[float, ...]]] = {}
+        self.turns: dict[str, list[Sequence[float]]] = {}
         self.at: str | None = None
-        """The cell that waits for a turn; None when there is none any more."""
-        self.seen: set[str] = set()
+        """The cell that waits for a turn; None when all have ended."""
+        self.reached: set[str] = set()
+        """The cells that have waited for a turn."""
         self.cpu: int | None = None
-        """Where the last turn ended, if one thread did its work."""
+        """The CPU on which the last turn ended, if one thread did its work."""
 
     def __enter__(self) -> "_Child":
         shutil.rmtree(self._folder, ignore_errors=True)
         (self._folder / "plugin").mkdir(parents=True)
         shutil.copy(turns.__file__, self._folder / "plugin" / f"{PLUGIN}.py")
-        theirs, self._send = os.pipe()
-        self._receive, ours = os.pipe()
+        receive, self._send = os.pipe()
+        self._receive, send = os.pipe()
         with (self._folder / "output.txt").open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *self._arguments()],
                 cwd=self._half.tree.folder,
-                env=self._environment(f"{theirs},{ours}"),
+                env=self._environment(f"{receive},{send}"),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                pass_fds=(theirs, ours),
-                start_new_session=True,  # Ctrl-C reaches this process alone, which ends both
+                pass_fds=(receive, send),
+                start_new_session=True,  # Ctrl-C reaches only this process, which ends both
             )
-        os.close(theirs)
-        os.close(ours)
+        os.close(receive)
+        os.close(send)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -200,17 +206,17 @@ class _Child:
             raise self._fault("a cell to measure")
 
     def go(self, cpu: int | None) -> None:
-        """Give one turn, on that CPU unless None, and run until the next one is waited for."""
+        """Give one turn, on `cpu` unless None, and run until the next turn is waited for."""
         os.write(self._send, json.dumps(cpu).encode() + b"\n")
         self._listen()
 
     def run(self) -> Run:
-        """Return what pytest recorded, its process having ended."""
+        """Wait for the process to end; return what pytest recorded."""
         try:
             code = self._process.wait(max(0.1, self._deadline - monotonic()))
         except subprocess.TimeoutExpired:
             raise OutOfTime from None
-        if code not in ENDED or not (self._folder / "out.json").is_file():
+        if code not in record.ENDED or not (self._folder / "out.json").is_file():
             raise self._fault("a cell to measure" if code == EMPTY else "pytest to measure")
         run = record.load(self._folder / "out.json")
         if code and not any(row.status == MEASURED for row in run.rows):
@@ -225,22 +231,22 @@ class _Child:
                 self._check(message["files"])
                 self.cells = message["cells"]
             elif "turn" in message:
-                self.turns.setdefault(message["at"], []).append(tuple(message["turn"]))
+                self.turns.setdefault(message["at"], []).append(message["turn"])
                 self.cpu = message["cpu"]
             else:
                 self.at = str(message["at"])
-                self.seen.add(self.at)
+                self.reached.add(self.at)
                 return
 
     def _lines(self) -> Iterator[bytes]:
         """Yield lines until the other end is closed; raise `OutOfTime` at the deadline."""
         while True:
-            line, found, rest = self._buffer.partition(b"\n")
-            if found:
+            line, end, rest = self._buffer.partition(b"\n")
+            if end:
                 self._buffer = rest
                 yield line
                 continue
-            left = self._deadline - monotonic()
+            left = min(self._deadline - monotonic(), TIMEOUT_MAX)
             if left <= 0 or not select.select([self._receive], [], [], left)[0]:
                 raise OutOfTime
             if not (data := os.read(self._receive, 65536)):
@@ -265,7 +271,7 @@ class _Child:
         return [*own, *self._selection, *self._half.options, output]
 
     def _environment(self, channel: str) -> dict[str, str]:
-        """Return the variables: its own tree first, and no plugin that measuring does not need."""
+        """Return its variables: its own tree on the path first, no plugin that it does not need."""
         paths = [str(self._half.tree.folder), str(self._folder / "plugin")]
         paths += filter(None, [os.environ.get("PYTHONPATH")])
         kept = {
@@ -282,23 +288,23 @@ class _Child:
         }
 
     def _fault(self, expected: str) -> PipelineError:
-        """Name the side, and the first line of pytest's that tells what is wrong."""
+        """Name the side, and the first line of pytest's output that names an error."""
         text = (self._folder / "output.txt").read_text(encoding="utf-8", errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        telling = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
-        told = next(iter([*telling, *reversed(lines)]), "it said nothing")
-        told = re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", told)
+        errors = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
+        line = next(iter([*errors, *reversed(lines)]), "it said nothing")
+        line = re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", line)
         return PipelineError(
             f"side {self._half.label} ({self._half.what})",
-            f"{expected} ({told})",
+            f"{expected} ({line})",
             "run pytest bench/ --benchmark-only there",
         )
 
 
 def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: int) -> None:
-    """Give turns until both have ended: A B B A while both are at one cell.
+    """Give turns until both have ended: A B B A while both are at the same cell.
 
-    The last three of such four are taken on the CPU where the first one ended: beside other work
+    The last three of these four are taken on the CPU where the first one ended: beside other work
     one CPU can be a quarter slower than another, and a process mostly stays where it is.
     """
     order = (first, 1 - first, 1 - first, first)
@@ -306,7 +312,7 @@ def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: 
     number, at, cpu = 0, None, None
     while any(child.at is not None for child in children.values()):
         here = [children[0].at, back.get(children[1].at or "", children[1].at)]
-        common = [each in names for each in here]
+        common = [name in names for name in here]
         if here[0] == here[1]:
             number, at = (number if here[0] == at else 0), here[0]
             child = children[order[number % 4]]
@@ -318,11 +324,7 @@ def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: 
             behind = 1 if here[0] is None else 0
         elif not all(common):  # a cell of one side alone
             behind = 0 if not common[0] else 1
-        else:  # the one that has a cell left that the other has had
-            behind = 0 if names[str(here[0])] in children[1].seen else 1
+        else:  # the side that is at a cell which the other has reached
+            behind = 0 if names[str(here[0])] in children[1].reached else 1
         children[behind].go(cpu if here[behind] == at and number % 4 else None)
         number = 0
-
-
-def _without(axes: Mapping[str, Any], dropped: Sequence[str]) -> tuple[tuple[str, Any], ...]:
-    return tuple((axis, value) for axis, value in axes.items() if axis not in dropped)

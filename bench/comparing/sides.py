@@ -1,5 +1,6 @@
-"""The sides of a comparison: which files are runs of what, and how the machines differ."""
+"""The sides of a comparison: which files are runs of one side, and how the machines differ."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,7 @@ from typing import Any
 
 from bench.machine import watch
 from bench.machine.records import summary
-from bench.measuring import workload
-from bench.results import record
+from bench.results import rates, record, units
 from bench.results.cell import MEASURED, Row
 from bench.results.record import Run
 from pipeline.arguments import parse_list
@@ -25,10 +25,10 @@ COMMIT = re.compile(r"[0-9a-f]{7,64}")
 RECORDS = ("hardware", "software")
 
 BUSY_LOAD = 0.75
-"""Load of the last minute over all CPUs from which on a run may have waited for a CPU."""
+"""Load per CPU over the last minute from which on a run may have waited for a CPU."""
 
 OTHER_LOAD = 0.25
-"""The least part of that load that the run itself does not explain."""
+"""The least share of that load that must come from other work."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Side:
     label: str
     """A for the baseline, then B, C, …"""
     files: tuple[str, ...]
-    """What its runs were read from."""
+    """The files of its runs."""
     runs: tuple[Run, ...]
     """At least one."""
 
@@ -51,15 +51,14 @@ class Side:
 def gather(arguments: Sequence[str]) -> list[Side]:
     """Read the files of a command line into sides; the first is the baseline.
 
-    Files joined by a comma are runs of one side. Where nothing is joined and there are more than
-    two files, those of equal hardware, software and commit, nothing uncommitted, are runs of one
-    side too, if that leaves another side.
+    Files joined by a comma are runs of one side. Among more than two files, none of them joined,
+    those with the same hardware, software and clean commit become runs of one side, if that leaves
+    another side.
 
-    Raises `PipelineError` for fewer than two sides, a run given twice to a side, a run without a
+    Raises `PipelineError` for fewer than two sides, a run that is twice on a side, a run without a
     number, and whatever is wrong with a file.
     """
-    given = [_files(argument) for argument in arguments]
-    groups = [[(file, _load(file)) for file in files] for files in given]
+    groups = [[(file, _load(file)) for file in _files(argument)] for argument in arguments]
     if len(groups) > 2 and max(map(len, groups)) == 1:
         groups = _grouped([group[0] for group in groups])
     if len(groups) < 2:
@@ -91,25 +90,21 @@ def common(sides: Sequence[Side]) -> str:
 def differences(sides: Sequence[Side]) -> list[str]:
     """Return one line a side: its label, its files, their dates, and what differs from others."""
     facts = [_facts(side) for side in sides]
-    names = dict.fromkeys(name for each in facts for name in each)
-    differing = [name for name in names if len({each.get(name) for each in facts}) > 1]
-    return [
-        f"{side.label}{' (baseline)' if side is sides[0] else ''}: "
-        + " · ".join(
-            [
-                *_origin(side),
-                *(f"{name} {each[name]}".strip() for name in differing if each.get(name)),
-            ]
-        )
-        for side, each in zip(sides, facts, strict=True)
-    ]
+    names = dict.fromkeys(name for known in facts for name in known)
+    differing = [name for name in names if len({known.get(name) for known in facts}) > 1]
+    lines = []
+    for side, known in zip(sides, facts, strict=True):
+        label = f"{side.label} (baseline)" if side is sides[0] else side.label
+        own = [f"{name} {known[name]}".strip() for name in differing if known.get(name)]
+        lines.append(f"{label}: {' · '.join([*_origin(side), *own])}")
+    return lines
 
 
 def other_load(run: Run, row: Row) -> float:
-    """Return the load per CPU that `run` does not explain, at its start or beside `row`; else 0.
+    """Return the load per CPU of other work at the start of `run` or beside `row`; 0 where none.
 
-    What other processes took beside the row is a share of all CPUs, which is a load of at least
-    that much; a load of the last minute says nothing of what began later.
+    The share of all CPUs that other processes took beside the row is a load of at least as much;
+    the load of the minute before the run says nothing of work that began later.
     """
     beside = row.extra.get("others_busy_percent", 0.0)
     return max(
@@ -119,14 +114,14 @@ def other_load(run: Run, row: Row) -> float:
 
 
 def workload_changed(run: Run, device: str) -> float:
-    """Return how far the reference workload's end lies from its start, on a device, relative.
+    """Return how far the reference workload on a device changed from start to end, relative.
 
-    Of its parts the middle one, of an even number the lower of both: a machine that has changed
-    shows it in more than one, while one alone, of a few hundredths of a second, is 12 % off at
-    times between runs whose rows agree within 3 %.
+    The lower median of its parts: a machine that has changed shows it in more than one part. One
+    part alone takes a few hundredths of a second, and is 12 % off at times between runs whose rows
+    agree within 3 %.
     """
     parts = ("_cuda_",) if device == "cuda" else ("_cpu_", "python_loop_")
-    start, end = workload.start_and_end(run.machine)
+    start, end = rates.start_and_end(run.machine)
     pairs = [
         (rate, end[name])
         for name, rate in start.items()
@@ -144,7 +139,7 @@ def _load_at_start(run: Run, threads: int) -> float:
 
 
 def _files(argument: str) -> list[str]:
-    """Split at commas, unless there is a file of that very name."""
+    """Split at commas, unless a file has that very name."""
     return [argument] if Path(argument).exists() else parse_list(argument)
 
 
@@ -157,26 +152,21 @@ def _load(file: str) -> Run:
     return run
 
 
-def _grouped(given: Sequence[tuple[str, Run]]) -> list[list[tuple[str, Run]]]:
+def _grouped(runs: Sequence[tuple[str, Run]]) -> list[list[tuple[str, Run]]]:
     """Put runs of the same machine and code together, in the order of the first of each."""
-    groups: list[list[tuple[str, Run]]] = []
-    for file, run in given:
-        key = _key(run)
-        same = (group for group in groups if key is not None and _key(group[0][1]) == key)
-        group = next(same, None)
-        if group is None:
-            groups.append([(file, run)])
-        else:
-            group.append((file, run))
-    return groups if len(groups) > 1 else [[each] for each in given]
+    groups: dict[str, list[tuple[str, Run]]] = {}
+    for number, (file, run) in enumerate(runs):
+        groups.setdefault(_key(run) or str(number), []).append((file, run))
+    return list(groups.values()) if len(groups) > 1 else [[run] for run in runs]
 
 
-def _key(run: Run) -> Any:
-    """Return what runs of the same machine and code have in common; None where that is unknown."""
+def _key(run: Run) -> str:
+    """Return what runs of the same machine and code have in common; empty where it is unknown."""
     commit = run.commit.get("id")
     if not (isinstance(commit, str) and COMMIT.fullmatch(commit)) or run.commit.get("dirty"):
-        return None
-    return [_known(run.machine.get(name) or {}) for name in RECORDS] + [commit]
+        return ""
+    records = [_known(run.machine.get(name) or {}) for name in RECORDS]
+    return json.dumps([*records, commit], sort_keys=True)
 
 
 def _known(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,19 +174,19 @@ def _known(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shared(one: Any, other: Any) -> Any:
-    """Return the keys that two records have with one value, at any depth."""
+    """Return the keys that have the same value in two records, at any depth."""
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return one
-    both = [key for key in one if key in other]
     return {
-        key: _shared(one[key], other[key])
-        for key in both
-        if one[key] == other[key] or (isinstance(one[key], Mapping) and key != "unread")
+        key: _shared(value, other[key])
+        for key, value in one.items()
+        if key in other
+        and (value == other[key] or (isinstance(value, Mapping) and key != "unread"))
     }
 
 
 def _origin(side: Side) -> list[str]:
-    """Return a side's files, and what to know of its runs."""
+    """Return a side's files, and how many runs it has, of which day, and whether one was cut."""
     days = dict.fromkeys(run.begun[:16].replace("T", " ") for run in side.runs if run.begun)
     runs = [f"{len(side.runs)} runs"] if len(side.runs) > 1 else []
     short = ["cut short"] if not all(run.complete for run in side.runs) else []
@@ -204,7 +194,7 @@ def _origin(side: Side) -> list[str]:
 
 
 def _facts(side: Side) -> dict[str, str]:
-    """Return what can differ between machines, by the name that a reader knows it by."""
+    """Return what can differ between machines, by the names that a table shows."""
     hardware, software = (_known(side.machine.get(name) or {}) for name in RECORDS)
     unread = (side.machine.get("hardware") or {}).get("unread", {})
     gpus = hardware.pop("gpus", None) or []
@@ -232,23 +222,19 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             facts |= _flat(value, "" if key in ("packages", "thread_variables") else f"{key} ")
             continue
-        stem, _, last = key.rpartition("_")
-        scale, unit = UNITS.get(last, (None, ""))
-        name = (stem if unit else key).replace("_", " ") if key.islower() or unit else key
-        facts[prefix + ("RAM" if name == "ram" else name)] = _text(value, scale, unit)
+        name = units.name(key)
+        if name != key or key.islower():
+            name = name.replace("_", " ")
+        facts[prefix + ("RAM" if name == "ram" else name)] = _text(value, key)
     return facts
 
 
-UNITS = {"bytes": (1e-9, " GB"), "gib": (None, " GiB"), "w": (None, " W")}
-"""What the end of a record's key says of its numbers: a factor, and the unit then."""
-
-
-def _text(value: Any, scale: float | None = None, unit: str = "") -> str:
+def _text(value: Any, key: str = "") -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(_text(each, scale, unit) for each in value)
-    if scale is not None and isinstance(value, int | float):
-        value = f"{value * scale:.1f}"
-    return "" if value is None else f"{value}{unit}"
+        return ", ".join(_text(part, key) for part in value)
+    if units.name(key) != key and isinstance(value, int | float):
+        return units.text(key, value)
+    return "" if value is None else str(value)
 
 
 def _commit(run: Run) -> str:

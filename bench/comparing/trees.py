@@ -1,7 +1,6 @@
-"""Trees of their own for the sides of an A/B: a commit, or the working tree as it stands.
+"""The trees of an A/B: plain folders that hold a commit, or the working tree as it stands.
 
-They are plain folders without git. Nothing is written into the repository: no work tree is
-registered, no object, no index.
+Nothing is written into the repository: no registered work tree, no object, no index.
 """
 
 import os
@@ -10,6 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.comparing.verdict import counted
 from pipeline.errors import PipelineError
 
 __all__ = ["Tree", "commit", "working"]
@@ -22,15 +22,15 @@ class Tree:
     """One tree, and what it holds."""
 
     folder: Path
-    """Where pytest is started: the same place below the tree as in the repository."""
+    """Where pytest starts: at the same place in the tree as in the repository."""
     what: str
     """For the table: `main (1a2b3c4)`."""
 
 
 def commit(reference: str, root: Path) -> Tree:
-    """Write the files of a commit below `root`, an empty folder.
+    """Write the files of a commit into `root`, an empty folder.
 
-    Raises `PipelineError` outside a git work tree, and for what names no commit.
+    Raises `PipelineError` outside a git work tree, and where `reference` names no commit.
     """
     top, below = _repository()
     try:
@@ -46,7 +46,7 @@ def commit(reference: str, root: Path) -> Tree:
 
 
 def working(root: Path) -> Tree:
-    """Copy the working tree as it stands below `root`: what git tracks, and what it would add.
+    """Copy the working tree into `root` as it stands: what git tracks, and what it would add.
 
     Raises `PipelineError` outside a git work tree.
     """
@@ -61,11 +61,10 @@ def working(root: Path) -> Tree:
 
 
 def _state(top: Path) -> str:
-    """Return the commit that the working tree stands on, and how many files differ from it."""
+    """Return the commit of the working tree, and how many files differ from it."""
     head = _git(top, "rev-parse", "--short=7", "HEAD").strip()
     changed = len([entry for entry in _git(top, *CHANGED).splitlines() if entry])
-    files = f"{changed} uncommitted file{'' if changed == 1 else 's'}"
-    return f"{head} with {files}" if changed else head
+    return f"{head} with {counted(changed, 'uncommitted file')}" if changed else head
 
 
 def _repository() -> tuple[Path, Path]:
@@ -105,10 +104,10 @@ def _git(folder: Path, *arguments: str, **environment: str) -> str:
     except FileNotFoundError:
         raise PipelineError("ab", "git on PATH", "install git") from None
     if done.returncode:
-        told = next(iter(done.stderr.splitlines()), f"git {arguments[0]} failed")
-        raise PipelineError("ab", f"a git work tree with a commit ({told})", "start in a clone")
+        error = next(iter(done.stderr.splitlines()), f"git {arguments[0]} failed")
+        raise PipelineError("ab", f"a git work tree with a commit ({error})", "start in a clone")
     return done.stdout
 
 
 _REDIRECTING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""Set inside git's hooks; they would point git at something else than the current folder."""
+"""Set inside git's hooks, where they point git away from the current folder."""

@@ -1,7 +1,7 @@
-"""A plugin of pytest that measures only while it has the turn: one side of an A/B pair.
+"""A pytest plugin that measures only while it has the turn: one side of an A/B pair.
 
-`bench.comparing.pair` hands this one file to the pytest of either side, so that both are timed
-alike, whatever the harness of their own tree is. It imports nothing of this project.
+`bench.comparing.pair` gives this file to the pytest of both sides, so that they are timed alike,
+whatever harness their trees have. It imports nothing of this project.
 """
 
 import ctypes
@@ -17,28 +17,28 @@ import pytest
 __all__ = ["CHANNEL", "SLICE_S", "Channel", "Stopwatch", "Turns", "delay", "undisturbed"]
 
 CHANNEL = "SD_FLUX_BENCH_TURNS"
-"""Variable with two file descriptors: where turns are given, and where samples are sent."""
+"""Variable with two file descriptors: one to read turns from, one to write samples to."""
 
 SLICE_S = 0.01
-"""Seconds of a turn, one sample at least: other work on a machine changes more slowly than four of
-these, so that it meets both sides, and a cache is warm again after the first of many short calls.
-"""
+"""Seconds of a turn, which has at least one sample. Other work on a machine changes more slowly
+than four turns, so that it meets both sides; caches are warm again after the first of many short
+calls."""
 
 ALONE = 0.05
-"""Work of other threads, over a turn's time, below which a cell is work of one thread."""
+"""Other threads' work, relative to a turn's time, below which a cell is work of one thread."""
 
 
 class Turns:
-    """The hooks: say what was collected, wrap each cell's clock, and send what it took."""
+    """The hooks: send what was collected, wrap the clock of each cell, send its samples."""
 
     def __init__(self, channel: "Channel") -> None:
-        """Take the line to the other end."""
+        """Take the channel to the process that gives the turns."""
         self._channel = channel
         self._stopwatches: dict[str, Stopwatch] = {}
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Put a stopwatch around the clock that the harness gave to a cell."""
+        """Put a stopwatch around the clock that the harness gave to each cell."""
         for item in items:
             marker = item.get_closest_marker("benchmark")
             if _axes(item) is None or marker is None or "timer" not in marker.kwargs:
@@ -50,7 +50,7 @@ class Turns:
             )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Say which cells there are, and where the code comes from."""
+        """Send which cells there are, and where the code comes from."""
         files = [getattr(sys.modules.get(name), "__file__", None) for name in ("bench", "pipeline")]
         cells = {
             item.nodeid: _axes(item) for item in session.items if item.nodeid in self._stopwatches
@@ -64,15 +64,15 @@ class Turns:
             self._stopwatches[item.nodeid].flush()
 
     def pytest_unconfigure(self) -> None:
-        """Say that no cell is left."""
+        """Close the channel: no cell is left."""
         self._channel.close()
 
 
 class Channel:
-    """One JSON value a line, to and from the process that gives the turns."""
+    """One JSON value a line, from and to the process that gives the turns."""
 
     def __init__(self, receive: int, send: int) -> None:
-        """Take the two ends that are this process's."""
+        """Open both file descriptors."""
         self._receive = os.fdopen(receive, encoding="utf-8")
         self._send = os.fdopen(send, "w", encoding="utf-8")
 
@@ -82,9 +82,9 @@ class Channel:
         self._send.flush()
 
     def wait(self) -> int | None:
-        """Wait for the turn, and return the CPU to take it on; None where any will do.
+        """Wait for the turn; return the CPU to take it on, None for any.
 
-        Without another end there is nobody left to measure for.
+        Ends pytest where the other end is closed: nobody reads the samples any more.
         """
         line = self._receive.readline()
         if not line:
@@ -101,12 +101,12 @@ class Channel:
 class Stopwatch:
     """The clock of a cell, which pytest-benchmark reads before and after each sample.
 
-    Before the first sample, and when a turn is over, it waits for the next turn. It answers what
-    that clock does, and keeps for itself what is left of a sample without `delay`.
+    It waits for its turn before the first sample, and whenever a turn is over. It reads as the
+    wrapped clock does, and sends the samples without the time that the thread waited for a CPU.
     """
 
     def __init__(self, clock: Any, node: str, channel: Channel) -> None:
-        """Take the harness's clock and the id of the cell."""
+        """Take the clock of the harness and the id of the cell."""
         self._clock = clock
         self._node = node
         self._channel = channel
@@ -134,15 +134,15 @@ class Stopwatch:
         return reading
 
     def __getattr__(self, name: str) -> Any:
-        """Pass on what else the clock of the harness can do."""
+        """Offer what else the clock of the harness has."""
         return getattr(self._clock, name)
 
     def __repr__(self) -> str:
-        """Return the name that result files carry."""
+        """Return the clock's name in result files."""
         return repr(self._clock)
 
     def flush(self) -> None:
-        """Send the samples since the last turn, and where they ran if on one CPU."""
+        """Send the samples of this turn, and their CPU if one thread did the work."""
         if self._samples and self._began is not None:
             elapsed = perf_counter() - self._began
             alone = _of_other_threads() - self._others < ALONE * elapsed
@@ -153,19 +153,19 @@ class Stopwatch:
 
 
 def undisturbed(sample: float, elapsed: float, waited: float) -> float:
-    """Return what is left of a sample without the share of it that this thread waited for a CPU.
+    """Return a sample without the share of its time that the thread waited for a CPU.
 
-    A sample that another clock took inside the call (Julia's) lost the same share.
+    A sample that another clock took inside the call (Julia's) loses the same share.
     """
     share = waited / elapsed if elapsed > 0 and sample >= elapsed / 2 else 0.0
     return sample * (1 - share) if 0 < share < 1 else sample
 
 
 def delay() -> float:
-    """Return the seconds that this thread has waited for a CPU, ready to run; 0 if nobody counts.
+    """Return the seconds that this thread has been ready to run and waited for a CPU.
 
-    Linux counts them in the second field of `schedstat` (Documentation/scheduler/sched-stats).
-    What a call waits for itself (a device, a disk, another thread) is not among them.
+    Linux counts them in the second field of `schedstat` (Documentation/scheduler/sched-stats);
+    elsewhere 0. Waiting for a device, a disk or another thread does not count.
     """
     file = _file()
     return int(os.pread(file, 64, 0).split()[1]) * 1e-9 if file is not None else 0.0
@@ -182,7 +182,7 @@ _ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else froz
 
 
 def _pin(cpu: int | None) -> None:
-    """Keep this thread, and none that is there already, on one CPU; with None let it go again."""
+    """Keep this thread, and those that it starts, on one CPU; with None on any CPU again."""
     if _ALLOWED:
         os.sched_setaffinity(0, _ALLOWED if cpu is None else {cpu})
 
@@ -212,7 +212,7 @@ def _axes(item: pytest.Item) -> dict[str, Any] | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the hooks where somebody gives turns."""
+    """Register the hooks where another process gives turns."""
     if CHANNEL in os.environ:
         receive, send = map(int, os.environ[CHANNEL].split(","))
         config.pluginmanager.register(Turns(Channel(receive, send)))

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.statistics import stats
-from bench.statistics.bootstrap import PAIRS, ROUNDS, RUNS, Ratio, Runs, ratio
+from bench.statistics import bootstrap, sequential, stats
+from bench.statistics.bootstrap import PAIRS, ROUNDS, RUNS, Ratio, Runs
 
 __all__ = [
     "DECIDED",
@@ -16,7 +16,9 @@ __all__ = [
     "UNDECIDED",
     "Floor",
     "Verdict",
+    "counted",
     "decide",
+    "decide_pairs",
     "floor",
     "hold",
     "in_turns",
@@ -28,26 +30,26 @@ DECIDED = (FASTER, SLOWER, SAME)
 
 ONE_RUN = 0.10
 """Floor where a side is one run. Identical code in four processes, one after the other on 2 shared
-cores: up to 8 % apart while the intervals inside each were under 1 %. asv's factor is 1.1, too.
+cores, lay up to 8 % apart while the intervals inside each were under 1 %. asv's factor is 1.1, too.
 No floor holds for all: of 42 rows of two quiet runs, one (Flux, a batch of 32, 7 rounds) lay 36 %
 off what four other runs agreed on."""
 
 SEVERAL_RUNS = 0.03
-"""Floor where runs are the unit and the interval holds the spread between them: what is left is
-what all runs of a side share. The tolerances of criterion.rs (1 %) and BenchmarkTools.jl (5 %)
-lie around it."""
+"""Floor where runs are the unit. The interval holds the spread between them; what is left is what
+all runs of a side share. The tolerances of criterion.rs (1 %) and BenchmarkTools.jl (5 %) lie
+around it."""
 
 IN_TURNS = 0.02
 """Floor where pairs of processes are the unit and their turns lie side by side: what is left is
 what an unrelated change does, such as where code lies in memory."""
 
 BUSY = 1.0
-"""What the floor of a machine with other work adds to its load per CPU: with L processes for each
-CPU one gets 1 / L of it, and less for a while. Identical code on 2 shared cores took up to 2.6
-times as long as before at a load of 1.2 per CPU, and up to 3.5 times at 2.8."""
+"""What the floor of a machine with other work adds to its load per CPU. With L processes for each
+CPU one gets 1 / L of it, and less for a while: identical code on 2 shared cores took up to 2.6
+times as long at a load of 1.2 per CPU, and up to 3.5 times at 2.8."""
 
 MOST_TIMES = 10
-"""More rounds than this many times as many are not proposed: repeated runs say more."""
+"""More than this many times as many rounds are not proposed: repeated runs say more."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Floor:
     why: str
     """Where it comes from."""
     raised: bool = False
-    """Whether these runs were noisier than the floor that holds for all: such runs can show a
-    difference, but not that there is none."""
+    """Whether these runs were noisier than the usual floor. They can then show a difference, but
+    not that there is none."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Verdict:
     """What can be said of one cell on two sides."""
 
     word: str
-    """faster, slower, same or undecided: what the second side is, compared with the first."""
+    """faster, slower, same or undecided: the second side, compared with the first."""
     code: str
     """Why, as a word for machines."""
     why: str
@@ -88,65 +90,85 @@ def decide(
 
     It starts as undecided and moves only on evidence: slower or faster where the whole interval of
     the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised.
-    `load`, `noise` and `changed` are what `floor` takes.
+    `load`, `noise` and `changed` are those of `floor`.
     """
-    found = ratio(base, new)
-    if found is None:
+    ratio = bootstrap.ratio(base, new)
+    if ratio is None:
         return Verdict(UNDECIDED, "no time", "a median is not above 0", "group more calls a round")
-    if found.low is None or found.high is None:
+    if ratio.low is None or ratio.high is None:
         return Verdict(
             UNDECIDED,
             "too few rounds",
-            f"{_counted(found.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}",
+            f"{counted(ratio.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}",
             "more rounds (a longer --benchmark-max-time) or several runs of each side",
-            found,
+            ratio,
         )
-    return hold(found, floor(base, new, load, noise, changed))
+    return hold(ratio, floor(base, new, load, noise, changed))
 
 
-def hold(found: Ratio, limit: Floor) -> Verdict:
+def decide_pairs(ratios: Sequence[float], limit: Floor, final: bool = False) -> Verdict:
+    """Say whether B is faster or slower than A by the pairs' log-ratios, in the order of measuring.
+
+    The first look that decides is the last. With `final` the pairs since the last look get one of
+    their own.
+    """
+    verdict = Verdict(
+        UNDECIDED,
+        "too few pairs",
+        f"{counted(len(ratios), 'pair')}, and the first look is at {sequential.FIRST_LOOK}",
+        "a longer --budget, or fewer cells (-k)",
+    )
+    for look in sequential.intervals(ratios, final):
+        if look.low > look.high:
+            why = f"{look.count} pairs exclude what the pairs before them say: the machine changed"
+            return Verdict(UNDECIDED, "looks disagree", why, "run it again")
+        logs = (min(max(look.mean, look.low), look.high), look.low, look.high)
+        value, low, high = map(math.exp, logs)
+        verdict = hold(Ratio(value, low, high, PAIRS, look.count), limit)
+        if verdict.word in DECIDED:
+            break
+    return verdict
+
+
+def hold(ratio: Ratio, limit: Floor) -> Verdict:
     """Hold a ratio that has an interval against the noise floor."""
-    assert found.low is not None
-    assert found.high is not None
+    assert ratio.low is not None
+    assert ratio.high is not None
     above, below = 1 + limit.value, 1 / (1 + limit.value)
-    between = f"{found.low:.3f}–{found.high:.3f}"
-    within = f"the noise floor of {percent(limit.value)} ({limit.why})"
-    if found.low > above or found.high < below:
-        word = SLOWER if found.low > above else FASTER
-        why = f"the whole interval {between} lies beyond {within}"
-        return Verdict(word, "beyond the floor", why, "", found, limit)
-    inside = below <= found.low and found.high <= above
+    ends = f"{ratio.low:.3f}–{ratio.high:.3f}"
+    noise = f"the noise floor of {percent(limit.value)} ({limit.why})"
+    if ratio.low > above or ratio.high < below:
+        word = SLOWER if ratio.low > above else FASTER
+        why = f"the whole interval {ends} lies beyond {noise}"
+        return Verdict(word, "beyond the floor", why, "", ratio, limit)
+    inside = below <= ratio.low and ratio.high <= above
     if inside and not limit.raised:
-        why = f"the whole interval {between} lies within {within}"
-        return Verdict(SAME, "within the floor", why, "", found, limit)
+        why = f"the whole interval {ends} lies within {noise}"
+        return Verdict(SAME, "within the floor", why, "", ratio, limit)
     if inside:
-        why = (
-            f"the interval {between} lies within {within}, which is too wide to call them the same"
-        )
-        return Verdict(UNDECIDED, "noisy", why, _quieter(found), found, limit)
-    why = f"the interval {between} reaches across the edge of {within}"
-    remedy = _more(found, limit)
-    return Verdict(UNDECIDED, "across the floor", why, remedy, found, limit)
+        why = f"the interval {ends} lies within {noise}, which is too wide to call them the same"
+        return Verdict(UNDECIDED, "noisy", why, _quieter(ratio), ratio, limit)
+    why = f"the interval {ends} reaches across the edge of {noise}"
+    return Verdict(UNDECIDED, "across the floor", why, _more(ratio, limit), ratio, limit)
 
 
 def floor(
     base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0, changed: float = 0.0
 ) -> Floor:
-    """Return the noise floor of two sides.
+    """Return the noise floor of two sides; `load` is that of other work per CPU, 0 where none.
 
-    One run a side: the default, raised to how far the first half of a run lies from its second, to
-    `changed`, how far its reference workload at the end lies from that at the start, and to the
-    `noise` on record of such a machine, which says how far apart two runs lie. A lower record does
-    not lower it: that was measured within minutes, and files are taken further apart. Several runs:
-    a lower one, for the interval holds their spread already. `load` is per CPU where a machine had
-    other work, else 0.
+    One run a side: the default. It is raised to how far the halves of a run lie apart, to `changed`
+    (how far the reference workload at a run's end lies from that at its start) and to `noise` (how
+    far two runs on such a machine lie apart, on record). A lower record does not lower it: that was
+    measured within minutes, and files are taken further apart. Several runs have a lower floor, for
+    their interval holds the spread between them.
     """
     raised = [Floor(BUSY + load, "the machine had other work", raised=True)] if load else []
     if len(base) + len(new) > 2:
         return raised[0] if raised else Floor(SEVERAL_RUNS, "runs are the unit")
-    drifted = max(_drift(base[0]), _drift(new[0]))
+    drift = max(_drift(base[0]), _drift(new[0]))
     for value, why in (
-        (drifted, "a run drifted that far between its halves"),
+        (drift, "a run drifted that far between its halves"),
         (changed, "the reference workload changed that far during a run"),
         (noise, "the noise of this machine on record"),
     ):
@@ -154,7 +176,7 @@ def floor(
             raised.append(Floor(value, why, raised=True))
     lower = f"; the noise of this machine on record is {percent(noise)}" if noise else ""
     usual = Floor(ONE_RUN, f"a side is one run{lower}")
-    return max(raised, key=lambda each: each.value, default=usual)
+    return max(raised, key=lambda limit: limit.value, default=usual)
 
 
 def in_turns(recorded: float | None = None) -> Floor:
@@ -169,33 +191,36 @@ def percent(share: float) -> str:
     return f"{share * 100:.2g} %" if share < 0.995 else f"{share * 100:.0f} %"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 pair`, `2 pairs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _drift(samples: Sequence[float]) -> float:
     half = len(samples) // 2
     first, second = median(samples[:half]), median(samples[-half:])
     return max(first, second) / min(first, second) - 1 if min(first, second) > 0 else math.inf
 
 
-def _more(found: Ratio, limit: Floor) -> str:
-    """Say about how many more rounds or runs bring the interval to one side of the edge."""
-    times = _times(found, limit)
-    if found.unit in (RUNS, PAIRS):
-        if times > MOST_TIMES:
-            return _quieter(found)
-        more = max(1, math.ceil(found.count * (times - 1)))
-        if found.unit == PAIRS:
-            return f"about {_counted(more, 'more pair')} (a longer --budget)"
-        return f"about {_counted(more, 'more run')} of each side"
-    if limit.raised or times > MOST_TIMES:
-        return _quieter(found)
-    more = _rounded(found.count * (times - 1))
+def _more(ratio: Ratio, limit: Floor) -> str:
+    """Say how many more rounds, runs or pairs may bring the interval to one side of the edge."""
+    times = _times(ratio, limit)
+    if times > MOST_TIMES or (limit.raised and ratio.unit == ROUNDS):
+        return _quieter(ratio)
+    more = max(1, math.ceil(ratio.count * (times - 1)))
+    if ratio.unit == PAIRS:
+        return f"about {counted(more, 'more pair')} (a longer --budget)"
+    if ratio.unit == RUNS:
+        return f"about {counted(more, 'more run')} of each side"
+    more = _rounded(ratio.count * (times - 1))
     return f"about {more} more rounds on each side (a longer --benchmark-max-time)"
 
 
-def _times(found: Ratio, limit: Floor) -> float:
+def _times(ratio: Ratio, limit: Floor) -> float:
     """Return how many times as many samples would do: an interval shrinks as their square root."""
-    assert found.low is not None
-    assert found.high is not None
-    value, low, high = (math.log(each) for each in (found.value, found.low, found.high))
+    assert ratio.low is not None
+    assert ratio.high is not None
+    value, low, high = (math.log(end) for end in (ratio.value, ratio.low, ratio.high))
     edge = math.log1p(limit.value)
     if abs(value) > edge:
         reach, room = (value - low, value - edge) if value > 0 else (high - value, -edge - value)
@@ -205,11 +230,11 @@ def _times(found: Ratio, limit: Floor) -> float:
     return (reach / max(room, 1e-12)) ** 2
 
 
-def _quieter(found: Ratio) -> str:
+def _quieter(ratio: Ratio) -> str:
     """Say what decides where more of the same does not."""
-    if found.unit == PAIRS:
+    if ratio.unit == PAIRS:
         return "a difference further from the noise floor, or a quieter machine"
-    runs = "several runs" if found.unit == ROUNDS else "more runs"
+    runs = "several runs" if ratio.unit == ROUNDS else "more runs"
     return f"{runs} of each side, taken in turn on a quiet machine (python -m bench ab does)"
 
 
@@ -217,7 +242,3 @@ def _rounded(number: float) -> int:
     """Round up to one digit: an estimate."""
     digit = int(10 ** math.floor(math.log10(max(1.0, number))))
     return math.ceil(max(1.0, number) / digit) * digit
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

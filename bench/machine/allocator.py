@@ -1,4 +1,4 @@
-"""glibc's allocator, held where a long run brings it: no cell depends on those before it."""
+"""glibc's allocator, pinned to the settings of a long run: no cell depends on earlier ones."""
 
 import ctypes
 import os
@@ -7,22 +7,22 @@ import sys
 __all__ = ["MMAP_THRESHOLD", "TRIM_THRESHOLD", "pin", "settings"]
 
 MMAP_THRESHOLD = 32 * 2**20
-"""Bytes from which on an allocation is mapped afresh, its pages faulted in, and given back.
+"""Bytes from which on glibc maps an allocation anew, faults its pages in, and unmaps it.
 
-It is the end of glibc's own way: its threshold grows from 128 KiB with what is freed, to this at
-most (`DEFAULT_MMAP_THRESHOLD_MAX`, mallopt(3)). A network whose buffers of 3 MB were mapped on each
-call took five to ten times as long as after other cells had raised the threshold.
+glibc raises its own threshold from 128 KiB, with the sizes that are freed, to at most this
+(`DEFAULT_MMAP_THRESHOLD_MAX`, mallopt(3)). A network whose buffers of 3 MB were mapped on each call
+took five to ten times as long as after other cells had raised the threshold.
 """
 
 TRIM_THRESHOLD = 2**30
 """Free bytes at the heap's end from which on they are given back to the system.
 
-With twice the other, as glibc has it, a forward of eight images took 11 ms or 45 ms in one run, as
-its pages had been kept or given back.
+glibc has twice the other: then a forward of eight images took 11 ms or 45 ms in one run, depending
+on whether its pages had been kept or given back.
 """
 
 VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
-"""Whoever sets one of these may have chosen other settings, or another allocator."""
+"""A user who sets one of these may have chosen other settings, or another allocator."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -30,7 +30,7 @@ _pinned: dict[str, int] = {}
 
 
 def pin() -> None:
-    """Hold both thresholds for this process; elsewhere than on glibc nothing happens."""
+    """Set both thresholds for this process; without glibc do nothing."""
     if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in VARIABLES):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

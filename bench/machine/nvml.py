@@ -1,4 +1,4 @@
-"""The only importer of NVML (`pynvml`, in nvidia-ml-py): what NVIDIA GPUs say of themselves."""
+"""The only importer of NVML (`pynvml`, in nvidia-ml-py): readings of NVIDIA GPUs."""
 
 import ctypes
 import importlib
@@ -15,6 +15,7 @@ __all__ = [
     "ask_measured",
     "foreign_processes",
     "held",
+    "joules",
     "own_bytes",
     "throttle_reasons",
     "visible",
@@ -30,7 +31,7 @@ _THROTTLE_REASONS = (  # nvml.h: the bits of nvmlClocksEventReasons, from the lo
 
 
 def ask(read: Callable[..., Any], *gpu: Any) -> Any:
-    """Return `read(pynvml, *gpu)`; each error of NVML is a ValueError of one line."""
+    """Return `read(pynvml, *gpu)`; an error of NVML becomes a ValueError of one line."""
     nvml = _library()
     try:
         nvml.nvmlInit()
@@ -45,13 +46,13 @@ def ask(read: Callable[..., Any], *gpu: Any) -> Any:
 
 
 def ask_measured(read: Callable[[Any, Any], Any]) -> Any:
-    """Return `read(pynvml, gpu)` of the GPU that a cell runs on; errors as `ask`."""
+    """Return `read(pynvml, gpu)` for the GPU that cells run on; raises as `ask`."""
     return ask(lambda nvml: read(nvml, _measured(nvml)))
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Keep NVML open meanwhile, where there is one: opening it anew takes milliseconds."""
+    """Keep NVML open, where there is one: opening it for each reading takes milliseconds."""
     kept = False
     with suppress(ValueError):
         ask(lambda nvml: nvml.nvmlInit())
@@ -64,7 +65,7 @@ def held() -> Iterator[None]:
 
 
 def visible(nvml: Any) -> list[Any]:
-    """NVML lists every GPU of the machine; CUDA those that the variable numbers or names."""
+    """Return the GPUs that CUDA may use: NVML lists all, CUDA_VISIBLE_DEVICES chooses."""
     every = ",".join(map(str, range(nvml.nvmlDeviceGetCount())))
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES", every)
     by_index, by_uuid = nvml.nvmlDeviceGetHandleByIndex, nvml.nvmlDeviceGetHandleByUUID
@@ -73,7 +74,7 @@ def visible(nvml: Any) -> list[Any]:
 
 
 def foreign_processes(nvml: Any, gpu: Any) -> int:
-    """How many other processes compute there; a ValueError where a container hides that."""
+    """Return how many other processes compute there; ValueError where a container hides it."""
     processes = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
     if _contained() and os.getpid() not in processes:
         raise ValueError("a container hides which processes are foreign")
@@ -81,7 +82,7 @@ def foreign_processes(nvml: Any, gpu: Any) -> int:
 
 
 def own_bytes(nvml: Any, gpu: Any) -> int:
-    """Memory of the GPU that this process holds, CUDA's context and every library included."""
+    """Return the memory that this process holds there, with CUDA's context and libraries."""
     running = nvml.nvmlDeviceGetComputeRunningProcesses(gpu)
     used = [process.usedGpuMemory for process in running if process.pid == os.getpid()]
     if not used or used[0] is None:
@@ -90,9 +91,14 @@ def own_bytes(nvml: Any, gpu: Any) -> int:
 
 
 def throttle_reasons(nvml: Any, gpu: Any) -> list[str]:
-    """What holds the clocks down at this moment, in NVML's words."""
+    """Return what holds the clocks down at this moment, in NVML's words."""
     bits = nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)
     return [name for bit, name in enumerate(_THROTTLE_REASONS.split(", ")) if bits >> bit & 1]
+
+
+def joules(nvml: Any, gpu: Any) -> float:
+    """Return the energy that it has used since the driver was loaded."""
+    return float(nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)) / 1000
 
 
 def _library() -> Any:
@@ -106,7 +112,7 @@ def _library() -> Any:
 
 
 def _measured(nvml: Any) -> Any:
-    """The GPU that torch calls cuda:0; before torch has begun with it, the first visible one."""
+    """Return the GPU that torch calls cuda:0; before torch uses it, the first visible one."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         # A part of a GPU (MIG) has another name; after an error of CUDA torch may not answer.
@@ -120,5 +126,8 @@ def _measured(nvml: Any) -> Any:
 
 
 def _contained() -> bool:
-    """A container sees no processes, or the host's numbers; 4026531836 is the first namespace."""
+    """Return whether this is a container, which sees no processes, or by the host's numbers.
+
+    4026531836 is the first namespace of process ids.
+    """
     return _PID_NAMESPACE.is_symlink() and "4026531836" not in os.readlink(_PID_NAMESPACE)

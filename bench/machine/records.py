@@ -1,8 +1,8 @@
 """Hardware, software, state: three records of the machine, as plain data that names nobody.
 
-A record is a dict of JSON values with sorted keys. What could not be read is None, and one line of
-the record's `unread` says why ("gpus[0].power_w": "NVML: Not Supported"). The collectors are small
-functions that fail alone; none of them imports what is measured.
+A record is a dict of JSON values with sorted keys. A value that could not be read is None, and a
+line of the record's `unread` gives the reason ("gpus[0].power_w": "NVML: Not Supported"). Each
+collector can fail without the others; none imports what is measured.
 """
 
 import importlib
@@ -19,13 +19,12 @@ from pathlib import Path, PurePosixPath
 from textwrap import shorten
 from typing import Any
 
-from bench.machine import allocator, nvml
+from bench.machine import allocator, nvml, sensors
 
 __all__ = ["hardware", "hardware_key", "records", "software", "state", "summary"]
 
 _CGROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-_CPUS, _CPUINFO = Path("/sys/devices/system/cpu"), Path("/proc/cpuinfo")
-_MEMINFO = Path("/proc/meminfo")
+_CPUINFO = Path("/proc/cpuinfo")
 _PACKAGES = (
     "diffusers juliacall numpy pillow pytest pytest-benchmark torch torchvision transformers"
 )
@@ -40,7 +39,7 @@ def records() -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """What keys a history: only what stays as it is from one run to the next.
+    """Return what keys a history: only what stays the same from one run to the next.
 
     `cores`: CPUs the process may use, by affinity and the quota of its cgroups (`/sys/fs/cgroup`);
     `cpu`: model name (`/proc/cpuinfo`); `gpus`: `memory_bytes` (total), `model` and `power_limit_w`
@@ -59,9 +58,9 @@ def hardware() -> dict[str, Any]:
 
 
 def software() -> dict[str, Any]:
-    """What explains a step in a history: versions and settings.
+    """Return what explains a step in a history: versions and settings.
 
-    `allocator`: the thresholds of glibc's that were pinned, in bytes; `driver`: of NVIDIA, by NVML;
+    `allocator`: glibc's thresholds as they were pinned, in bytes; `driver`: of NVIDIA, by NVML;
     `julia`, if this process has started it: versions of Julia and Flux, threads of Julia and its
     BLAS; `kernel`: `major.minor` alone; `packages`: what is installed; `thread_variables`: numbers,
     None where unset; `torch`, if this process has imported it: `attention` (enabled backends),
@@ -89,31 +88,30 @@ def software() -> dict[str, Any]:
 
 
 def state() -> dict[str, Any]:
-    """What explains a number: readings of this moment.
+    """Return what explains a number: readings of this moment.
 
-    `cpu_governor` and `cpu_mhz`, the clock of the fastest CPU (`/sys/devices/system/cpu`; the clock
-    also in `/proc/cpuinfo`); `free_memory_bytes`: what the machine has left (`/proc/meminfo`);
-    `gpus`, as in `hardware`: `foreign_processes` (how many others compute there),
-    `free_memory_bytes`, `power_w` (watts), `sm_clock_mhz`, `temperature_c` (°C),
-    `throttle_reasons`, `utilisation_percent`, by NVML; `load_per_cpu`: load average of the last
-    minute over all CPUs of the machine.
+    `cpu_governor` and `cpu_mhz`, the clock of the fastest CPU (cpufreq, or psutil where there is
+    none); `free_memory_bytes`: what the machine has left; `gpus`, as in `hardware`:
+    `foreign_processes` (how many others compute there), `free_memory_bytes`, `power_w` (watts),
+    `sm_clock_mhz`, `temperature_c` (°C), `throttle_reasons`, `utilisation_percent`, by NVML;
+    `load_per_cpu`: load average of the last minute over all CPUs of the machine.
     """
     unread: dict[str, str] = {}
     return _collect(
         unread,
-        cpu_governor=lambda: ", ".join(sorted({*_some(_cpufreq("scaling_governor"), "cpufreq")})),
+        cpu_governor=lambda: ", ".join(sorted({*sensors.cpufreq("scaling_governor", _all_cpus())})),
         cpu_mhz=_cpu_mhz,
-        free_memory_bytes=lambda: int(_proc(_MEMINFO, "MemAvailable")[0].split()[0]) * 1024,
+        free_memory_bytes=lambda: _memory().available,
         gpus=partial(nvml.ask, partial(_gpus, _GPU_STATE, unread)),
         load_per_cpu=lambda: round(os.getloadavg()[0] / (os.cpu_count() or 1), 2),
     )
 
 
 def hardware_key(hardware: Mapping[str, Any]) -> str:
-    """Name of a hardware record for a file: `nvidia-h100-80gb-hbm3`, `amd-epyc-7763-2cores`.
+    """Return a name for files: `nvidia-h100-80gb-hbm3`, `amd-epyc-7763-2cores`.
 
-    The GPUs where there are any, else the CPU (`…-gpu-not-read` where nobody knows). A name, not an
-    identity: machines with one GPU model and different CPUs share it.
+    It names the GPUs where there are any, else the CPU (`…-gpu-not-read` where the GPUs could not
+    be read). It is no identity: machines with one GPU model and different CPUs share it.
     """
     words = gpu = _gpu_words(hardware)
     if not hardware.get("gpus"):
@@ -124,10 +122,10 @@ def hardware_key(hardware: Mapping[str, Any]) -> str:
 
 
 def summary(records: Mapping[str, Any]) -> str:
-    """One line for the header of a table, at most 78 characters; keys may be missing.
+    """Return a line of at most 78 characters for the header of a table; keys may be missing.
 
-    `2 cores AMD EPYC 7763 · no GPU · torch 2.13.0 · Python 3.11.7`. Where it would be longer, it
-    loses the Python version first, then the end of the CPU's name.
+    `2 cores AMD EPYC 7763 · no GPU · torch 2.13.0 · Python 3.11.7`. A longer line loses the Python
+    version first, then the end of the CPU's name.
     """
     hardware, software = records.get("hardware") or {}, records.get("software") or {}
     cores, gpu = hardware.get("cores"), _gpu_words(hardware)
@@ -169,7 +167,7 @@ def _gpu_words(hardware: Mapping[str, Any]) -> str:
 def _collect(
     unread: dict[str, str], prefix: str = "", /, **collectors: Callable[[], Any]
 ) -> dict[str, Any]:
-    """What each collector reads; of one that fails None, and in `unread` why."""
+    """Return each collector's value, or None and the reason in `unread`."""
     record: dict[str, Any] = {}
     for key, read in sorted(collectors.items()):
         try:
@@ -181,16 +179,26 @@ def _collect(
 
 
 def _why(error: Exception) -> str:
-    """One line, cut before any file name: a cgroup or a module can be named after its user."""
+    """Return one line without file names: a cgroup or a module can be named after its user."""
     text = error.strerror if isinstance(error, OSError) else str(error)
     path = r"\n|(?<!\w)/|\b[A-Za-z]:\\"
     return re.split(path, text or "")[0].rstrip(" (") or type(error).__name__
 
 
-def _some(found: Any, what: str) -> Any:
-    if not found:
+def _some(value: Any, what: str) -> Any:
+    if not value:
         raise ValueError(f"no {what} here")
-    return found
+    return value
+
+
+def _memory() -> Any:
+    import psutil
+
+    return psutil.virtual_memory()
+
+
+def _all_cpus() -> range:
+    return range(os.cpu_count() or 1)
 
 
 def _cores() -> float:
@@ -202,14 +210,15 @@ def _cores() -> float:
 
 
 def _ram_gib() -> int:
-    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return round(
-        min(installed, _allowed("memory", ["memory.max"], ["memory.limit_in_bytes"])) / 2**30
-    )
+    allowed = _allowed("memory", ["memory.max"], ["memory.limit_in_bytes"])
+    return round(min(float(_memory().total), allowed) / 2**30)
 
 
 def _allowed(controller: str, *versions: list[str]) -> float:
-    """The least that the cgroups allow; v2: `150000 100000` or `max`, v1: a number a file or -1."""
+    """Return the lowest limit of the cgroups.
+
+    A file of v2 holds `150000 100000` or `max`, one of v1 a number, or -1 for none.
+    """
     limits = [math.inf]
     for folder in _cgroups(controller):
         for files in versions:
@@ -221,7 +230,7 @@ def _allowed(controller: str, *versions: list[str]) -> float:
 
 
 def _cgroups(controller: str) -> Iterator[Path]:
-    """Folders of this process's cgroup and those above it; in a container not all of them exist."""
+    """Yield the folders of this process's cgroup and those above it; not all of them exist."""
     for line in _MEMBERSHIP.read_text().splitlines() if _MEMBERSHIP.exists() else []:
         _, controllers, group = line.split(":", 2)
         mounts = [_CGROUPS, _CGROUPS / "unified"] if not controllers else []  # v2
@@ -231,27 +240,24 @@ def _cgroups(controller: str) -> Iterator[Path]:
             yield from (mount.joinpath(*parts[:n]) for n in range(len(parts) + 1))
 
 
-def _proc(file: Path, field: str) -> Any:
-    """Values of one field of a file with lines of `field : value`."""
-    lines = [line.partition(":") for line in file.read_text().splitlines()]
-    return _some([value.strip() for key, _, value in lines if key.strip() == field], field)
-
-
 def _cpu_model() -> str:
-    try:
-        name = _proc(_CPUINFO, "model name")[0]
-    except (OSError, ValueError):  # ARM, macOS, Windows
+    try:  # psutil has no name of the CPU, and py-cpuinfo takes a second
+        name = re.findall(r"^model name\s*: *(.*)", _CPUINFO.read_text(), re.MULTILINE)[0]
+    except (OSError, IndexError):  # ARM, macOS, Windows
         name = importlib.import_module("cpuinfo").get_cpu_info()["brand_raw"]
     return " ".join(name.split())
 
 
-def _cpufreq(name: str) -> list[str]:
-    return [file.read_text().strip() for file in _CPUS.glob(f"cpu[0-9]*/cpufreq/{name}")]
-
-
 def _cpu_mhz() -> int:
-    mhz = [int(khz) / 1000 for khz in _cpufreq("scaling_cur_freq")]
-    return round(max(mhz or map(float, _proc(_CPUINFO, "cpu MHz"))))
+    try:
+        return round(max(map(int, sensors.cpufreq("scaling_cur_freq", _all_cpus()))) / 1000)
+    except (OSError, ValueError):  # a virtual machine
+        import psutil
+
+        clocks = [float(cpu.current) for cpu in psutil.cpu_freq(percpu=True)]
+        if not clocks:
+            raise ValueError("no clock here") from None
+        return round(max(clocks))
 
 
 def _thread_variable(name: str) -> int | None:
@@ -280,7 +286,7 @@ def _torch(unread: dict[str, str]) -> dict[str, Any]:
 
 def _julia() -> dict[str, Any]:
     _some(sys.modules.get("juliacall"), "Julia started")
-    return importlib.import_module("pipeline.julia").software()  # type: ignore[no-any-return]
+    return importlib.import_module("pipeline.flux.julia").software()  # type: ignore[no-any-return]
 
 
 def _gpus(

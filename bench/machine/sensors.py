@@ -1,7 +1,7 @@
-"""What a machine tells of itself while it works: each reading by its name, or why there is none."""
+"""Readings of the machine while it works, each by its name, or why there is none."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ __all__ = [
 
 CPU, GPU = "cpu", "cuda"
 
-_STAT, _CPUS = Path("/proc/stat"), Path("/sys/devices/system/cpu")
+_CPUS = Path("/sys/devices/system/cpu")
 _OWN = Path("/proc/self")
 
 
@@ -43,59 +43,68 @@ class CpuTime:
 
 @dataclass(frozen=True)
 class Sensor:
-    """One thing that can be watched: what it guards against, and how it becomes readable."""
+    """A reading that can be watched: what it shows, and how to make it readable."""
 
     name: str
     device: str
     """`cpu`: it matters to every number; `cuda`: to those of a GPU."""
     tells: str
-    """What its reading says, for people."""
+    """What its reading shows, for people."""
     read: Callable[[], Any]
-    """Returns the reading; raises one of `read`'s errors where there is none."""
+    """Returns the reading; raises one of the errors that `read` catches where there is none."""
     remedy: str
     """What makes it readable."""
 
 
 def read(sensor: Sensor) -> tuple[Any, str]:
-    """Return a sensor's reading and an empty text; or None, and in one line why there is none."""
+    """Return a sensor's reading and ""; or None and the reason, in one line."""
     try:
         return sensor.read(), ""
     except OSError as error:
         return None, error.strerror or type(error).__name__
-    except (ValueError, AttributeError) as error:  # a pynvml without the call
+    except (ValueError, AttributeError, ImportError) as error:  # a library without the call
         return None, str(error)
 
 
 def cpu_time() -> CpuTime:
-    """Read what the CPUs have done (`/proc/stat`); a ValueError where it counts nothing."""
-    fields = _STAT.read_text().partition("\n")[0].split()
-    user, nice, system, idle, wait, irq, softirq, stolen = map(int, fields[1:9])
-    busy = user + nice + system + irq + softirq
-    total = busy + idle + wait + stolen
+    """Read the work of the CPUs; AttributeError where the system does not count stolen time."""
+    import psutil
+
+    times = psutil.cpu_times()
+    busy = times.user + times.nice + times.system + times.irq + times.softirq
+    total = busy + times.idle + times.iowait + times.steal
     if not total:
-        raise ValueError("/proc/stat counts nothing here")
-    ticks = os.sysconf("SC_CLK_TCK")
-    return CpuTime(busy / ticks - _own_seconds(), stolen / ticks, total / ticks)
+        raise ValueError("the system counts no CPU time")
+    return CpuTime(busy - _own_seconds(), times.steal, total)
 
 
 def cpu_mhz() -> int:
-    """Read the clock of the fastest CPU that this process may use (cpufreq)."""
+    """Read the clock of the fastest CPU that this process may use."""
     has_affinity = hasattr(os, "sched_getaffinity")  # Linux
-    cpus = os.sched_getaffinity(0) if has_affinity else range(os.cpu_count() or 1)
-    files = [_CPUS / f"cpu{number}" / "cpufreq" / "scaling_cur_freq" for number in cpus]
-    found = [int(file.read_text()) for file in files if file.exists()]
-    if not found:
+    usable = os.sched_getaffinity(0) if has_affinity else range(os.cpu_count() or 1)
+    khz = cpufreq("scaling_cur_freq", usable)
+    return round(max(map(int, khz)) / 1000)
+
+
+def cpufreq(name: str, cpus: Iterable[int]) -> list[str]:
+    """Read a file of Linux's cpufreq for each CPU that has it; ValueError where none has."""
+    files = [_CPUS / f"cpu{number}" / "cpufreq" / name for number in cpus]
+    texts = [file.read_text().strip() for file in files if file.exists()]
+    if not texts:
         raise ValueError("no cpufreq here")
-    return round(max(found) / 1000)
+    return texts
 
 
 def reset_peak_rss() -> None:
-    """Let the peak of resident memory begin anew (proc_pid_clear_refs(5): the value 5)."""
+    """Start the peak of resident memory anew (proc_pid_clear_refs(5): the value 5)."""
     (_OWN / "clear_refs").write_text("5")
 
 
 def peak_rss_bytes() -> int:
-    """Read the most memory that this process has had resident, in bytes, since it was reset."""
+    """Read the most resident memory of this process since the reset, in bytes.
+
+    psutil 7 does not read VmHWM.
+    """
     for line in (_OWN / "status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -103,7 +112,7 @@ def peak_rss_bytes() -> int:
 
 
 def sm_clock(library: Any, gpu: Any) -> Mapping[str, float]:
-    """The clock, and what it is judged by: NVIDIA's default, or the highest where none is told."""
+    """Return the clock, and NVIDIA's default for it, or the highest where it has no default."""
     kind = library.NVML_CLOCK_SM
     try:
         default = library.nvmlDeviceGetDefaultApplicationsClock(gpu, kind)
@@ -113,26 +122,15 @@ def sm_clock(library: Any, gpu: Any) -> Mapping[str, float]:
 
 
 def _own_seconds() -> float:
-    """CPU time of this process, of children that have ended, and of those that run."""
-    user, system, child_user, child_system, _ = os.times()
-    return user + system + child_user + child_system + sum(map(_seconds_of, _children()))
+    """Return the CPU time of this process, of children that have ended, and of those that run."""
+    import psutil
 
-
-def _children() -> list[str]:
-    children: list[str] = []
-    for task in (_OWN / "task").glob("*/children"):
-        with suppress(OSError):
-            children += task.read_text().split()
-    return children
-
-
-def _seconds_of(pid: str) -> float:
-    """proc_pid_stat(5): utime and stime are the 14th and 15th, the name the 2nd."""
-    try:
-        fields = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it has ended
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = psutil.Process()
+    seconds = float(sum(own.cpu_times()[:4]))  # user, system; of ended children too
+    for child in own.children():
+        with suppress(psutil.NoSuchProcess):
+            seconds += float(sum(child.cpu_times()[:4]))
+    return seconds
 
 
 def _peak_rss() -> int:
@@ -180,7 +178,7 @@ SENSORS = (
         "GPU energy",
         GPU,
         "joules an image",
-        _gpu(lambda library, gpu: library.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000),
+        _gpu(nvml.joules),
         "a GPU of the Volta generation or later counts it",
     ),
 )

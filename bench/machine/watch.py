@@ -1,7 +1,8 @@
-"""What else happened while a cell was measured: looked at between its rounds, never inside them.
+"""Watching the machine while a cell is measured: between its rounds, never inside them.
 
-A sample is dropped for what was *seen* to spoil it, never for its value: dropping slow samples
-because they are slow would bias every median. Load of the CPU is noise and no proof: it is told.
+A sample is dropped for a cause that was observed, never for its value: dropping slow samples
+because they are slow would bias every median. Load of the CPU is noise and no proof of a cause: it
+is recorded, and drops nothing.
 """
 
 from collections import Counter
@@ -16,19 +17,19 @@ from bench.machine import nvml, sensors
 from bench.machine.sensors import CPU, GPU, CpuTime
 from bench.statistics import stats
 
-__all__ = ["CAUSES", "OTHERS_BUSY_PERCENT", "Seen", "Watch", "cause", "drop", "unread"]
+__all__ = ["CAUSES", "OTHERS_BUSY_PERCENT", "Readings", "Watch", "cause", "drop", "unread"]
 
 PERIOD_S = 0.01
 """Least time between two looks."""
 
 SHARE = 0.01
-"""Most of the time that looking may take: what it costs is measured, and the next look waits."""
+"""Largest share of the time that looks may take: each is timed, and the next one waits."""
 
 SHORTEST_S = 0.2
-"""Rounds of less time say nothing of other processes: the system counts in ticks of 10 ms."""
+"""Shortest rounds that show the load of other processes: the system counts ticks of 10 ms."""
 
 OTHERS_BUSY_PERCENT = 33.0
-"""Share of all CPUs' time that others took from which on a number may be due to them."""
+"""Share of all CPUs' time taken by other processes above which a number may be due to them."""
 
 THROTTLED_BELOW = 0.75
 """Share of the GPU's default clock under which a sample is spoiled, as in NVIDIA's nvbench
@@ -42,7 +43,7 @@ CAUSES = {
     "foreign processes on the GPU": "end them, or wait: nvidia-smi lists them",
     "a GPU clock under 75 % of its default": "ask the GPU why: nvidia-smi -q -d CLOCK,PERFORMANCE",
 }
-"""What spoils a sample, the most telling first, and what to do."""
+"""Causes that spoil a sample, the most specific first, each with its remedy."""
 
 FOREIGN, SLOW_CLOCK = tuple(CAUSES)[-2:]
 
@@ -62,22 +63,22 @@ _SENSORS = {sensor.name: sensor for sensor in sensors.SENSORS}
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was seen from the first round to the last."""
+class Readings:
+    """The readings from the first round to the last."""
 
     spoiled: Mapping[int, str]
-    """What spoiled a sample, by its index from 0."""
+    """The cause that spoiled a sample, by the sample's index from 0."""
     extra: Mapping[str, float]
-    """Readings, by names that end in their unit: `Row.extra`."""
+    """Extremes and shares, by names that end in their unit: `Row.extra`."""
     guards: Mapping[str, str]
-    """What was watched: an empty text, or why it was not."""
+    """For each sensor an empty text, or why it could not be read."""
 
 
 class Watch:
     """Look at the machine between the rounds of a cell on `device`; a context manager."""
 
     def __init__(self, device: str) -> None:
-        """Look at nothing yet."""
+        """Prepare; the first look is made by `look`."""
         self._on_gpu = device == GPU
         self._polled = ("CPU clock", *(WATCHED[GPU] if self._on_gpu else ()))
         self._guards: dict[str, str] = {}
@@ -112,22 +113,22 @@ class Watch:
             spent = perf_counter() - now
             self._next = now + spent + max(PERIOD_S, spent / SHARE)
 
-    def end(self, done: int) -> Seen:
-        """Look for the last time, and say what was seen."""
+    def end(self, done: int) -> Readings:
+        """Look for the last time, and return all readings."""
         self._look(done)
         spoiled = {}
         for (first, before), (end, after) in zip(self._looks, self._looks[1:], strict=False):
-            worse = _worse(before, after)
-            if worse:
-                spoiled.update(dict.fromkeys(range(first, end), worse))
-        return Seen(spoiled, self._extra(), dict(self._guards))
+            worst = next((cause for cause in CAUSES if cause in (before, after)), "")
+            if worst:
+                spoiled.update(dict.fromkeys(range(first, end), worst))
+        return Readings(spoiled, self._extra(), dict(self._guards))
 
     def _look(self, done: int) -> None:
-        now = {name: self._read(name) for name in self._polled}
-        for name, reading in now.items():
+        readings = {name: self._read(name) for name in self._polled}
+        for name, reading in readings.items():
             if reading is not None:
                 self._readings[name].append(reading)
-        self._looks.append((done, cause(now)))
+        self._looks.append((done, cause(readings)))
 
     def _read(self, name: str) -> Any:
         """Ask a sensor, unless it has failed before."""
@@ -137,68 +138,63 @@ class Watch:
         return reading
 
     def _extra(self) -> dict[str, float]:
-        found = dict(_meanwhile(self._cpu, self._read("other processes"), self._begun))
+        extra = _shares(self._cpu, self._read("other processes"), perf_counter() - self._begun)
         for name, key, choose in (
             ("CPU clock", "cpu_lowest_mhz", min),
             ("CPU clock", "cpu_highest_mhz", max),
             ("GPU temperature", "gpu_highest_c", max),
         ):
             if readings := self._readings.get(name):
-                found[key] = float(choose(readings))
+                extra[key] = float(choose(readings))
         if clocks := self._readings.get("GPU clock"):
-            found["gpu_lowest_mhz"] = float(min(clock["mhz"] for clock in clocks))
+            extra["gpu_lowest_mhz"] = float(min(clock["mhz"] for clock in clocks))
         if reasons := self._readings.get("GPU throttling"):
-            capped = sum(POWER_CAP in each for each in reasons)
-            found["gpu_power_capped_percent"] = 100 * capped / len(reasons)
-        return found
+            capped = sum(POWER_CAP in at_once for at_once in reasons)
+            extra["gpu_power_capped_percent"] = 100 * capped / len(reasons)
+        return extra
 
 
 def drop(
     samples: Sequence[float], spoiled: Mapping[int, str]
 ) -> tuple[list[float], dict[str, int], str]:
-    """Return the samples that nothing spoiled, how many each cause took, and what is wrong then.
+    """Return the unspoiled samples, how many each cause spoiled, and a warning where few are left.
 
-    The last is empty where at least six are left. Where none is, all stay, and it says so: a row
-    without samples has no number, and one with NaN is worse.
+    The warning is empty where at least six are left. Where none is left all are kept, and it says
+    so: a row without samples has no number, and NaN would be worse.
     """
     kept = [sample for index, sample in enumerate(samples) if index not in spoiled]
     counts = dict(Counter(spoiled.values()).most_common())
     if not spoiled or len(kept) >= stats.MIN_ROUNDS:
         return kept, counts, ""
     causes = " and ".join(counts)
-    remedy = "; ".join(dict.fromkeys(CAUSES[each] for each in counts))
-    said = f"undersampled: {len(spoiled)} of {len(samples)} samples were spoiled by {causes}"
+    remedy = "; ".join(dict.fromkeys(CAUSES[cause] for cause in counts))
+    warning = f"undersampled: {len(spoiled)} of {len(samples)} samples were spoiled by {causes}"
     if not kept:
-        return list(samples), {}, f"{said}, so all were kept; {remedy}"
-    return kept, counts, f"{said}; {remedy}"
+        return list(samples), {}, f"{warning}, so all were kept; {remedy}"
+    return kept, counts, f"{warning}; {remedy}"
 
 
 def cause(reading: Mapping[str, Any]) -> str:
-    """Return what of one look, readings by the names of their sensors, spoils a sample; or ""."""
+    """Return what spoils the samples around one look, from its readings by sensor; or ""."""
     reasons = reading.get("GPU throttling") or ()
-    found = [name for name in CAUSES if name in reasons]
+    causes = [name for name in CAUSES if name in reasons]
     if reading.get("foreign GPU processes"):
-        found.append(FOREIGN)
+        causes.append(FOREIGN)
     clock = reading.get("GPU clock")
     slow = clock and clock["mhz"] < THROTTLED_BELOW * clock["default_mhz"]
     if slow and not set(CHOSEN) & set(reasons):
-        found.append(SLOW_CLOCK)
-    return found[0] if found else ""
+        causes.append(SLOW_CLOCK)
+    return causes[0] if causes else ""
 
 
 def unread() -> dict[str, str]:
-    """Ask every sensor there is: an empty text where it answers, else why it does not."""
+    """Return for every sensor an empty text, or why it cannot be read."""
     with nvml.held():
         return {sensor.name: sensors.read(sensor)[1] for sensor in sensors.SENSORS}
 
 
-def _worse(*causes: str) -> str:
-    return next((each for each in CAUSES if each in causes), "")
-
-
-def _meanwhile(before: CpuTime | None, after: CpuTime | None, begun: float) -> Mapping[str, float]:
-    """Return what shares of the CPUs' time others were busy for, and that was stolen."""
-    seconds = perf_counter() - begun
+def _shares(before: CpuTime | None, after: CpuTime | None, seconds: float) -> dict[str, float]:
+    """Return the shares of all CPUs' time that others used, and that was stolen."""
     if before is None or after is None or seconds < SHORTEST_S or after.total <= before.total:
         return {}
     total = after.total - before.total

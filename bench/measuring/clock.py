@@ -9,14 +9,14 @@ __all__ = ["GROUPED_BELOW_S", "Clock", "grouping", "synchronised"]
 T = TypeVar("T")
 
 GROUPED_BELOW_S = 100e-6
-"""CPU calls shorter than this are grouped: the clock and its loop would show in each of them."""
+"""CPU calls shorter than this are grouped: alone, each would include the clock's own cost."""
 
 
 class Clock:
     """The timer that pytest-benchmark reads: wall time, or one sample that was taken before.
 
-    A call too slow to repeat has been made once, for its contract, and timed: `replay` lets the
-    plugin publish that sample instead of making the call again.
+    A call too slow to repeat was made and timed once, for its contract: `replay` lets the plugin
+    publish that sample without another call.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Clock:
         self._script = [0.0, seconds]
 
     def count(self, seconds: float) -> None:
-        """From now on read what another clock has measured: `seconds` more than before."""
+        """From now on read another clock, which has advanced by `seconds`."""
         self._counted = (self._counted or 0.0) + seconds
 
     def timed(self, call: Callable[[], T]) -> tuple[float, T]:
@@ -52,8 +52,8 @@ class Clock:
 def synchronised(call: Callable[[], T], device: str) -> Callable[[], T]:
     """Return `call`, followed on `cuda` by a wait until the device has finished.
 
-    The device is idle before each call too, since the call before it ended this way. Work of
-    CUDA.jl runs on streams that torch does not see: it synchronises inside Julia.
+    So the device is idle before the next call too. Work of CUDA.jl runs on streams that torch does
+    not see: it synchronises inside Julia.
     """
     if device != "cuda":
         return call

@@ -1,4 +1,4 @@
-"""Joules an image, from the counter that a GPU keeps itself: two readings, and nothing polled."""
+"""Joules an image: the difference of two readings of the GPU's own counter."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -14,7 +14,7 @@ SHORTEST_S = 1.0
 
 
 class Meter:
-    """What the GPU has spent since this was made."""
+    """The energy that the GPU has used since this was made."""
 
     def __init__(self, device: str) -> None:
         """Read the counter where `device` is a GPU that has one."""
@@ -32,7 +32,7 @@ class Meter:
         return self._joules is not None
 
     def per_image(self, images: int) -> dict[str, float]:
-        """Return `energy_j_per_image`, its idle moments included; nothing in under a second."""
+        """Return `energy_j_per_image`, idle moments included; {} in under a second."""
         now = _joules() if self._joules is not None and self.seconds >= SHORTEST_S else None
         if now is None or self._joules is None or now < self._joules:
             return {}
@@ -40,7 +40,7 @@ class Meter:
 
 
 def measured(call: Callable[[], Any], device: str, images: int) -> dict[str, float]:
-    """Repeat `call`, of `images`, for the second that the counter needs; nothing without one."""
+    """Repeat `call`, of `images`, for the second that the counter needs; {} without a counter."""
     meter = Meter(device)
     calls = 0
     while meter.works and meter.seconds < SHORTEST_S:
@@ -51,10 +51,6 @@ def measured(call: Callable[[], Any], device: str, images: int) -> dict[str, flo
 
 def _joules() -> float | None:
     try:
-        return float(nvml.ask_measured(_total)) / 1000
+        return float(nvml.ask_measured(nvml.joules))
     except (ValueError, AttributeError):
         return None
-
-
-def _total(library: Any, gpu: Any) -> int:
-    return int(library.nvmlDeviceGetTotalEnergyConsumption(gpu))

@@ -9,8 +9,10 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from bench.machine import watch
-from bench.measuring import clock, costs, energy, memory, profiled
-from bench.results.cell import CHECKED, FAILED, JULIA, MEASURED, Axis, Cell, Row
+from bench.measuring import clock, energy, internals, memory, profiled
+from bench.measuring.live import Live
+from bench.results import units
+from bench.results.cell import CHECKED, ESTIMATED, FAILED, JULIA, MEASURED, Axis, Cell, Row
 from bench.statistics import stats
 from pipeline import contracts
 from pipeline.contracts import Violation
@@ -23,7 +25,7 @@ MAXIMUM_ROUNDS = 1000
 """Most samples of one cell: bounds the result files."""
 
 DEFAULT_PRECISION = 0.01
-"""Relative half-width of the median's interval to aim at where nobody has said another."""
+"""Relative half-width of the median's interval to aim at, unless `--benchmark-precision` says."""
 
 PILOT_CALLS = 6
 PILOT_SHARE = 1 / 3
@@ -40,21 +42,17 @@ class Measure:
         row: Row,
         budget: float,
         precision: float,
-        tell: Callable[[str, int, int, float], None],
-        say: Callable[[str], None],
+        live: Live,
     ) -> None:
         """Take the plugin's fixture, the clock that it reads, and the cell's budget in seconds.
 
-        `precision` is the half-width of the median's interval to aim at, relative. `tell` is told
-        the cell's id, the rounds done, those planned, and the seconds left in the budget; `say` is
-        given a line before.
+        `precision` is the relative half-width of the median's interval to aim at.
         """
         self._benchmark = benchmark
         self._timer = timer
         self._budget = budget
         self._precision = precision
-        self._tell = tell
-        self._say = say
+        self._live = live
         self.row = row
 
     @property
@@ -65,8 +63,8 @@ class Measure:
     def expect(self, **extra: float) -> None:
         """Note what is known before the first call, by names that end in their unit."""
         self.row = replace(self.row, extra=extra)
-        if costs.ESTIMATED in extra:
-            self._say(f"{self.cell.id}  estimated memory: {extra[costs.ESTIMATED] / 1e9:.3g} GB")
+        if ESTIMATED in extra:
+            self._live.say(f"{self.cell.id}  estimated memory: {units.memory(extra[ESTIMATED])}")
 
     def __call__(
         self,
@@ -80,57 +78,50 @@ class Measure:
         synchronise: bool = True,
         parts: Sequence[profiled.Part] = (),
     ) -> None:
-        """Check what the first call returns, then time `call`; `row` says what became of it.
+        """Check the output of the first call, then time `call`; `row` keeps the result.
 
-        `inside` reads from a call's output the seconds that Julia's own clock gave it, which are
-        then what is published. `synchronise` False is for calls that wait for their device
-        themselves, as Julia does on streams that torch does not see. `extra` measures what else is
-        said of the row, after the rounds. One more call is then watched where torch ran it on a
-        device, or where `parts` name its stages.
+        `inside` reads from an output the seconds that Julia's own clock measured: these are then
+        published. `synchronise` False is for calls that wait for their device themselves, as Julia
+        does on streams that torch does not see. `extra` measures more for the row, after the
+        rounds. One more call is profiled where torch runs on a device, or `parts` name stages.
         Raises `ContractError` for an output that breaks its contract: it is never timed.
         """
         if inside is not None:
             call = self._by_julia(call, inside)
         elif synchronise:
             call = clock.synchronised(call, self.cell.device)
-        (first, output), seen = self._watched(lambda: self._timer.timed(call))
+        (first, output), readings = self._watched(lambda: self._timer.timed(call))
         self.row = replace(self.row, first_call=first, weights=weights, threads=_threads())
         violations = check(output)
         if violations:
-            first_broken = violations[0]
-            self.row = replace(
-                self.row, status=FAILED, reason=first_broken.fault, remedy=first_broken.remedy
-            )
+            fault, remedy = violations[0].fault, violations[0].remedy
+            self.row = replace(self.row, status=FAILED, reason=fault, remedy=remedy)
             contracts.require(violations)
         if fingerprint is not None:
             self.row = replace(self.row, fingerprint=fingerprint(output))
         if thumbnail is not None:
             self.row = replace(self.row, thumbnail=thumbnail(output))
         del output
-        if self._benchmark.disabled:
-            self._benchmark.pedantic(_nothing)  # its one call has been made: leave no warning
-            self.row = replace(self.row, status=CHECKED)
+        if internals.is_disabled(self._benchmark):
+            self._end_unmeasured()
         elif first > self._budget:
-            self._publish(first, "first call", seen)
+            self._publish(first, "first call", readings)
         else:
             on_torch = synchronise and inside is None
             self._run_rounds(call, extra, parts, on_torch)
 
     def once(self, take: Callable[[], float], weights: str = "") -> None:
         """Publish the one sample that `take` returns, in seconds, from a process of its own."""
-        seconds, seen = self._watched(take)
+        seconds, readings = self._watched(take)
         self.row = replace(self.row, weights=weights)
-        if self._benchmark.disabled:
-            self._benchmark.pedantic(_nothing)
-            self.row = replace(self.row, status=CHECKED)
+        if internals.is_disabled(self._benchmark):
+            self._end_unmeasured()
         else:
-            self._publish(seconds, "fresh process", seen)
+            self._publish(seconds, "fresh process", readings)
 
     def withdraw(self) -> None:
         """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
-        self._benchmark.has_error = True  # its JSON asks this, its table whether there are samples
-        if self._benchmark.stats is not None:
-            self._benchmark.stats.stats.data.clear()
+        internals.withdraw(self._benchmark)
 
     def _by_julia(self, call: Callable[[], T], inside: Callable[[T], float]) -> Callable[[], T]:
         self.row = replace(self.row, clock=JULIA)
@@ -143,19 +134,23 @@ class Measure:
 
         return counted
 
-    def _watched(self, take: Callable[[], T]) -> tuple[T, watch.Seen]:
-        """Return what `take` returns, and what was seen before and after it."""
-        with watch.Watch(self.cell.device) as watched:
-            watched.look(0)
+    def _watched(self, take: Callable[[], T]) -> tuple[T, watch.Readings]:
+        """Return what `take` returns, and the readings from before and after it."""
+        with watch.Watch(self.cell.device) as watching:
+            watching.look(0)
             taken = take()
-            return taken, watched.end(1)
+            return taken, watching.end(1)
 
-    def _publish(self, seconds: float, limited_by: str, seen: watch.Seen) -> None:
-        """Hand the plugin one sample that was taken before."""
+    def _end_unmeasured(self) -> None:
+        self._benchmark.pedantic(_nothing)  # the one call has been made: this avoids a warning
+        self.row = replace(self.row, status=CHECKED)
+
+    def _publish(self, seconds: float, limited_by: str, readings: watch.Readings) -> None:
+        """Give the plugin one sample that was taken before."""
         self._timer.replay(seconds)
         self._benchmark.pedantic(_nothing, rounds=1)
-        self._drop(seen)
-        self._keep(limited_by=limited_by, iterations=1)
+        self._drop_spoiled(readings)
+        self._keep(limited_by, iterations=1)
 
     def _run_rounds(
         self,
@@ -164,6 +159,7 @@ class Measure:
         parts: Sequence[profiled.Part],
         on_torch: bool,
     ) -> None:
+        device, images = self.cell.device, self.cell.images
         iterations, pilot = self._pilot(call)
         left = self._budget - sum(pilot) * iterations
         affordable = floor(left / (median(pilot) * iterations))
@@ -171,15 +167,15 @@ class Measure:
         rounds = stats.rounds_needed(pilot, self._precision, maximum)
         deadline = monotonic() + left
         done = -1
-        meter = energy.Meter(self.cell.device)
+        meter = energy.Meter(device)
 
         def tick() -> None:
             nonlocal done
             done += 1
-            watched.look(done)
-            self._tell(self.cell.id, done, rounds, max(0.0, deadline - monotonic()))
+            watching.look(done)
+            self._live.show(self.cell.id, done, rounds, max(0.0, deadline - monotonic()))
 
-        with watch.Watch(self.cell.device) as watched:
+        with watch.Watch(device) as watching:
             try:
                 if iterations > 1:  # the plugin forbids a setup between grouped calls
                     self._benchmark.pedantic(call, rounds=rounds, iterations=iterations)
@@ -188,38 +184,38 @@ class Measure:
             except BaseException:  # Ctrl-C too
                 self.withdraw()
                 raise
-            seen = watched.end(rounds)
-        spent = meter.per_image(rounds * iterations * self.cell.images)
-        self._drop(seen)
-        found = {
+            readings = watching.end(rounds)
+        spent = meter.per_image(rounds * iterations * images)
+        self._drop_spoiled(readings)
+        measured = {
             **self.row.extra,
-            **(spent or energy.measured(call, self.cell.device, self.cell.images)),
-            **memory.peaks(call, self.cell.device, on_torch),
+            **(spent or energy.measured(call, device, images)),
+            **memory.peaks(call, device, on_torch),
             **(extra() if extra is not None else {}),
         }
-        self.row = replace(self.row, extra=found)
-        if parts or (on_torch and self.cell.device == "cuda"):
-            call_seen = profiled.profile(call, parts, self.cell.device)
+        self.row = replace(self.row, extra=measured)
+        if parts or (on_torch and device == "cuda"):
+            profile = profiled.profile(call, parts, device)
             self.row = replace(
                 self.row,
-                profiled=call_seen.wall,
-                busy=call_seen.busy,
-                stages=call_seen.stages,
-                calls=call_seen.calls,
+                profiled=profile.wall,
+                busy=profile.busy,
+                stages=profile.stages,
+                calls=profile.calls,
             )
         limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
-        self._keep(limited_by=limit if rounds == maximum else "precision", iterations=iterations)
+        self._keep(limit if rounds == maximum else "precision", iterations)
 
-    def _drop(self, seen: watch.Seen) -> None:
+    def _drop_spoiled(self, readings: watch.Readings) -> None:
         """Take spoiled samples from the plugin too: its statistics are computed later."""
-        data = self._benchmark.stats.stats.data
-        data[:], counts, undersampled = watch.drop(data, seen.spoiled)
+        samples = internals.samples(self._benchmark)
+        samples[:], counts, undersampled = watch.drop(samples, readings.spoiled)
         self.row = replace(
             self.row,
             spoiled=counts,
             undersampled=undersampled,
-            guards=seen.guards,
-            extra={**self.row.extra, **seen.extra},
+            guards=readings.guards,
+            extra={**self.row.extra, **readings.extra},
         )
 
     def _pilot(self, call: Callable[[], Any]) -> tuple[int, list[float]]:
@@ -243,7 +239,7 @@ class Measure:
         self.row = replace(
             self.row,
             status=MEASURED,
-            samples=tuple(self._benchmark.stats.stats.data),
+            samples=tuple(internals.samples(self._benchmark)),
             limited_by=limited_by,
             iterations=iterations,
         )

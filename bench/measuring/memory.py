@@ -1,4 +1,4 @@
-"""Memory: the most that a call takes, and running out of it, recognised without importing torch."""
+"""Memory: the most that a call takes, and errors of running out, recognised without torch."""
 
 import gc
 import sys
@@ -8,8 +8,9 @@ from typing import Any
 
 from bench.machine import nvml, sensors
 from bench.machine.sensors import GPU
+from bench.results import units
 
-__all__ = ["REMEDY", "gist", "give_back", "peaks", "ran_out"]
+__all__ = ["REMEDY", "give_back", "peaks", "ran_out", "reason"]
 
 REMEDY = "a smaller size or batch, float16, or a device with more memory"
 
@@ -23,26 +24,26 @@ _SIGNS = (
 
 
 def ran_out(error: BaseException) -> bool:
-    """Say whether memory ran out, in an exception or in one that it came of.
+    """Return whether an exception, or one that caused it, says that memory ran out.
 
-    A compiler wraps what it meets, and the end of a CUDA graph's capture hides why it failed. On
-    the CPU, and where a library of CUDA allocates by itself, torch raises no class of its own.
+    A compiler wraps exceptions, and the end of a CUDA graph's capture hides why it failed. On the
+    CPU, and where a library of CUDA allocates by itself, torch has no class of exception for it.
     """
     return _origin(error) is not None
 
 
-def gist(error: BaseException, estimated: float | None = None) -> str:
-    """Return what torch says before it names processes: how much was asked for and is free.
+def reason(error: BaseException, estimated: float | None = None) -> str:
+    """Return how much memory torch asked for and how much was free, without names of processes.
 
-    `estimated` are the bytes that the call should have needed in all, as was said before it.
+    `estimated` are the bytes that the whole call was estimated to need.
     """
     line = " ".join(str(_origin(error)).split())
-    told = line[max(0, line.find("DefaultCPUAllocator")) :][:200]
-    told, free, _ = told.partition(" is free.")
-    told = (told + free).split(" See documentation")[0] or "Python ran out of memory."
+    line = line[max(0, line.find("DefaultCPUAllocator")) :][:200]
+    line, free, _ = line.partition(" is free.")
+    line = (line + free).split(" See documentation")[0] or "Python ran out of memory."
     if estimated is None:
-        return told
-    return f"{told.removesuffix('.')}. Estimated before: {estimated / 1e9:.3g} GB."
+        return line
+    return f"{line.removesuffix('.')}. Estimated before: {units.memory(estimated)}."
 
 
 def give_back() -> None:
@@ -54,31 +55,31 @@ def give_back() -> None:
 
 
 def peaks(call: Callable[[], Any], device: str, on_torch: bool) -> dict[str, float]:
-    """Make one call apart from the timed ones; return what it took, by names with their unit.
+    """Make one call apart from the timed ones; return its memory, by names that end in the unit.
 
     On CUDA `peak_allocated_bytes` (tensors) and `peak_reserved_bytes` (torch's cache) where torch
     runs the call, and `gpu_process_bytes`, all that this process holds there afterwards, by NVML.
-    On the CPU `peak_rss_bytes`, of the whole process with every library and model that it has
-    loaded. What cannot be read is left out: `Row.guards` and the run's record say why.
+    On the CPU `peak_rss_bytes`, of the whole process with its libraries and models. Readings that
+    fail are left out: `Row.guards` and the run's record say why.
     """
     if device != GPU:
         return _peak_rss(call)
-    found: dict[str, float] = {}
+    extra: dict[str, float] = {}
     if on_torch:
         import torch
 
         give_back()
         torch.cuda.reset_peak_memory_stats()
         call()
-        found["peak_allocated_bytes"] = float(torch.cuda.max_memory_allocated())
-        found["peak_reserved_bytes"] = float(torch.cuda.max_memory_reserved())
+        extra["peak_allocated_bytes"] = float(torch.cuda.max_memory_allocated())
+        extra["peak_reserved_bytes"] = float(torch.cuda.max_memory_reserved())
     with suppress(ValueError, AttributeError):
-        found["gpu_process_bytes"] = float(nvml.ask_measured(nvml.own_bytes))
-    return found
+        extra["gpu_process_bytes"] = float(nvml.ask_measured(nvml.own_bytes))
+    return extra
 
 
 def _origin(error: BaseException | None) -> BaseException | None:
-    """Return the exception that says that memory ran out; None where none of the chain does."""
+    """Return the exception of the chain that says that memory ran out, or None."""
     torch = sys.modules.get("torch")
     while error is not None:
         if isinstance(error, MemoryError) or (

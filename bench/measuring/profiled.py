@@ -40,7 +40,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Work:
-    """A kernel, copy or fill on the device, and when the host launched it; None is not known."""
+    """A kernel, copy or fill on the device, and when the host launched it; None is unknown."""
 
     start: float
     end: float
@@ -49,12 +49,12 @@ class Work:
 
 @dataclass(frozen=True)
 class Profile:
-    """What one call was made of, in seconds."""
+    """Where the time of one call went, in seconds."""
 
     wall: float
-    """The call, the device synchronised; watching has slowed it."""
+    """The call, the device synchronised; profiling makes it slower."""
     busy: float | None
-    """How long the device worked; None on the CPU, and where no work of a device was seen."""
+    """How long the device worked; None on the CPU, or where no work was recorded."""
     stages: Mapping[str, float]
     """On a device, how long it worked for each stage; on the CPU, how long its calls took."""
     calls: Mapping[str, int]
@@ -62,9 +62,9 @@ class Profile:
 
 
 def profile(call: Callable[[], Any], parts: Sequence[Part], device: str) -> Profile:
-    """Make one call, and watch it: by the host's clock on `cpu`, through torch.profiler on `cuda`.
+    """Profile one call: by the host's clock on `cpu`, by torch.profiler on `cuda`.
 
-    A stage of asynchronous work is the work that was launched during it, whenever it ran.
+    On CUDA a stage's work is what was launched during the stage, whenever it ran.
     """
     if device != "cuda":
         with _watched(parts, nullcontext) as ranges:
@@ -83,19 +83,19 @@ def profile(call: Callable[[], Any], parts: Sequence[Part], device: str) -> Prof
 
     torch.cuda.synchronize()
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-    with _watched(parts, mark) as ranges, profiler(activities=activities) as watch:
+    with _watched(parts, mark) as ranges, profiler(activities=activities) as running:
         start = perf_counter()
         call()
         torch.cuda.synchronize()
         wall = perf_counter() - start
     torch.cuda.synchronize()  # CUPTI detaches at a call of CUDA
-    work, marked = read_events(watch.profiler.kineto_results.events())
-    busy = covered((each.start, each.end) for each in work) if work else None
+    work, marked = read_events(running.profiler.kineto_results.events())
+    busy = covered((kernel.start, kernel.end) for kernel in work) if work else None
     return Profile(wall, busy, by_stage(work, marked) if work else {}, _count(ranges))
 
 
 def covered(intervals: Iterable[Interval]) -> float:
-    """Return how much of the line the intervals cover; where they overlap, once."""
+    """Return the length of the union of the intervals."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         total += max(0.0, end - max(start, reached))
@@ -104,27 +104,27 @@ def covered(intervals: Iterable[Interval]) -> float:
 
 
 def by_stage(work: Iterable[Work], ranges: Sequence[Range]) -> dict[str, float]:
-    """Return how long the device worked for each stage: work counts where it was launched.
+    """Return how long the device worked for each stage: work belongs to where it was launched.
 
-    Stages come in the order in which they began; what was launched outside of them is left out.
+    Stages are in the order in which they began; work launched outside of them is left out.
     """
-    ordered = sorted(ranges, key=lambda each: each.start)
-    starts = [each.start for each in ordered]
-    intervals: dict[str, list[Interval]] = {each.stage: [] for each in ordered}
-    for each in work:
-        if each.launched is None:
+    ordered = sorted(ranges, key=lambda stage: stage.start)
+    starts = [stage.start for stage in ordered]
+    intervals: dict[str, list[Interval]] = {stage.stage: [] for stage in ordered}
+    for kernel in work:
+        if kernel.launched is None:
             continue
-        index = bisect_right(starts, each.launched) - 1
-        if index >= 0 and each.launched <= ordered[index].end:
-            intervals[ordered[index].stage].append((each.start, each.end))
-    return {stage: covered(found) for stage, found in intervals.items()}
+        index = bisect_right(starts, kernel.launched) - 1
+        if index >= 0 and kernel.launched <= ordered[index].end:
+            intervals[ordered[index].stage].append((kernel.start, kernel.end))
+    return {stage: covered(of_stage) for stage, of_stage in intervals.items()}
 
 
 def read_events(events: Iterable[Any]) -> tuple[list[Work], list[Range]]:
-    """Read what torch.profiler recorded: the device's work, and the marked ranges, in seconds.
+    """Read the events of torch.profiler: the device's work and the stages' ranges, in seconds.
 
-    CUPTI gives a kernel the correlation id of the call that launched it, and a graph's kernels that
-    of their replay. Where that call was not recorded, torch's own link leads to its operation.
+    CUPTI gives a kernel the correlation id of the call that launched it, and a graph's kernels the
+    id of their replay. Where that call was not recorded, torch's own link leads to its operation.
     """
     events = list(events)
     begun = min((event.start_ns() for event in events), default=0)
@@ -138,7 +138,7 @@ def read_events(events: Iterable[Any]) -> tuple[list[Work], list[Range]]:
     for event in events:
         name, start = event.name(), seconds(event.start_ns())
         if event.device_type().name == "CUDA":
-            if not event.is_user_annotation():  # the range again, as the device's own time line
+            if not event.is_user_annotation():  # the stage again, on the device's time line
                 on_device.append(event)
         elif event.device_type().name == "CPU":
             if name.startswith(_PREFIX):
@@ -161,9 +161,9 @@ def read_events(events: Iterable[Any]) -> tuple[list[Work], list[Range]]:
 
 
 def _detach_afterwards(cuda: str | None) -> None:
-    """Have CUPTI detached after the profile: attached, it slows every launch of the cells to come.
+    """Detach CUPTI after the profile: while attached, it slows every launch of later cells.
 
-    torch 2.11 leaves it attached (pytorch/pytorch#144455), later ones do as this does
+    torch 2.11 leaves it attached (pytorch/pytorch#144455), later versions do as this does
     (pytorch/kineto#1264); before CUDA 12.6 detaching crashes CUDA graphs (pytorch/pytorch#150957).
     """
     version = tuple(int(part) for part in (cuda or "0.0").split(".")[:2])
@@ -175,11 +175,11 @@ def _detach_afterwards(cuda: str | None) -> None:
 def _watched(
     parts: Sequence[Part], mark: Callable[..., AbstractContextManager[Any]]
 ) -> Iterator[list[Range]]:
-    """Replace each part's method, on its object alone, by one that notes its calls."""
+    """Replace each part's method, on its object alone, by one that records its calls."""
     ranges: list[Range] = []
     before = [(part, vars(part.owner).get(part.method)) for part in parts]
     for part in parts:
-        setattr(part.owner, part.method, _noting(part, mark, ranges))
+        setattr(part.owner, part.method, _recording(part, mark, ranges))
     try:
         yield ranges
     finally:
@@ -190,28 +190,28 @@ def _watched(
                 setattr(part.owner, part.method, own)
 
 
-def _noting(
+def _recording(
     part: Part, mark: Callable[..., AbstractContextManager[Any]], ranges: list[Range]
 ) -> Callable[..., Any]:
     method = getattr(part.owner, part.method)
 
     @wraps(method)
-    def noted(*arguments: Any, **named: Any) -> Any:
+    def recorded(*arguments: Any, **named: Any) -> Any:
         start = perf_counter()
         with mark(part.stage):
             result = method(*arguments, **named)
         ranges.append(Range(part.stage, start, perf_counter()))
         return result
 
-    return noted
+    return recorded
 
 
 def _durations(ranges: Iterable[Range]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for each in ranges:
-        found[each.stage] = found.get(each.stage, 0.0) + each.end - each.start
-    return found
+    seconds: dict[str, float] = {}
+    for call in ranges:
+        seconds[call.stage] = seconds.get(call.stage, 0.0) + call.end - call.start
+    return seconds
 
 
 def _count(ranges: Iterable[Range]) -> dict[str, int]:
-    return dict(Counter(each.stage for each in ranges))
+    return dict(Counter(call.stage for call in ranges))

@@ -1,8 +1,7 @@
 """One run of pytest: rows as they end, the journal, the JSON and the summary."""
 
 import sys
-from collections.abc import Generator
-from dataclasses import replace
+from collections.abc import Callable, Generator
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -12,15 +11,14 @@ import pytest
 
 from bench.machine import records as machine
 from bench.machine import watch
-from bench.measuring import costs, memory, workload
+from bench.measuring import memory, workload
 from bench.measuring.clock import Clock
 from bench.measuring.live import Live
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
-from bench.reporting import tables
 from bench.results import record
-from bench.results.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
+from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
-from pipeline import availability
+from pipeline import needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
@@ -29,14 +27,17 @@ LONGEST = 300
 """Characters of a reason; a Julia error can be screens long."""
 
 UNUSED = "ignore:Benchmark fixture was not used:pytest_benchmark.logger.PytestBenchmarkWarning"
-"""A library's warning must not fail a measurement: it is shown. This one is said by the row."""
+"""The row says it already. Other warnings of libraries are shown and fail no measurement."""
 
 WORST = 1 + 1 / 3 + 1 + stats.MIN_ROUNDS
-"""Budgets that a cell can take: a first call and a call of its pilot just under the budget, the
-pilot's own third, and the six rounds that are the least."""
+"""The most budgets that a cell can take: one for its first call, a third and one more call for its
+pilot, and six rounds of up to a budget each."""
 
 COLD = "cold"
-"""The family that runs with `--cold` alone."""
+"""The family that runs only with `--cold`."""
+
+Render = Callable[[list[Row], dict[str, Any], int, bool], str]
+"""Makes text of rows and the machine's records, for a terminal's width, with or without color."""
 
 _ROW = pytest.StashKey[Row]()
 _ATTRIBUTE = "sd_flux_bench_row"
@@ -46,10 +47,11 @@ _ATTRIBUTE = "sd_flux_bench_row"
 class Session:
     """The hooks of one run; a worker of xdist measures nothing and sends its rows home."""
 
-    def __init__(self, config: pytest.Config, required: list[str]) -> None:
-        """Take the names that `--require` turns from unavailable into failures."""
+    def __init__(self, config: pytest.Config, required: list[str], render: Render) -> None:
+        """Take the needs that `--require` turns into failures, and what makes tables of rows."""
         self._config = config
         self._required = required
+        self._render = render
         self._rows: list[Row] = []
         self._journal: record.Journal | None = None
         self._saved = False
@@ -65,12 +67,11 @@ class Session:
 
         Cold starts are deselected without `--cold`: they would double the time of a run.
         """
-        if not self._config.option.cold:
-            left_out = [item for item in items if (cell := _cell(item)) and cell.family == COLD]
+        left_out = [item for item in items if (cell := _cell(item)) and cell.family == COLD]
+        if left_out and not self._config.option.cold:
             items[:] = [item for item in items if item not in left_out]
-            if left_out:
-                self._config.hook.pytest_deselected(items=left_out)
-            if left_out and not items:
+            self._config.hook.pytest_deselected(items=left_out)
+            if not items:
                 self._say(f"{len(left_out)} cold starts were left out: add --cold")
         for item in items:
             cell = _cell(item)
@@ -79,28 +80,28 @@ class Session:
                 item.add_marker(pytest.mark.filterwarnings("default", UNUSED))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Say the upper bound of the time, and start Julia where a cell that will run needs it."""
+        """Print how long it may take, and start Julia where a cell that will run needs it."""
         if self._config.option.collectonly:
             return
         cells = [cell for item in session.items if (cell := _cell(item)) and not _skipped(item)]
         if not cells:
             return
-        running = [cell for cell in cells if _missing(cell) is None]
+        running = [cell for cell in cells if _missing(cell) is None]  # starts Julia
         option = self._config.option
         if self._at_work and (option.benchmark_enable or not option.benchmark_disable):
             seconds = sum(self.budget(cell) for cell in running)
             self._say(
                 f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
-                f"at most {ceil(WORST * seconds)} s where calls are slow; loading apart"
+                f"at most {ceil(WORST * seconds)} s where calls are slow; plus model loading"
             )
-            if running:  # after Julia has started: this imports torch
+            if running:  # after Julia has started, since this imports torch
                 self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
                 self._workload["start"] = workload.measured(self._used)
             self._journal = record.Journal(self._config.rootpath / record.JOURNAL, self._records())
 
     def budget(self, cell: Cell) -> float:
         """Return the seconds that a cell's pilot and rounds may take."""
-        return cell.weight * float(self._config.option.benchmark_max_time)
+        return cell.budget_factor * float(self._config.option.benchmark_max_time)
 
     # One cell: skip what is missing, measure, and turn what happened into a row.
 
@@ -109,13 +110,13 @@ class Session:
         cell = _cell(item)
         if cell is None or _skipped(item):
             return
-        absent = _missing(cell)
-        if absent is not None:
-            self._leave_out(item, cell, absent)
+        missing = _missing(cell)
+        if missing is not None:
+            self._leave_out(item, cell, missing)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-        """Skip a cell that finds out while loading that something is missing; tell in one line.
+        """Skip a cell whose loading shows that something is missing; fail in one line.
 
         With `-v` an error of the pipeline keeps its traceback, and Julia's.
         """
@@ -125,7 +126,7 @@ class Session:
         try:
             return (yield)
         except UnavailableError as error:
-            absent = error.missing
+            missing = error.missing
         except PipelineError as error:
             if self._config.option.verbose > 0:
                 raise
@@ -135,12 +136,12 @@ class Session:
                 raise
             measure = pyfuncitem.funcargs.get("measure")
             extra = measure.row.extra if isinstance(measure, Measure) else {}
-            reason = memory.gist(error, extra.get(costs.ESTIMATED))
+            reason = memory.reason(error, extra.get(ESTIMATED))
             row = Row(pyfuncitem.nodeid, cell, OUT_OF_MEMORY, reason, memory.REMEDY, extra=extra)
             pyfuncitem.stash[_ROW] = row
-            absent = None
-        if absent is not None:
-            self._leave_out(pyfuncitem, cell, absent)
+            missing = None
+        if missing is not None:  # outside the handlers, so that the skip has no traceback
+            self._leave_out(pyfuncitem, cell, missing)
         memory.give_back()
         pytest.skip(f"out of memory: {row.reason}")
 
@@ -158,8 +159,7 @@ class Session:
             Row(item.nodeid, cell, FAILED),
             self.budget(cell),
             float(self._config.option.benchmark_precision or DEFAULT_PRECISION),
-            self._live.show,
-            self._live.say,
+            self._live,
         )
 
     @pytest.hookimpl(wrapper=True)
@@ -185,7 +185,7 @@ class Session:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep a row, and have it on disk before the next cell begins."""
+        """Keep a row, and write it to the disk before the next cell begins."""
         data = getattr(report, _ATTRIBUTE, None)
         if data is not None and self._at_work:
             row = Row.from_dict(data)
@@ -234,9 +234,8 @@ class Session:
         if not self._rows:
             return
         terminalreporter.section("sd-flux-bench")
-        width = get_terminal_size().columns
-        color = bool(terminalreporter.hasmarkup)
-        terminalreporter.write_line(tables.render(self._rows, self._records(), width, color))
+        width, color = get_terminal_size().columns, bool(terminalreporter.hasmarkup)
+        terminalreporter.write_line(self._render(self._rows, self._records(), width, color))
         terminalreporter.write_line("")
         if self._config.option.benchmark_json is not None:
             terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
@@ -258,15 +257,14 @@ class Session:
         return document
 
     def _records(self) -> dict[str, Any]:
-        """Return what is known of the machine by now."""
+        """Return the machine's records as they are now."""
         return {**machine.records(), "guards": watch.unread(), "workload": dict(self._workload)}
 
-    def _leave_out(self, item: pytest.Item, cell: Cell, absent: Missing) -> None:
-        row = Row(item.nodeid, cell, UNAVAILABLE, reason=absent.reason, remedy=absent.remedy)
-        item.stash[_ROW] = row
-        if absent.need in self._required:
-            pytest.fail(f"--require {absent.need}: {absent}", pytrace=False)
-        pytest.skip(str(absent))
+    def _leave_out(self, item: pytest.Item, cell: Cell, missing: Missing) -> None:
+        item.stash[_ROW] = Row(item.nodeid, cell, UNAVAILABLE, missing.reason, missing.remedy)
+        if missing.need in self._required:
+            pytest.fail(f"--require {missing.need}: {missing}", pytrace=False)
+        pytest.skip(str(missing))
 
     def _say(self, line: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
@@ -284,9 +282,9 @@ def _cell(item: pytest.Item) -> Cell | None:
 
 
 def _missing(cell: Cell) -> Missing | None:
-    """Ask for what the cell needs, in its order, until something is missing."""
-    answers = (availability.NEEDS[need]() for need in cell.needs)
-    return next((absent for absent in answers if absent is not None), None)
+    """Return the first of the cell's needs that is missing, or None."""
+    answers = (needs.NEEDS[need]() for need in cell.needs)
+    return next((missing for missing in answers if missing is not None), None)
 
 
 def _skipped(item: pytest.Item) -> bool:
@@ -295,11 +293,14 @@ def _skipped(item: pytest.Item) -> bool:
 
 def _fault(item: pytest.Item, cell: Cell, call: pytest.CallInfo[None]) -> Row:
     """Return the row of a cell that raised: an error of the pipeline holds its own remedy."""
-    row = Row(item.nodeid, cell, FAILED, reason="it failed", remedy="read its traceback")
-    if call.excinfo is None:
-        return row
-    error = call.excinfo.value
-    told = isinstance(error, PipelineError | pytest.fail.Exception)
-    text = " ".join((str(error) if told else call.excinfo.exconly()).split())
-    reason = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-    return replace(row, reason=reason, remedy="" if told else row.remedy)
+    text, remedy = "it failed", "read its traceback"
+    if call.excinfo is not None:
+        text = call.excinfo.exconly()
+        if isinstance(call.excinfo.value, PipelineError | pytest.fail.Exception):
+            text, remedy = str(call.excinfo.value), ""
+    return Row(item.nodeid, cell, FAILED, _shortened(text), remedy)
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

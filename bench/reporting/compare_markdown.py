@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 
 from bench.comparing import sides
 from bench.comparing.comparison import Comparison, Line
@@ -45,7 +46,7 @@ def _family(
     same = [all(verdict.word == SAME for verdict in line.verdicts) for line in lines]
     yield [f"#### {_escaped(sheet.title)}"]
     if not all(same):
-        yield _table(columns, [*(not each for each in same), True])
+        yield _table(columns, [*(not unchanged for unchanged in same), True])
     if any(same):
         yield _folded(f"{sum(same)} the same", _table(columns, [*same, all(same)]))
     if explain:
@@ -56,11 +57,10 @@ def _table(columns: Sequence[Column], shown: Sequence[bool]) -> list[str]:
     rules = [":--" if column.justify == "left" else "--:" for column in columns]
     rules[0] = ":--"
     rows = zip(*(column.texts for column in columns), strict=True)
-    kept = [row for row, show in zip(rows, shown, strict=True) if show]
     return [
         _row(_escaped(column.heading) for column in columns),
         _row(rules),
-        *(_row(_escaped(text.strip()) for text in row) for row in kept),
+        *(_row(_escaped(text.strip()) for text in row) for row in compress(rows, shown)),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The layout of a table: columns of texts, as many as a width has room for, and footnotes."""
+"""The layout of a table: columns of texts, as many as fit the width, and footnotes."""
 
 import re
 from collections.abc import Sequence
@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Literal
 
-from bench.reporting.texts import superscript
+from bench.reporting.texts import superscript, wrapped
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
-__all__ = ["GAP", "ID_WIDTH", "NARROWEST", "Column", "Notes", "console_of", "table_of"]
+__all__ = ["GAP", "ID_WIDTH", "Column", "Notes", "Screen"]
 
 NARROWEST = 40
-"""Columns below which lines are not made shorter."""
+"""The fewest columns that lines are broken to."""
 
 ID_WIDTH = 34
 """Columns that an id may take before other columns are left out; a longer one is folded."""
 
 ALWAYS = 3
-"""Columns that no table leaves out: time, interval and rounds."""
+"""Columns after the id that no table leaves out: time, interval and rounds."""
 
 GAP = 2
 
@@ -62,41 +61,60 @@ class Notes:
         return [f"{superscript(number)} {text}" for number, text in enumerate(self._texts, 1)]
 
 
-def console_of(out: StringIO, width: int, color: bool) -> "Console":
-    """Return what prints to `out` as it stands: nothing in a text is markup."""
-    from rich.console import Console
+class Screen:
+    """Lines and tables of at most `width` columns, at least 40, as one text.
 
-    return Console(
-        file=out,
-        width=width,
-        force_terminal=color,
-        no_color=not color,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-
-
-def table_of(columns: Sequence[Column], width: int, always: int = ALWAYS) -> "Table":
-    """Lay out as many columns as fit, in their order; an id may be folded, a number never is.
-
-    The first one is the ids; `always` is how many after it are never left out.
+    Nothing in a text is markup; `color` adds a terminal's colours.
     """
+
+    def __init__(self, width: int, color: bool) -> None:
+        """Begin empty."""
+        from rich.console import Console
+
+        self.width = max(width, NARROWEST)
+        self._out = StringIO()
+        self._console = Console(
+            file=self._out,
+            width=self.width,
+            force_terminal=color,
+            no_color=not color,
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def print(self, line: str = "", style: str = "", indent: int = 0) -> None:
+        """Add a line, broken between words; lines after the first are indented."""
+        self._console.print(wrapped(line, self.width, indent), style=style)
+
+    def table(self, columns: Sequence[Column], always: int = ALWAYS) -> None:
+        """Add a table of as many columns as fit, in order; an id may be folded, a number never is.
+
+        The first column holds the ids; `always` is how many after it are never left out.
+        """
+        self._console.print(_table(columns, self.width, always))
+
+    def text(self) -> str:
+        """Return all lines, without spaces at their ends."""
+        return "\n".join(line.rstrip() for line in self._out.getvalue().splitlines())
+
+
+def _table(columns: Sequence[Column], width: int, always: int) -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     ids, *others = columns
     room = width - min(ids.width, ID_WIDTH)
-    while len(others) > always and sum(GAP + each.width for each in others) > room:
+    while len(others) > always and sum(GAP + column.width for column in others) > room:
         others.pop()
-    room = max(1, width - sum(GAP + each.width for each in others))
-    folded = [_folded(each, room) for each in ids.texts]
+    room = max(1, width - sum(GAP + column.width for column in others))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
     table.add_column(ids.heading, overflow="fold")
     for column in others:
         table.add_column(column.justified(column.heading), no_wrap=True)
-    for index, text in enumerate(folded):
-        table.add_row(text, *(column.justified(column.texts[index]) for column in others))
+    for index, text in enumerate(ids.texts):
+        cells = (column.justified(column.texts[index]) for column in others)
+        table.add_row(_folded(text, room), *cells)
     return table
 
 

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from io import BytesIO
-from math import ceil, floor, log10
+from math import log10
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
@@ -45,8 +45,8 @@ LINES_HEIGHT = 280
 DOTS_HEIGHT, DOTS_MARGIN = 33, 54
 """Of one row, and of everything else."""
 
-LABEL, LABEL_BESIDE = 46, 20
-"""Characters of a name over its row, and beside a line; it is whole in the table."""
+LABEL, LABEL_LEGEND = 46, 20
+"""Characters of a name over its row, and in a legend; it is whole in the table."""
 
 MOST_TICKS = 6
 """On an axis of values."""
@@ -64,22 +64,23 @@ LEGEND = 44
 NEAR, FAR = (0.5, 0.67, 0.8, 1, 1.25, 1.5, 2), (0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 100)
 """Where the scale of a ratio has numbers: up to 2, and beyond."""
 
-SMALLEST_GAP = 0.08
-"""Between two names at the right end, in heights of the axes."""
-
 _SVG = "{http://www.w3.org/2000/svg}"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 
 _SENTINELS = {name: f"#0a00{number:02x}" for number, name in enumerate(PALETTE, 1)}
 """What stands for a colour until the drawing is done: matplotlib knows no CSS variable."""
 
+_COLORS = [color for name, color in _SENTINELS.items() if name.startswith("series")]
+
 _SETTINGS: Any = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "sd-flux-bench",  # the same chart, the same bytes
     "text.parse_math": False,  # a $ in a name is a $
     "font.size": FONT,
     "axes.edgecolor": _SENTINELS["muted"],
     "axes.labelcolor": _SENTINELS["muted"],
+    "axes.titlecolor": _SENTINELS["muted"],
+    "axes.titlelocation": "left",
+    "axes.titlesize": FONT,
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.grid": True,
@@ -88,6 +89,11 @@ _SETTINGS: Any = {
     "grid.linewidth": 0.7,
     "hatch.color": _SENTINELS["paper"],
     "hatch.linewidth": 0.8,
+    "legend.columnspacing": 1.2,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 5,
     "text.color": _SENTINELS["ink"],
     "xtick.color": _SENTINELS["muted"],
     "ytick.color": _SENTINELS["muted"],
@@ -97,7 +103,7 @@ _SETTINGS: Any = {
 
 
 def svg(chart: Chart, name: str) -> str:
-    """Draw a chart as an SVG element for HTML; `name` begins every id in it.
+    """Draw a chart as an SVG element for HTML; ids in it depend on `name`, one a page.
 
     Its title and its description are those of the chart. The same chart gives the same text.
     """
@@ -109,7 +115,7 @@ def svg(chart: Chart, name: str) -> str:
         # the browser has fonts for signs that matplotlib's own font lacks
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+        matplotlib.rcParams.update(_SETTINGS | {"svg.hashsalt": name})
         figure = Figure(layout="constrained")
         FigureCanvasSVG(figure)
         {"lines": _lines, "stacked": _stacked}.get(chart.kind, _dots)(figure, chart)
@@ -119,9 +125,9 @@ def svg(chart: Chart, name: str) -> str:
 
 
 def _lines(figure: "Figure", chart: Chart) -> None:
-    _size(figure, LINES_HEIGHT)
+    _size(figure, LINES_HEIGHT + LEGEND)
     axes = figure.add_subplot()
-    points = [point for each in chart.series for point in each.points]
+    points = [point for series in chart.series for point in series.points]
     _scale(axes, "y", points, chart.log)
     along = sorted({point.at for point in points})
     if chart.log_along:
@@ -131,101 +137,51 @@ def _lines(figure: "Figure", chart: Chart) -> None:
         axes.set_xlim(0, along[-1] * 1.06)
     _ticks(axes.xaxis, _thinned(along, chart.log_along))
     axes.grid(False, axis="x")
-    for each, color, marker in zip(chart.series, _colors(), MARKERS, strict=False):
-        x = [point.at for point in each.points]
-        y = [point.value for point in each.points]
-        if each.line is not None:
-            fixed, step = each.line
-            axes.plot([0, x[-1]], [fixed, fixed + step * x[-1]], color=color, linewidth=1.2)
+    for series, color, marker in zip(chart.series, _COLORS, MARKERS, strict=False):
+        x = [point.at for point in series.points]
+        if series.line is not None:
+            fixed, step = series.line
+            axes.plot([0, x[-1]], [fixed, fixed + step * x[-1]], color=color)
         axes.errorbar(
-            *(x, y, _reach(each.points)),
+            x,
+            [point.value for point in series.points],
+            _reach(series.points),
             color=color,
             marker=marker,
-            markersize=5,
-            linewidth=1.2 if each.line is None else 0,
+            linestyle="-" if series.line is None else "",
             elinewidth=1.4,
             capsize=3,
+            label=_short(series.name, LABEL_LEGEND),
         )
     axes.set_xlabel(chart.along)
-    axes.set_title(
-        chart.unit + (", logarithmic" if chart.log else ""),
-        loc="left",
-        fontsize=FONT,
-        color=_SENTINELS["muted"],
-    )
-    _name_lines(axes, chart)
-
-
-def _name_lines(axes: "Axes", chart: Chart) -> None:
-    """Write each name at the right, as high as its last point, but never over another."""
-    low, high = axes.get_ylim()
-    ends = [each.points[-1].value for each in chart.series]
-    if chart.log:
-        low, high, *ends = map(log10, (low, high, *ends))
-    heights = [(end - low) / (high - low) for end in ends]
-    placed = _apart(heights)
-    for each, height, color, marker in zip(chart.series, placed, _colors(), MARKERS, strict=False):
-        axes.plot(
-            [1.04],
-            [height],
-            transform=axes.transAxes,
-            color=color,
-            marker=marker,
-            markersize=5,
-            clip_on=False,
-            linestyle="",
-        )
-        axes.text(
-            1.08,
-            height,
-            _short(each.name, LABEL_BESIDE),
-            transform=axes.transAxes,
-            color=color,
-            verticalalignment="center",
-        )
-
-
-def _apart(heights: Sequence[float]) -> list[float]:
-    """Move heights (0 to 1) so far that two names do not meet, and keep their order."""
-    order = sorted(range(len(heights)), key=lambda index: heights[index])
-    placed = list(heights)
-    for rank, index in enumerate(order):
-        least = rank * SMALLEST_GAP
-        below = placed[order[rank - 1]] + SMALLEST_GAP if rank else least
-        placed[index] = max(placed[index], below, least)
-    for rank, index in enumerate(reversed(order)):
-        placed[index] = min(placed[index], 1 - rank * SMALLEST_GAP)
-    return placed
+    axes.set_title(chart.unit + (", logarithmic" if chart.log else ""))
+    _legend(figure)
 
 
 def _dots(figure: "Figure", chart: Chart) -> None:
-    """Draw a line a name: the name over it, the value and what is said of it at its right end."""
-    axes = _rows(figure, [each.name for each in chart.series])
+    """Draw a line a name: the name over it, the value and its word at its right end."""
+    axes = _rows(figure, [series.name for series in chart.series])
     if chart.kind == "ratios":
         _ratio_scale(axes, chart)
     else:
-        _scale(axes, "x", [each.points[0] for each in chart.series], chart.log)
-    words = sorted({each.word for each in chart.series})
-    for row, each in enumerate(chart.series):
-        (point,) = each.points
-        if each.band is not None:
-            axes.barh(row, each.band[1] - each.band[0], 0.3, each.band[0], color=_SENTINELS["grid"])
+        _scale(axes, "x", [series.points[0] for series in chart.series], chart.log)
+    words = sorted({series.word for series in chart.series})
+    for row, series in enumerate(chart.series):
+        (point,) = series.points
+        if series.band is not None:
+            low, high = series.band
+            axes.barh(row, high - low, 0.3, low, color=_SENTINELS["grid"])
         axes.errorbar(
-            *([point.value], [row]),
-            xerr=_reach(each.points),
-            color=_SENTINELS["series-1"],
-            marker=MARKERS[words.index(each.word) % len(MARKERS)],
-            markersize=5,
+            [point.value],
+            [row],
+            xerr=_reach(series.points),
+            color=_COLORS[0],
+            marker=MARKERS[words.index(series.word) % len(MARKERS)],
             elinewidth=1.4,
             capsize=3,
         )
         axes.axhline(row, color=_SENTINELS["grid"], linewidth=0.7, zorder=0)
-        said = with_margin(point.value, point.margin)
-        axes.text(
-            *(1.02, row, f"{said} {each.word}".strip()),
-            transform=axes.get_yaxis_transform(),
-            verticalalignment="center",
-        )
+        _beside(axes, row, f"{with_margin(point.value, point.margin)} {series.word}".strip())
     axes.set_xlabel(chart.unit + (", logarithmic" if chart.log else ""))
 
 
@@ -233,30 +189,25 @@ def _stacked(figure: "Figure", chart: Chart) -> None:
     """Draw a bar a name, in parts that differ by hatch and colour."""
     axes = _rows(figure, chart.names, LEGEND)
     left = [0.0] * len(chart.names)
-    for each, color, hatch in zip(chart.series, _colors(), HATCHES, strict=False):
-        widths = [point.value for point in each.points]
+    for series, color, hatch in zip(chart.series, _COLORS, HATCHES, strict=False):
+        widths = [point.value for point in series.points]
         axes.barh(
-            *(range(len(widths)), widths, 0.36, left),
+            range(len(widths)),
+            widths,
+            0.36,
+            left,
             facecolor=color,
             edgecolor=_SENTINELS["paper"],
             hatch=hatch,
-            label=_short(each.name, LABEL_BESIDE),
+            label=_short(series.name, LABEL_LEGEND),
             linewidth=0.5,
         )
         left = [sum(pair) for pair in zip(left, widths, strict=True)]
-    _scale(axes, "x", [Point(0, each, None) for each in left], log=False)
+    _scale(axes, "x", [Point(0, whole, None) for whole in left], log=False)
     for row, whole in enumerate(left):
-        place = axes.get_yaxis_transform()
-        axes.text(1.02, row, with_margin(whole, None), transform=place, verticalalignment="center")
+        _beside(axes, row, with_margin(whole, None))
     axes.set_xlabel(chart.unit)
-    figure.legend(
-        *(axes.get_legend_handles_labels()),
-        loc="outside upper left",
-        ncols=3,
-        frameon=False,
-        handlelength=1.4,
-        columnspacing=1.2,
-    )
+    _legend(figure)
 
 
 def _rows(figure: "Figure", names: Sequence[str], more: float = 0) -> "Axes":
@@ -268,50 +219,62 @@ def _rows(figure: "Figure", names: Sequence[str], more: float = 0) -> "Axes":
     axes.spines["left"].set_visible(False)
     for row, name in enumerate(names):
         axes.text(
-            *(0, row - 0.3, _short(name)),
+            0,
+            row - 0.3,
+            _short(name),
             transform=axes.get_yaxis_transform(),
             bbox={"facecolor": _SENTINELS["paper"], "edgecolor": "none", "pad": 0.5},
         )
     return axes
 
 
+def _beside(axes: "Axes", row: int, text: str) -> None:
+    """Write a text at the right end of a row."""
+    place = axes.get_yaxis_transform()
+    axes.text(1.02, row, text, transform=place, verticalalignment="center")
+
+
+def _legend(figure: "Figure") -> None:
+    figure.legend(loc="outside upper left", ncols=3)
+
+
 def _ratio_scale(axes: "Axes", chart: Chart) -> None:
-    """Let 1 be in the middle: twice as long is as far from it as half as long."""
+    """Put 1 in the middle: twice as long is as far from it as half as long."""
     ends = [
         end
-        for each in chart.series
-        for point in each.points
-        for end in (point.value, *(point.interval or ()), *(each.band or ()))
+        for series in chart.series
+        for point in series.points
+        for end in (point.value, *(point.interval or ()), *(series.band or ()))
         if end > 0
     ]
     reach = max(1.25, *(max(end, 1 / end) for end in ends)) * 1.05
     axes.set_xscale("log")
     axes.set_xlim(1 / reach, reach)
     ticks = NEAR if reach < NEAR[-1] * 1.1 else FAR
-    _ticks(axes.xaxis, [each for each in ticks if 1 / reach <= each <= reach])
+    _ticks(axes.xaxis, [tick for tick in ticks if 1 / reach <= tick <= reach])
     axes.axvline(1, color=_SENTINELS["ink"], linewidth=1)
 
 
 def _size(figure: "Figure", height: float) -> None:
-    """Let one unit of the SVG be a pixel: its points are 72 an inch."""
+    """Make one unit of the SVG a pixel: its points are 72 an inch."""
     figure.set_size_inches(WIDTH / 72, height / 72)
 
 
 def _scale(axes: "Axes", which: Literal["x", "y"], points: Sequence[Point], log: bool) -> None:
-    """Let an axis of values show every interval: from 0, or logarithmic."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    """Make an axis of values show every interval: from 0, or logarithmic."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low = min(point.interval[0] if point.interval else point.value for point in points)
     high = max(point.interval[1] if point.interval else point.value for point in points)
     axis = axes.xaxis if which == "x" else axes.yaxis
     ends = (low / 1.2, high * 1.2) if log else (0, high * 1.06)
-    axes.set(**{f"{which}scale": "log" if log else "linear"})
-    axes.set(**{f"{which}lim": ends})
-    if log:
-        _ticks(axis, _decades(low, high))
-    else:
-        axis.set_major_locator(MaxNLocator(5))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
+    axes.set(**{f"{which}scale": "log" if log else "linear", f"{which}lim": ends})
+    digits = (1, 2, 5) if high < 100 * low else (1, 3) if high < 1000 * low else (1,)
+    axis.set_major_locator(
+        LogLocator(subs=digits, numticks=MOST_TICKS) if log else MaxNLocator(MOST_TICKS - 1)
+    )
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _number(value)))
 
 
 def _ticks(axis: Any, values: Sequence[float]) -> None:
@@ -321,23 +284,8 @@ def _ticks(axis: Any, values: Sequence[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """Return round numbers from `low` to `high`: 1, 2 and 5 of few decades, else powers of ten."""
-    first, last = floor(log10(low)), ceil(log10(high))
-    for digits in ((1, 2, 5), (1, 3), (1,)):
-        found = [
-            digit * 10.0**power
-            for power in range(first, last + 1)
-            for digit in digits
-            if low / 1.2 <= digit * 10.0**power <= high * 1.2
-        ]
-        if len(found) <= MOST_TICKS:
-            return found
-    return _every(found, MOST_TICKS)
-
-
 def _thinned(values: Sequence[float], log: bool) -> list[float]:
-    """Leave out values whose numbers would meet, the smaller of two first."""
+    """Leave out values whose numbers would overlap, the smaller of two first."""
     place = {value: log10(value) if log else value for value in values}
     reach = place[values[-1]] - (place[values[0]] if log else 0)
     kept = [values[-1]]
@@ -345,10 +293,6 @@ def _thinned(values: Sequence[float], log: bool) -> list[float]:
         if place[kept[-1]] - place[value] >= reach / MOST_STEPS:
             kept.append(value)
     return kept[::-1]
-
-
-def _every(values: Sequence[float], most: int) -> list[float]:
-    return list(values[:: -(-len(values) // most)])
 
 
 def _number(value: float) -> str:
@@ -359,55 +303,37 @@ def _number(value: float) -> str:
 
 def _reach(points: Sequence[Point]) -> list[list[float]]:
     """Return how far the intervals reach below and above; 0 where there is none."""
-    intervals = [point.interval or (point.value, point.value) for point in points]
-    pairs = list(zip(points, intervals, strict=True))
-    return [
-        [max(0.0, point.value - low) for point, (low, _) in pairs],
-        [max(0.0, high - point.value) for point, (_, high) in pairs],
-    ]
-
-
-def _colors() -> list[str]:
-    return [color for name, color in _SENTINELS.items() if name.startswith("series")]
+    intervals = [(point.value, point.interval or (point.value,) * 2) for point in points]
+    below = [max(0.0, value - interval[0]) for value, interval in intervals]
+    return [below, [max(0.0, interval[1] - value) for value, interval in intervals]]
 
 
 def _short(name: str, most: int = LABEL) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def _inlined(drawn: bytes, chart: Chart, name: str) -> str:
-    """Return a drawing as an element of HTML, in which it needs no namespace and styles nothing.
+def _inlined(drawing: bytes, chart: Chart, name: str) -> str:
+    """Return a drawing as an element of HTML, which needs no namespace and styles nothing else.
 
     Read as XML and written again, so that no text can be taken for markup.
     """
-    root = ElementTree.fromstring(drawn)
-    referred = {
-        found
-        for element in root.iter()
-        for value in element.attrib.values()
-        for found in re.findall(r"#([\w-]+)", value)
-    }
-    used = referred & {element.get("id") for element in root.iter()}
-    for element in list(root.iter()):
-        for child in list(element):
+    root = ElementTree.fromstring(drawing)
+    referenced = set(re.findall(r"#([\w-]+)", drawing.decode()))
+    for parent in list(root.iter()):
+        for child in list(parent):
             if child.tag in (f"{_SVG}metadata", f"{_SVG}style") or not child.tag.startswith(_SVG):
-                element.remove(child)
+                parent.remove(child)
     for element in root.iter():
         element.tag = element.tag.removeprefix(_SVG)
         element.attrib = {
-            key.replace(_HREF, "href"): _colored(
-                _renamed(value, name, used) if key != "d" else value
-            )
+            key.replace(_HREF, "href"): _colored(value)
             for key, value in element.attrib.items()
-            if key != "id" or value in used
+            if key != "id" or value in referenced
         }
-        if "id" in element.attrib:
-            element.set("id", f"{name}-{element.get('id')}")
-    title, description = ElementTree.Element("title"), ElementTree.Element("desc")
-    title.text, description.text = chart.title, chart.description
-    title.set("id", f"{name}-title")
-    description.set("id", f"{name}-desc")
-    root[:0] = [title, description]
+    for tag, text in (("desc", chart.description), ("title", chart.title)):
+        element = ElementTree.Element(tag, id=f"{name}-{tag}")
+        element.text = text
+        root.insert(0, element)
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "role": "img",
@@ -415,13 +341,6 @@ def _inlined(drawn: bytes, chart: Chart, name: str) -> str:
         "aria-describedby": f"{name}-desc",
     }
     return ElementTree.tostring(root, encoding="unicode")
-
-
-def _renamed(value: str, name: str, used: set[str | None]) -> str:
-    """Let a reference to an id of this drawing be one to that id of this page."""
-    return re.sub(
-        r"#([\w-]+)", lambda found: f"#{name}-{found[1]}" if found[1] in used else found[0], value
-    )
 
 
 def _colored(value: str) -> str:

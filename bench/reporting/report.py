@@ -9,14 +9,14 @@ from typing import Any
 
 from bench.comparing import sides
 from bench.comparing.comparison import Comparison, compare
-from bench.comparing.sides import Side
 from bench.machine.records import summary
-from bench.measuring.workload import start_and_end
-from bench.reporting import caveats, charts, compare_charts, compare_tables, plots, tables
+from bench.reporting import caveats, charts, compare_tables, family_charts, plots, tables
+from bench.reporting.charts import Chart
 from bench.reporting.layout import Column, Notes
-from bench.reporting.texts import NOTHING, plain
-from bench.results import record
+from bench.reporting.texts import NOTHING, cut, plain
+from bench.results import record, units
 from bench.results.cell import MEASURED, Row
+from bench.results.rates import start_and_end
 from bench.results.record import Run
 from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.files import writing
@@ -35,7 +35,7 @@ RECORDS = {
     "hardware": "Hardware",
     "state": "State",
     "software": "Software",
-    "guards": "Guards",
+    "guards": "Sensors",
     "workload": "Reference workload",
 }
 """What a report calls the machine's records, in its order; others go by their own names."""
@@ -43,26 +43,11 @@ RECORDS = {
 FIRST = ("gpus", "cpu", "cores", "ram_gib", "python", "packages", "torch", "julia", "driver")
 """Keys of the records that a reader looks for first."""
 
-UNITS: dict[str, tuple[str, float]] = {
-    "_bytes": ("GiB", 2**30),
-    "_gib": ("GiB", 1),
-    "_mhz": ("MHz", 1),
-    "_percent": ("%", 1),
-    "_w": ("W", 1),
-    "_c": ("°C", 1),
-}
-"""Endings of keys: what their numbers are shown in, and how much of the number is one of it."""
-
 WORDS = {"cpu": "CPU", "cuda": "CUDA", "gpus": "GPUs", "ram": "RAM", "sm": "SM"}
 """Words of keys that are not written as they are spelled."""
 
-
-@dataclass(frozen=True)
-class Drawing:
-    """A chart, drawn."""
-
-    chart: charts.Chart
-    svg: str
+Pairs = Sequence[tuple[str, str]]
+"""Labels and texts."""
 
 
 @dataclass(frozen=True)
@@ -73,23 +58,40 @@ class Picture:
     """In base64."""
     names: Sequence[str]
     """The cells that made it: those of one regime and its peers often make the same."""
-    settings: Sequence[tuple[str, str]]
+    settings: Pairs
     """What it was made with, besides the axes that the name spells."""
 
 
 @dataclass(frozen=True)
-class Family:
-    """What the page says of one family."""
+class FamilySection:
+    """What the page says of one family of a run."""
 
     name: str
     id: str
     table: tables.FamilyTable | None
     """None where nothing was measured: images alone."""
-    drawings: Sequence[Drawing]
+    charts: Sequence[Chart]
     pictures: Sequence[Picture]
     pictures_left_out: int
     textures: bool
     """Whether random weights have made some of the pictures."""
+
+
+@dataclass(frozen=True)
+class RunSection:
+    """What the page says of one run."""
+
+    id: str
+    name: str
+    summary: str
+    """The machine in one line."""
+    facts: Sequence[str]
+    """When, on which commit, how many cells."""
+    machine: Sequence[tuple[str, Pairs]]
+    """Each record's title, and what it says."""
+    contents: tables.Contents
+    families: Sequence[FamilySection]
+    complete: bool
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,12 @@ class ComparedFamily:
     id: str
     title: str
     columns: Sequence[Column]
-    drawings: Sequence[Drawing]
+    charts: Sequence[Chart]
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What the page says of several sides beside each other, as `compare` prints it."""
+class ComparisonSection:
+    """What the page says of several sides, as `compare` prints it."""
 
     machine: str
     """What all sides share of their machine; empty where they share nothing."""
@@ -118,45 +120,35 @@ class Beside:
     how_to_read: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Part:
-    """What the page says of one run."""
-
-    id: str
-    name: str
-    summary: str
-    """The machine in one line."""
-    facts: Sequence[str]
-    """When, on which commit, how many cells."""
-    machine: Sequence[tuple[str, Sequence[tuple[str, str]]]]
-    """Each record's title, and what it says."""
-    contents: tables.Contents
-    families: Sequence[Family]
-    complete: bool
-
-
 def write(files: Sequence[str], out: Path) -> None:
     """Write the page of these result files, of the last run's journal without any.
 
     Two or more are compared with the first, as `python -m bench compare` does. Raises
     `PipelineError` for the first file that is wrong, and where `out` cannot be written.
     """
-    absent = _missing()
-    if absent is not None:
-        raise UnavailableError("report", absent)
+    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if absent:
+        reason = f"no {' and no '.join(absent)} here"
+        remedy = 'pip install -e ".[report]"'
+        missing = Missing("report", "jinja2 and matplotlib", reason, remedy)
+        raise UnavailableError("report", missing)
     if len(files) < 2:
-        read = [Path(files[0]) if files else record.nearest_journal()]
-        runs, comparison = [(read[0].name, record.load(read[0]))], None
+        inputs = [Path(files[0]) if files else record.nearest_journal()]
+        runs, comparison = [(inputs[0].name, record.load(inputs[0]))], None
     else:
-        gathered = [_unplaced(side) for side in sides.gather(files)]
-        comparison = compare(gathered)
-        read = [Path(name) for file in files for name in (file, *file.split(","))]
+        # a page names no folder of the person who made it
+        compared = [
+            replace(side, files=tuple(Path(file).name for file in side.files))
+            for side in sides.gather(files)
+        ]
+        comparison = compare(compared)
+        inputs = [Path(name) for file in files for name in (file, *file.split(","))]
         runs = [
             (f"{side.label} · {file}", run)
-            for side in gathered
+            for side in compared
             for file, run in zip(side.files, side.runs, strict=True)
         ]
-    if out.resolve() in [path.resolve() for path in read]:
+    if out.resolve() in [path.resolve() for path in inputs]:
         raise PipelineError(f"-o {out}", "another file than those that are read", "change -o")
     page = render(runs, comparison)
     with writing(out) as file:
@@ -170,83 +162,43 @@ def render(runs: Sequence[tuple[str, Run]], comparison: Comparison | None = None
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["aligned"] = _aligned
+    environment.filters |= {"aligned": _aligned, "svg": plots.svg}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
-        parts=[_part(f"run{number}", name, run) for number, (name, run) in enumerate(runs, 1)],
-        beside=_beside(comparison) if comparison else None,
+        runs=[_run(f"run{number}", name, run) for number, (name, run) in enumerate(runs, 1)],
+        comparison=_comparison(comparison) if comparison else None,
         palette=plots.PALETTE,
     )
 
 
-def _missing() -> Missing | None:
-    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
-    if not absent:
-        return None
-    return Missing(
-        "report",
-        "jinja2 and matplotlib",
-        f"no {' and no '.join(absent)} here",
-        'pip install -e ".[report]"',
-    )
-
-
-def _unplaced(side: Side) -> Side:
-    """Return a side whose files are names: a page tells nobody's folders."""
-    return replace(side, files=tuple(Path(file).name for file in side.files))
-
-
-def _beside(comparison: Comparison) -> Beside:
+def _comparison(comparison: Comparison) -> ComparisonSection:
     notes = Notes()
-    labels = [side.label for side in comparison.sides]
-    found: list[ComparedFamily] = []
-    for family in tables.families_of(line.cell for line in comparison.lines):
+    base, *labels = (side.label for side in comparison.sides)
+    families = []
+    for number, family in enumerate(tables.families_of(line.cell for line in comparison.lines), 1):
         lines = comparison.of(family)
         sheet = compare_tables.Sheet(comparison, lines, notes)
         columns = [sheet.cells(), sheet.base()]
-        drawn = []
-        for number, label in enumerate(labels[1:], 1):
-            columns += sheet.side(number)
-            drawn += compare_charts.of_lines(lines, number - 1, labels[0], label)
-        id_ = f"beside-family{len(found) + 1}"
-        found.append(ComparedFamily(id_, sheet.title, columns, _drawings(drawn, id_)))
-    return Beside(
+        drawn: list[Chart] = []
+        for side, label in enumerate(labels):
+            columns += sheet.side(side + 1)
+            drawn += charts.of_comparison(lines, side, base, label)
+        families.append(ComparedFamily(f"compared-family{number}", sheet.title, columns, drawn))
+    return ComparisonSection(
         machine=plain(sides.common(comparison.sides)),
         differences=list(map(plain, sides.differences(comparison.sides))),
         tally=list(map(plain, compare_tables.tally(comparison))),
-        families=found,
+        families=families,
         undecided=[plain(line) for line in compare_tables.undecided(comparison) if line],
         how_to_read=[*compare_tables.how_to_read(comparison), *notes.lines()],
     )
 
 
-def _drawings(found: Sequence[charts.Chart], id_: str) -> list[Drawing]:
-    return [
-        Drawing(chart, plots.svg(chart, f"{id_}-chart{number}"))
-        for number, chart in enumerate(found, 1)
-    ]
-
-
-def _part(id_: str, name: str, run: Run) -> Part:
+def _run(id_: str, name: str, run: Run) -> RunSection:
     contents = tables.contents(run.rows, run.machine)
-    found = {each.family: each for each in contents.tables}
-    names = [*found, *dict.fromkeys(row.cell.family for row in run.rows if row.thumbnail)]
-    families = []
-    for number, family in enumerate(dict.fromkeys(names), 1):
-        rows = [row for row in run.rows if row.cell.family == family]
-        pictures = _pictures(rows)
-        families.append(
-            Family(
-                name=plain(family).replace("_", " "),
-                id=f"{id_}-family{number}",
-                table=found.get(family),
-                drawings=_drawings(charts.of_family(family, rows), f"{id_}-family{number}"),
-                pictures=pictures[:MOST_IMAGES],
-                pictures_left_out=max(0, len(pictures) - MOST_IMAGES),
-                textures=any("random" in row.weights for row in rows if row.thumbnail),
-            )
-        )
-    return Part(
+    measured = {table.family: table for table in contents.tables}
+    pictured = (row.cell.family for row in run.rows if row.thumbnail)
+    return RunSection(
         id=id_,
         name=plain(name),
         summary=plain(summary(run.machine)),
@@ -257,8 +209,27 @@ def _part(id_: str, name: str, run: Run) -> Part:
             if run.machine.get(key)
         ],
         contents=contents,
-        families=families,
+        families=[
+            _family(f"{id_}-family{number}", family, run.rows, measured.get(family))
+            for number, family in enumerate(dict.fromkeys([*measured, *pictured]), 1)
+        ],
         complete=run.complete,
+    )
+
+
+def _family(
+    id_: str, family: str, run_rows: Sequence[Row], table: tables.FamilyTable | None
+) -> FamilySection:
+    rows = [row for row in run_rows if row.cell.family == family]
+    pictures = _pictures(rows)
+    return FamilySection(
+        name=plain(family).replace("_", " "),
+        id=id_,
+        table=table,
+        charts=family_charts.of_family(family, rows),
+        pictures=pictures[:MOST_IMAGES],
+        pictures_left_out=max(0, len(pictures) - MOST_IMAGES),
+        textures=any("random" in row.weights for row in rows if row.thumbnail),
     )
 
 
@@ -269,7 +240,7 @@ def _facts(run: Run) -> Iterator[str]:
         yield f"begun: {_date(run.begun)}"
     if commit := run.commit.get("id"):
         changed = " and changes not committed" if run.commit.get("dirty") else ""
-        yield f"commit: {_cut(str(commit)[:12])}{changed}"
+        yield f"commit: {plain(str(commit)[:12])}{changed}"
 
 
 def _date(text: str) -> str:
@@ -277,16 +248,16 @@ def _date(text: str) -> str:
     try:
         return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError):
-        return _cut(text)
+        return cut(text, LONGEST)
 
 
 def _pictures(rows: Sequence[Row]) -> list[Picture]:
     """Return each image of these rows once, with the cells that made it."""
-    found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    cells: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
     for row in rows:
         if row.thumbnail:
-            found.setdefault(_image(row), []).append(plain(row.cell.id))
-    return [Picture(jpeg, names, settings) for (jpeg, settings), names in found.items()]
+            cells.setdefault(_image(row), []).append(plain(row.cell.id))
+    return [Picture(jpeg, names, settings) for (jpeg, settings), names in cells.items()]
 
 
 def _image(row: Row) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -297,15 +268,15 @@ def _image(row: Row) -> tuple[str, tuple[tuple[str, str], ...]]:
     if width and height:
         settings["pixels"] = f"{width}×{height}"
     return jpeg, tuple(
-        (plain(key), _cut(str(value))) for key, value in settings.items() if value != ""
+        (plain(key), cut(str(value), LONGEST)) for key, value in settings.items() if value != ""
     )
 
 
 def _card(key: str, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return what one record of the machine says, as labels and texts."""
+    """Yield what one record of the machine says, as labels and texts."""
     if key == "guards":
         for name, why in record.items():
-            yield _cut(name), _cut(f"not watched: {why}") if why else "can be watched"
+            yield cut(name, LONGEST), cut(f"cannot be read: {why}" if why else "read", LONGEST)
     elif key == "workload":
         for when, rates in zip(("start", "end"), start_and_end({key: record}), strict=True):
             if rates:
@@ -315,54 +286,42 @@ def _card(key: str, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _record(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return what a record of the machine says, as labels and texts; of what is unread, why."""
+    """Yield what a record of the machine says; of what could not be read, why."""
     unread = record.get("unread")
-    why = unread if isinstance(unread, Mapping) else {}
+    reasons = unread if isinstance(unread, Mapping) else {}
     rank = {key: number for number, key in enumerate(FIRST)}
-    for key in sorted(record, key=lambda key: (rank.get(key, len(FIRST)), key)):
+    for key in sorted(record.keys() - {"unread"}, key=lambda key: (rank.get(key, len(rank)), key)):
         value = record[key]
-        if key == "unread":
-            continue
         if value is None:
-            yield _label(key), _cut(f"not read: {why[key]}") if key in why else NOTHING
+            why = f"not read: {reasons[key]}" if key in reasons else NOTHING
+            yield _label(key), cut(why, LONGEST)
         elif isinstance(value, list):
-            for number, each in enumerate(value):
-                yield f"{_label(key)} {number}", _cut(_text(key, each))
+            for number, item in enumerate(value):
+                yield f"{_label(key)} {number}", cut(_text(key, item), LONGEST)
         else:
-            yield _label(key), _cut(_text(key, value))
+            yield _label(key), cut(_text(key, value), LONGEST)
 
 
 def _text(key: str, value: Any) -> str:
     """Return a value as one line; what a mapping does not know is left out."""
     if isinstance(value, Mapping):
-        known = {name: each for name, each in value.items() if each is not None}
-        return ", ".join(f"{_label(name)} {_text(name, each)}" for name, each in known.items())
+        known = {name: item for name, item in value.items() if item is not None}
+        return ", ".join(f"{_label(name)} {_text(name, item)}" for name, item in known.items())
     if isinstance(value, list):
-        return ", ".join(_text(key, each) for each in value)
+        return ", ".join(_text(key, item) for item in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    for ending, (unit, size) in UNITS.items():
-        if key.endswith(ending) and isinstance(value, int | float):
-            if ending == "_bytes" and value < size / 10:
-                return f"{value / 2**20:.4g} MiB"
-            return f"{value / size:.4g} {unit}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return units.text(key, value) if isinstance(value, int | float) else str(value)
 
 
 def _label(key: str) -> str:
     """Return `free memory` for `free_memory_bytes`."""
-    ending = next((each for each in UNITS if key.endswith(each)), "")
-    words = [key] if key.isupper() else key.removesuffix(ending).split("_")
-    return _cut(" ".join(WORDS.get(word, word) for word in words))
-
-
-def _cut(text: str) -> str:
-    line = plain(text)
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    words = [key] if key.isupper() else units.name(key).split("_")
+    return cut(" ".join(WORDS.get(word, word) for word in words), LONGEST)
 
 
 def _aligned(text: str) -> str:
-    """Let what `tables` fills up with spaces, so that points stand under each other, fill a page.
+    """Replace the spaces that line up decimal points by ones that a page keeps.
 
     A figure space is as wide as a digit, a punctuation space as a point.
     """

@@ -1,85 +1,121 @@
 """The steps fit: latency = fixed + per step × steps, for cells that differ in nothing else."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
+from bench.reporting.texts import duration, plain, plus_minus
 from bench.results.cell import MEASURED, Row
+from bench.results.units import percent
 from bench.statistics import stats
 
-__all__ = ["OFF_THE_LINE", "Point", "StepsFit", "fits"]
+__all__ = ["OFF_THE_LINE", "Latency", "StepsFit", "fits", "lines"]
 
 OFF_THE_LINE = 0.05
-"""Distance from the line over the latency that is no line, where it is no noise of the median."""
+"""Distance from the line, relative to the latency, above which a point is off it, unless the
+median's own interval is wider than that."""
 
 FEWEST = 3
 """Numbers of steps for a fit: through two, every line fits."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """A measured latency."""
+class Latency:
+    """The measured time of a call with so many steps."""
 
     steps: int
     seconds: float
     """The median of a call."""
     margin: float
-    """Half its interval over it; 0 where there is no interval."""
+    """Half its interval, relative; 0 where there is no interval."""
 
 
 @dataclass(frozen=True)
 class StepsFit:
-    """The line through all the latencies of one kind of call, and how one of them was foreseen."""
+    """The line through the latencies of one kind of call."""
 
-    of: str
+    name: str
     """What the cells share: their id without the steps."""
-    points: tuple[Point, ...]
+    latencies: tuple[Latency, ...]
     """In the order of their steps."""
     fit: stats.Fit
     """In seconds a call."""
 
     @property
-    def off(self) -> Point | None:
-        """The point furthest from the line, if it is off by more than 5 % and than its noise."""
-        worst = max(self.points, key=self.residual)
+    def outlier(self) -> Latency | None:
+        """The latency furthest from the line, where it is off by more than 5 % and its noise."""
+        worst = max(self.latencies, key=self.residual)
         return worst if self.residual(worst) > max(OFF_THE_LINE, worst.margin) else None
 
     @property
-    def foreseen(self) -> tuple[float, float, float] | None:
-        """The last point by the line through the others: seconds, low and high end.
+    def prediction(self) -> tuple[float, float, float] | None:
+        """The last latency by the line through the others: seconds, low and high end.
 
         None where the others are fewer than three.
         """
-        *others, last = self.points
+        *others, last = self.latencies
         return _fit(others).predict(last.steps) if len(others) >= FEWEST else None
 
-    def residual(self, point: Point) -> float:
-        """Return how far a point lies from the line, over its latency."""
-        return abs(self.fit.fixed + self.fit.per_step * point.steps - point.seconds) / point.seconds
+    def residual(self, latency: Latency) -> float:
+        """Return how far a latency lies from the line, relative to it."""
+        line = self.fit.fixed + self.fit.per_step * latency.steps
+        return abs(line - latency.seconds) / latency.seconds
 
 
 def fits(rows: Iterable[Row]) -> list[StepsFit]:
     """Return a fit for each kind of call that was measured at three numbers of steps or more."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[Latency]] = {}
     for row in rows:
-        if row.status == MEASURED and row.cell.steps and median(row.samples) > 0:
-            groups.setdefault(_but_steps(row), []).append(row)
-    found = []
-    for of, members in groups.items():
-        points = sorted(map(_point, members), key=lambda point: point.steps)
-        if len({point.steps for point in points}) >= FEWEST:
-            found.append(StepsFit(of, tuple(points), _fit(points)))
-    return found
+        if row.status == MEASURED and row.cell.steps and (seconds := median(row.samples)) > 0:
+            latency = Latency(row.cell.steps, seconds, stats.margin(row.samples) or 0.0)
+            groups.setdefault(_without_steps(row), []).append(latency)
+    ordered = {
+        name: sorted(latencies, key=lambda latency: latency.steps)
+        for name, latencies in groups.items()
+    }
+    return [
+        StepsFit(name, tuple(latencies), _fit(latencies))
+        for name, latencies in ordered.items()
+        if len({latency.steps for latency in latencies}) >= FEWEST
+    ]
 
 
-def _but_steps(row: Row) -> str:
+def lines(rows: Iterable[Row]) -> list[str]:
+    """Return the text of each steps fit, preceded by a heading; nothing where there is no fit."""
+    texts = [line for fit in fits(rows) for line in _lines(fit)]
+    heading = "steps fit: time of a call = fixed + per step × steps (± 95 %)"
+    return [heading, *texts] if texts else []
+
+
+def _lines(steps_fit: StepsFit) -> Iterator[str]:
+    fit = steps_fit.fit
+    fixed = plus_minus(fit.fixed, fit.fixed_interval)
+    per_step = plus_minus(fit.per_step, fit.per_step_interval)
+    yield f"{plain(steps_fit.name)}: fixed {fixed}, {per_step} a step; {_quality(steps_fit)}"
+    if steps_fit.prediction is not None:
+        seconds, *interval = steps_fit.prediction
+        last = steps_fit.latencies[-1]
+        yield (
+            f"  check: the smaller step counts predict {plus_minus(seconds, interval)} "
+            f"at {last.steps} steps; measured {duration(last.seconds)}"
+        )
+
+
+def _quality(steps_fit: StepsFit) -> str:
+    """Say whether the points lie on a line."""
+    if (outlier := steps_fit.outlier) is not None:
+        off = percent(steps_fit.residual(outlier))
+        return f"not a straight line: {off} off at {outlier.steps} steps"
+    furthest = max(map(steps_fit.residual, steps_fit.latencies))
+    noise = "" if furthest <= OFF_THE_LINE else ", which the medians' own intervals explain"
+    return f"every point within {percent(furthest)} of the line{noise}"
+
+
+def _without_steps(row: Row) -> str:
     axes = {axis: value for axis, value in row.cell.axes.items() if axis != "steps"}
     return replace(row.cell, axes=axes).id
 
 
-def _point(row: Row) -> Point:
-    return Point(row.cell.steps, median(row.samples), stats.margin(row.samples) or 0.0)
-
-
-def _fit(points: Sequence[Point]) -> stats.Fit:
-    return stats.linear_fit([point.steps for point in points], [point.seconds for point in points])
+def _fit(latencies: Sequence[Latency]) -> stats.Fit:
+    steps = [latency.steps for latency in latencies]
+    return stats.linear_fit(steps, [latency.seconds for latency in latencies])

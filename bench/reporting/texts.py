@@ -1,18 +1,21 @@
 """Texts of numbers and lines: digits cut to the noise, units, nothing that moves a cursor."""
 
-from collections.abc import Iterable
-from math import floor, log10
+from collections.abc import Iterable, Sequence
+from math import floor, isfinite, log10
 from textwrap import fill
+
+from bench.results.units import percent
 
 __all__ = [
     "NOTHING",
     "aligned",
     "counted",
+    "cut",
     "duration",
     "or_nothing",
-    "percent",
     "plain",
     "plus_minus",
+    "share",
     "spaced",
     "superscript",
     "unit_of",
@@ -23,14 +26,17 @@ __all__ = [
 NOTHING = "–"
 
 TINY = 1e-9
-"""Below this a number reads 0: no time is a millionth of a nanosecond."""
+"""A number below this reads 0: no time is a billionth of a microsecond."""
 
 
 def with_margin(value: float, margin: float | None) -> str:
     """Return `value` with the digits that its relative margin leaves: one beyond the first unsure.
 
     At most four significant digits; three without a margin. Thousands are set apart by a space.
+    – for what is not finite, such as a rate over the shortest time that a file can hold.
     """
+    if not isfinite(value):
+        return NOTHING
     if abs(value) < TINY:
         return "0"
     magnitude = floor(log10(abs(value)))
@@ -42,7 +48,7 @@ def with_margin(value: float, margin: float | None) -> str:
 
 
 def aligned(texts: Iterable[str]) -> list[str]:
-    """Fill up with spaces so that the decimal points stand under each other."""
+    """Pad numbers with spaces on the right, so that their decimal points line up in a column."""
     parts = [text.partition(".") for text in texts]
     longest = max(len(point + decimals) for _, point, decimals in parts)
     return [
@@ -52,18 +58,24 @@ def aligned(texts: Iterable[str]) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Return `text` without what could move the cursor or cannot be encoded."""
+    """Return `text` as one line without what could move the cursor or cannot be encoded."""
     line = " ".join(text.split())
-    return "".join(each if each.isprintable() else "�" for each in line)
+    return "".join(character if character.isprintable() else "�" for character in line)
+
+
+def cut(text: str, length: int) -> str:
+    """Return `text` as one plain line of at most so many characters, … standing for the rest."""
+    line = plain(text)
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def wrapped(line: str, width: int, indent: int = 0) -> str:
-    """Break a line between words, those after the first indented."""
+    """Break a line between words; lines after the first are indented."""
     return fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False)
 
 
 def unit_of(seconds: float) -> tuple[str, float]:
-    """Return the unit that `seconds` reads well in, and how many of it a second has."""
+    """Return the unit that `seconds` reads well in, and how many of it make a second."""
     if seconds >= 1:
         return "s", 1.0
     return ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
@@ -77,31 +89,27 @@ def duration(seconds: float | None, margin: float | None = None) -> str:
     return f"{with_margin(seconds * scale, margin)} {unit}"
 
 
-def percent(margin: float | None) -> str:
-    """Return two digits, no finer than a hundredth."""
-    if margin is None:
-        return NOTHING
-    percent = margin * 100
-    if percent < 0.01:
-        return "<0.01 %"
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+def share(value: float | None) -> str:
+    """Return a share of 1 as a percentage; – for None."""
+    return NOTHING if value is None else percent(value)
 
 
-def plus_minus(seconds: float, half: float) -> str:
-    """Return a time and half its interval, with the digits that the interval leaves."""
+def plus_minus(seconds: float, interval: Sequence[float]) -> str:
+    """Return a time and half of its interval, with the digits that the interval leaves."""
+    half = (interval[1] - interval[0]) / 2
     unit, scale = unit_of(max(abs(seconds), 1e-6))
     margin = half / abs(seconds) if seconds else None
     return f"{with_margin(seconds * scale, margin)} ± {with_margin(half * scale, 1.0)} {unit}"
 
 
-def spaced(value: float, decimals: int) -> str:
+def spaced(value: float, decimals: int = 0) -> str:
     """Return `value` with so many decimals, thousands set apart by a space."""
     return f"{value:,.{decimals}f}".replace(",", " ")
 
 
-def or_nothing(value: float | None, form: str) -> str:
-    """Return `value` in a form such as `{:.0%}`; a dash for None."""
-    return NOTHING if value is None else form.format(value).replace("%", " %")
+def or_nothing(value: float | None, margin: float | None = None) -> str:
+    """Return `value` as `with_margin` cuts it; – for None."""
+    return NOTHING if value is None else with_margin(value, margin)
 
 
 def superscript(number: int) -> str:
@@ -109,6 +117,6 @@ def superscript(number: int) -> str:
     return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-def counted(number: int) -> str:
+def counted(number: int, noun: str = "cell") -> str:
     """Return `1 cell`, `2 cells`."""
-    return f"{number} cell{'' if number == 1 else 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"

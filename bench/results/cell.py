@@ -1,17 +1,24 @@
-"""One point of a family's grid, and what became of it: a cell and its row, as plain data."""
+"""A cell, one point of a family's grid, and its row, the result: both plain data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from bench.results import thumbnail
-from bench.results.reading import read
+from bench.results.reading import Number, Whole, read
+from pipeline.arguments import Size, parse_size
 
 __all__ = [
+    "CALL_FLOP",
     "CHECKED",
+    "ESTIMATED",
     "FAILED",
     "JULIA",
     "MEASURED",
+    "OFF_EAGER",
     "OUT_OF_MEMORY",
     "UNAVAILABLE",
     "WALL",
@@ -20,7 +27,7 @@ __all__ = [
     "Row",
 ]
 
-Axis = str | int
+Axis = str | Whole
 
 MEASURED = "measured"
 UNAVAILABLE = "unavailable"
@@ -31,6 +38,15 @@ CHECKED = "checked"
 
 WALL, JULIA = "wall", "julia"
 
+CALL_FLOP = "call_flop"
+"""In a row's `extra`, the floating-point operations of one call."""
+
+ESTIMATED = "estimated_bytes"
+"""In a row's `extra`, the memory that a call should need, estimated before it was made."""
+
+OFF_EAGER = "levels_off_eager"
+"""In a row's `extra`, the largest difference of a pixel from eager's picture, in levels of 255."""
+
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
 
 _PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
@@ -38,28 +54,28 @@ _PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of a family's grid: what is run, before anything has been."""
+    """One point of a family's grid, before it is run."""
 
     family: str
     """generate, preprocess, forward or end_to_end."""
     axes: Mapping[str, Axis]
     """Its coordinates, in the order of the id and of the table."""
     needs: tuple[str, ...] = ()
-    """What must be here: `cuda`, `julia`."""
-    images: int = 1
-    """How many images one call makes or takes."""
-    steps: int = 0
+    """What it needs: `cuda`, `julia`."""
+    images: Whole = 1
+    """Images that one call makes or takes."""
+    steps: Whole = 0
     """Denoising steps of one call; 0 outside Stable Diffusion."""
     device: str = "cpu"
-    """Where it runs, `cpu` or `cuda`: a call on a device ends with its synchronisation."""
+    """`cpu` or `cuda`; a call on a device ends with its synchronisation."""
     dtype: str = ""
-    """What torch or Flux computes it in, such as `float32`; empty where neither does."""
-    weight: float = 1.0
-    """Its share of time: the budget is this times `--benchmark-max-time`."""
+    """The type that torch or Flux computes in, such as `float32`; empty where neither is used."""
+    budget_factor: Number = 1.0
+    """The cell's budget is this times `--benchmark-max-time`; in JSON it is `weight`."""
     regime: Mapping[str, Axis] = field(default_factory=dict)
     """What the clock includes; rows whose regimes differ are never compared."""
-    workload: int = 1
-    """Version of the work: raised when the same id begins to mean other work."""
+    workload: Whole = 1
+    """Version of the work: raised when the work behind an id changes."""
 
     @property
     def id(self) -> str:
@@ -68,65 +84,75 @@ class Cell:
             _PATTERNS.get(axis, "{}").format(value) for axis, value in self.axes.items()
         )
 
+    @cached_property
+    def size(self) -> Size:
+        """Return the width and height that the axis `size` names; KeyError where there is none."""
+        return parse_size(str(self.axes["size"]))
+
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one cell."""
+    """The result of one cell."""
 
     name: str
-    """pytest's id of the test, the name that results are matched by."""
+    """pytest's id of the test; results are matched by it."""
     cell: Cell
     status: str
     reason: str = ""
     """Why there is no number; empty for a measured cell."""
     remedy: str = ""
-    """What would give one."""
-    samples: tuple[float, ...] = ()
+    """How to get a number."""
+    samples: tuple[Number, ...] = ()
     """Seconds a call by `clock`, in the order of measuring, the device synchronised."""
-    first_call: float | None = None
+    first_call: Number | None = None
     """Seconds of the first call, which the contract checked."""
-    iterations: int = 1
+    iterations: Whole = 1
     """Calls grouped into one sample; more than 1 only for CPU calls under 100 µs."""
     limited_by: str = ""
     """What set the number of rounds: precision, budget, cap, first call or fresh process."""
     weights: str = ""
-    """What its numbers ran on; rows on different weights are never compared."""
-    threads: int | None = None
+    """The weights that it ran on; rows on different weights are never compared."""
+    threads: Whole | None = None
     """Threads of torch and BLAS."""
     clock: str = WALL
-    """Whose seconds the samples are: the wall clock as Python reads it, or Julia's own."""
-    extra: Mapping[str, float] = field(default_factory=dict)
-    """What else was measured, apart from the timed rounds, by names that end in their unit."""
-    profiled: float | None = None
-    """Seconds of one call that was watched, apart from the timed rounds; None where none was."""
-    busy: float | None = None
+    """The clock of the samples: the wall clock as Python reads it, or Julia's own."""
+    extra: Mapping[str, Number] = field(default_factory=dict)
+    """Other measurements, made apart from the timed rounds, by names that end in their unit."""
+    profiled: Number | None = None
+    """Seconds of one profiled call, apart from the timed rounds; None where none was profiled."""
+    busy: Number | None = None
     """Seconds of that call in which the device ran kernels or copies; None on the CPU."""
-    stages: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, Number] = field(default_factory=dict)
     """Seconds of that call by stage: the device's work for it, on the CPU the host's time in it."""
-    calls: Mapping[str, int] = field(default_factory=dict)
+    calls: Mapping[str, Whole] = field(default_factory=dict)
     """How often each stage was called; the UNet more often than there are steps with PNDM."""
     fingerprint: str = ""
     """An output box-averaged to 8×8×3 bytes, in hex."""
     thumbnail: Mapping[str, Axis] = field(default_factory=dict)
-    """The first call's image as a small `jpeg` in base64, its size, and what it was made with."""
-    spoiled: Mapping[str, int] = field(default_factory=dict)
-    """How many samples were dropped, by what was seen to spoil them."""
+    """The first call's image as a small `jpeg` in base64, its size and its settings."""
+    spoiled: Mapping[str, Whole] = field(default_factory=dict)
+    """How many samples were dropped, by the cause that spoiled them."""
     undersampled: str = ""
     """Why too few samples are left, and what to do; empty where six or more are."""
     guards: Mapping[str, str] = field(default_factory=dict)
-    """What was watched during its rounds: an empty text, or why it could not be."""
+    """Sensors that were watched during its rounds: an empty text, or why one could not be read."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads back."""
-        return asdict(self) | {"samples": list(self.samples)}
+        data: dict[str, Any] = msgspec.to_builtins(self)
+        data["cell"] = _renamed(data["cell"], "budget_factor", "weight")
+        return data
 
     @classmethod
     def from_dict(cls, data: Any, place: str = "row") -> "Row":
-        """Read what `as_dict` gave; keys that this version does not know are left out.
+        """Read what `as_dict` returned; keys that this version does not know are left out.
 
         Raises ValueError, such as "a list at row.samples, not null", for the first value that is
-        missing or of another type; `place` is what it calls `data`.
+        missing or of another type; `place` is the name of `data` in it.
         """
+        cell = data.get("cell") if isinstance(data, Mapping) else None
+        if isinstance(cell, Mapping) and "weight" in cell:
+            data = data | {"cell": _renamed(cell, "weight", "budget_factor")}
         row: Row = read(cls, data, place)
         if row.status not in STATUSES:
             raise ValueError(f"a status ({', '.join(STATUSES)}) at {place}, not {row.status!r:.40}")
@@ -135,3 +161,8 @@ class Row:
         if row.thumbnail and not thumbnail.is_jpeg(row.thumbnail.get("jpeg")):
             raise ValueError(f"a small JPEG in base64 at {place}.thumbnail.jpeg")
         return row
+
+
+def _renamed(data: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Return `data` with one key renamed, in its order."""
+    return {new if key == old else key: value for key, value in data.items()}

@@ -28,7 +28,7 @@ def of_batch(batch: Any) -> str:
 
 
 def distance(one: str, other: str) -> int:
-    """Return the largest difference of two bytes: 0 where one is missing, 255 where it is odd."""
+    """Return the largest difference of two bytes: 0 where one is missing, 255 where one is bad."""
     if not one or not other or one == other:
         return 0
     try:

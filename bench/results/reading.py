@@ -1,92 +1,90 @@
-"""JSON values into dataclasses, each checked against its annotation."""
+"""JSON values into dataclasses, by msgspec; a value that does not fit is named with its place."""
 
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
-from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+import re
+from copy import deepcopy
+from typing import Annotated, Any
 
-__all__ = ["read"]
+import msgspec
+
+__all__ = ["LIMIT", "Number", "Whole", "read"]
 
 LIMIT = 1e30
-"""Numbers lie from 0 to below this: nothing that a run records is negative, infinite or NaN.
+"""Nothing that a run records is negative, infinite, NaN or this large.
 
 The operations of one call at 100000x100000 are 1e19."""
 
-
-def read(kind: Any, value: Any, place: str) -> Any:
-    """Return `value` as `kind`: a dataclass, `tuple[X, ...]`, `Mapping[str, X]`, str, int, float.
-
-    Scalars may be joined, as `float | None`; `Any` takes everything. Keys that a dataclass does not
-    have are left out. Raises ValueError, with the place, for the first value that does not fit.
-    """
-    if kind is Any:
-        return value
-    if is_dataclass(kind):
-        return _dataclass(kind, _checked(dict, value, place), place)
-    inner = get_args(kind)
-    if get_origin(kind) is tuple:
-        return _tuple(inner[0], _checked(list, value, place), place)
-    if get_origin(kind) is Mapping:
-        pairs = _checked(dict, value, place).items()
-        return {key: read(inner[1], each, f"{place}.{key}") for key, each in pairs}
-    kinds = inner or (kind,)
-    if not _fits(value, kinds):
-        raise _misfit(kinds, value, place)
-    return float(value) if kind is float else value
-
-
-def _dataclass(kind: Any, data: dict[str, Any], place: str) -> Any:
-    hints = get_type_hints(kind)
-    values = {}
-    for each in fields(kind):
-        if each.name in data:
-            values[each.name] = read(hints[each.name], data[each.name], f"{place}.{each.name}")
-        elif _is_required(each):
-            raise ValueError(f"{each.name!r} at {place}")
-    return kind(**values)
-
-
-def _tuple(kind: Any, values: list[Any], place: str) -> tuple[Any, ...]:
-    """Read millions of samples: the place is written out only where one does not fit."""
-    for number, value in enumerate(values):
-        if not _fits(value, (kind,)):
-            raise _misfit((kind,), value, f"{place}[{number}]")
-    return tuple(map(kind, values))
-
-
-def _checked(kind: Any, value: Any, place: str) -> Any:
-    if isinstance(value, tuple):  # a row that comes from memory, not from a file
-        value = list(value)
-    if not isinstance(value, kind):
-        raise _misfit((kind,), value, place)
-    return value
-
-
-def _fits(value: Any, kinds: tuple[Any, ...]) -> bool:
-    if type(value) is float:
-        return float in kinds and 0 <= value < LIMIT
-    if type(value) is int:
-        return (int in kinds or float in kinds) and 0 <= value < LIMIT
-    return type(value) in kinds
-
-
-def _is_required(each: "Field[Any]") -> bool:
-    return each.default is MISSING and each.default_factory is MISSING
-
+Number = Annotated[float, msgspec.Meta(ge=0, lt=LIMIT)]
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 _WORDS = {
-    dict: "an object",
-    float: "a number from 0",
-    int: "a whole number from 0",
-    list: "a list",
-    NoneType: "null",
-    str: "text",
+    "object": "an object",
+    "array": "a list",
+    "str": "text",
+    "float": "a number from 0",
+    "int": "a whole number from 0",
+    "null": "null",
 }
+_SHOWN = {dict: "an object", list: "a list", tuple: "a list", type(None): "null"}
+"""Containers by their kind, since they can be long."""
 
 
-def _misfit(kinds: tuple[Any, ...], value: Any, place: str) -> ValueError:
-    """Name containers by their kind, since they can be long; show anything else, cut."""
-    expected = " or ".join(_WORDS[kind] for kind in kinds)
-    kind = type(value)
-    found = repr(value)[:40] if kind in (str, int, float, bool) else _WORDS[kind]
-    return ValueError(f"{expected} at {place}, not {found}")
+def read(kind: Any, value: Any, place: str) -> Any:
+    """Return `value` as `kind`: a dataclass, or any other type that msgspec knows.
+
+    Keys that a dataclass does not have are left out. Raises ValueError, such as "a list at
+    row.samples, not null", for the first value that does not fit; `place` is what it calls `value`.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(_misfit(kind, value, place, error)) from error
+    except UnicodeEncodeError as error:  # a lone surrogate, which JSON can hold
+        raise ValueError(f"text in UTF-8 at {place}, not {error.object!r:.40}") from error
+
+
+def _misfit(kind: Any, value: Any, place: str, error: msgspec.ValidationError) -> str:
+    fault, path = _split(error)
+    steps, wrong = _walk(kind, value, path)
+    quoted = re.findall(r"`([^`]+)`", fault)
+    if fault.startswith("Object missing"):
+        return f"{quoted[0]!r} at {place}{steps}"
+    names = quoted[0].split(" | ") if quoted else ["int" if "Integer" in fault else "float"]
+    expected = " or ".join(words for name, words in _WORDS.items() if name in names)
+    shown = _SHOWN.get(type(wrong)) or repr(wrong)[:40]
+    return f"{expected} at {place}{steps}, not {shown}"
+
+
+def _split(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Split "Expected `int`, got `str` - at `$.axes[...]`" into what is wrong and where."""
+    fault, _, path = str(error).partition(" - at `$")
+    return fault, path.removesuffix("`")
+
+
+def _walk(kind: Any, value: Any, path: str) -> tuple[str, Any]:
+    """Return the place that a path of msgspec's leads to, with the keys that it leaves out."""
+    value = inner = deepcopy(value)
+    steps = ""
+    for step in re.findall(r"\.\w+|\[[^]]+\]", path):
+        key = step.strip(".[]")
+        if step == "[...]":
+            key = _leave_the_first_misfit(kind, value, path, inner)
+            step = f".{key}"
+        inner = inner[int(key)] if step.startswith("[") else inner[key]
+        steps += step
+    return steps, inner
+
+
+def _leave_the_first_misfit(kind: Any, value: Any, path: str, mapping: dict[str, Any]) -> str:
+    """Leave of a mapping inside `value` the one key that msgspec means, and return it."""
+    items = list(mapping.items())
+    for key, item in items[:-1]:
+        mapping.clear()
+        mapping[key] = item
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as error:
+            if _split(error)[1] == path:
+                return key
+    mapping.clear()
+    mapping.update(items[-1:])
+    return items[-1][0]

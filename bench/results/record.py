@@ -1,4 +1,4 @@
-"""The record: what a run leaves behind, in pytest-benchmark's JSON and in a journal."""
+"""The record of a run, in pytest-benchmark's JSON and in a journal."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine.records import summary
-from bench.measuring.workload import start_and_end
 from bench.results.cell import MEASURED, Cell, Row
-from bench.results.reading import read
+from bench.results.rates import start_and_end
+from bench.results.reading import Number, read
 from pipeline.errors import PipelineError
 from pipeline.files import writing
 
@@ -48,24 +48,39 @@ class Run:
     """One run as it was recorded."""
 
     machine: Mapping[str, Any]
-    """The records `hardware`, `software` and `state`; `guards`: what can be watched here, or why
-    not; `workload`: rates at its start and its end."""
+    """The records `hardware`, `software` and `state`; `guards`: for every sensor, why it cannot be
+    read; `workload`: rates at the run's start and end."""
     rows: tuple[Row, ...]
     """Every cell's row, in the order in which they ended; from a file, measured ones first."""
     begun: str = ""
-    """When, as ISO 8601."""
+    """Its date and time, as ISO 8601."""
     commit: Mapping[str, Any] = field(default_factory=dict)
-    """What pytest-benchmark says of the commit."""
+    """pytest-benchmark's `commit_info`."""
     complete: bool = True
     """False where the run was cut short."""
 
 
-def update(output: dict[str, Any], rows: Iterable[Row], machine: Mapping[str, Any]) -> None:
-    """Add to pytest-benchmark's JSON, in place, what it does not know: machine and other rows.
+@dataclass(frozen=True)
+class _Stats:
+    data: tuple[Number, ...] = ()
 
-    Rows without a number stay out of `benchmarks`: one entry there without `stats` makes
-    `pytest-benchmark compare` drop the whole file. The plugin publishes the timing of a test that
-    failed after it; here that entry is withdrawn.
+
+@dataclass(frozen=True)
+class _Benchmark:
+    """As much of one of pytest-benchmark's entries as is read."""
+
+    stats: _Stats
+    fullname: str | None = None
+    group: str | None = None
+    extra_info: Mapping[str, Any] = field(default_factory=dict)
+
+
+def update(output: dict[str, Any], rows: Iterable[Row], machine: Mapping[str, Any]) -> None:
+    """Add the machine and the rows without a number to pytest-benchmark's JSON, in place.
+
+    These rows stay out of `benchmarks`: one entry there without `stats` makes `pytest-benchmark
+    compare` drop the whole file. The plugin publishes the timing of a test that failed later: here
+    that entry is removed.
     """
     others = [row.as_dict() for row in rows if row.status != MEASURED]
     withdrawn = {row["name"] for row in others}
@@ -98,32 +113,35 @@ def load(path: Path, plain: bool = False) -> Run:
     if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
         raise _wrong(path, "a result file of pytest-benchmark", "pass what --benchmark-json wrote")
     ours = document.get(KEY)
-    if plain and KEY not in document:
-        return _plain_run(path, document)
-    if not isinstance(ours, dict):
+    plain = plain and KEY not in document
+    if plain:
+        ours = {"schema": SCHEMA, "rows": []}
+    elif not isinstance(ours, dict):
         raise _wrong(
             path, f"a result file of this harness (no {KEY!r} in it)", "measure with pytest bench/"
         )
     _check_schema(path, ours.get("schema"))
     with _first_wrong(path):
-        rows = list(_measured(document["benchmarks"]))
+        benchmarks = read(tuple[_Benchmark, ...], document["benchmarks"], "benchmarks")
+        rows = list((_plain_rows if plain else _measured)(benchmarks))
         place = f"{KEY}.rows"
         others = read(list, ours.get("rows"), place)
         rows += [Row.from_dict(row, f"{place}[{number}]") for number, row in enumerate(others)]
         _check_rows(rows)
+        info = document.get("machine_info", {})
         return Run(
-            machine=_machine(ours.get("machine"), f"{KEY}.machine"),
-            rows=tuple(rows),
+            _plain_machine(info) if plain else _machine(ours.get("machine"), f"{KEY}.machine"),
+            tuple(rows),
             begun=read(str, document.get("datetime", ""), "datetime"),
             commit=read(Mapping[str, Any], document.get("commit_info", {}), "commit_info"),
         )
 
 
 class Journal:
-    """The durable copy of a run: one line a finished row, on disk before the next cell begins."""
+    """The run so far, as a crash leaves it: a line a row, on disk before the next cell begins."""
 
     def __init__(self, path: Path, machine: Mapping[str, Any]) -> None:
-        """Begin anew: the journal of the run before is replaced."""
+        """Replace the journal of the run before."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("w", encoding="utf-8")
         begun = datetime.now(UTC).isoformat()
@@ -134,12 +152,11 @@ class Journal:
         self._line({"row": row.as_dict()})
 
     def end(self, exit_status: int, machine: Mapping[str, Any] | None = None) -> None:
-        """Note that the run came to its end, and close the file.
+        """Write that the run came to its end, and close the file.
 
-        `machine` is what is known of it by then: at the beginning torch had not been imported.
+        `machine` are the records as they are now: at the beginning torch had not been imported.
         """
-        known = {} if machine is None else {"machine": machine}
-        self._line({"ended": exit_status} | known)
+        self._line({"ended": exit_status} | ({} if machine is None else {"machine": machine}))
         self._file.close()
 
     def _line(self, data: Mapping[str, Any]) -> None:
@@ -151,8 +168,8 @@ class Journal:
 def nearest_journal() -> Path:
     """Return the journal of the working folder, or of the nearest folder above it that has one."""
     here = Path.cwd()
-    found = (folder / JOURNAL for folder in (here, *here.parents) if (folder / JOURNAL).is_file())
-    return next(found, JOURNAL)
+    paths = (folder / JOURNAL for folder in (here, *here.parents))
+    return next((path for path in paths if path.is_file()), JOURNAL)
 
 
 def load_journal(path: Path) -> Run:
@@ -193,53 +210,31 @@ def _latest_machine(entries: list[Mapping[str, Any]]) -> tuple[Any, str]:
     return entries[number - 1]["machine"], f"line {number}, machine"
 
 
-def _measured(benchmarks: list[Any]) -> Iterator[Row]:
+def _measured(benchmarks: Iterable[_Benchmark]) -> Iterator[Row]:
     """Read the rows with a number; a benchmark that is not a cell of this harness is left out."""
     for number, benchmark in enumerate(benchmarks):
-        place = f"benchmarks[{number}]"
-        entry = read(Mapping[str, Any], benchmark, place)
-        extra = read(Mapping[str, Any], entry.get("extra_info", {}), f"{place}.extra_info")
-        if "cell" not in extra:
-            continue
-        row = Row.from_dict(extra["cell"], f"{place}.extra_info.cell")
-        stats = read(Mapping[str, Any], entry.get("stats"), f"{place}.stats")
-        samples = read(tuple[float, ...], stats.get("data", []), f"{place}.stats.data")
-        yield replace(row, samples=samples)
+        if "cell" in benchmark.extra_info:
+            place = f"benchmarks[{number}].extra_info.cell"
+            row = Row.from_dict(benchmark.extra_info["cell"], place)
+            yield replace(row, samples=benchmark.stats.data)
 
 
-def _plain_run(path: Path, document: Mapping[str, Any]) -> Run:
-    """Read what pytest-benchmark alone has written."""
-    with _first_wrong(path):
-        rows = [
-            _plain_row(read(Mapping[str, Any], entry, f"benchmarks[{number}]"), number)
-            for number, entry in enumerate(document["benchmarks"])
-        ]
-        _check_rows(rows)
-        info = read(Mapping[str, Any], document.get("machine_info", {}), "machine_info")
-        return Run(
-            machine=_machine(_plain_machine(info), "machine_info"),
-            rows=tuple(rows),
-            begun=read(str, document.get("datetime", ""), "datetime"),
-            commit=read(Mapping[str, Any], document.get("commit_info", {}), "commit_info"),
-        )
+def _plain_rows(benchmarks: Iterable[_Benchmark]) -> Iterator[Row]:
+    """Read the rows of pytest-benchmark alone."""
+    for number, benchmark in enumerate(benchmarks):
+        name = read(str, benchmark.fullname, f"benchmarks[{number}].fullname")
+        if not benchmark.stats.data:
+            raise ValueError(
+                f"samples of {name} (--benchmark-save leaves them out: --benchmark-save-data)"
+            )
+        file, _, test = name.partition("::")
+        cell = Cell(benchmark.group or file, {"test": test or name})
+        yield Row(name, cell, MEASURED, samples=benchmark.stats.data)
 
 
-def _plain_row(entry: Mapping[str, Any], number: int) -> Row:
-    place = f"benchmarks[{number}]"
-    name = read(str, entry.get("fullname"), f"{place}.fullname")
-    group = read(str | None, entry.get("group"), f"{place}.group")
-    stats = read(Mapping[str, Any], entry.get("stats"), f"{place}.stats")
-    samples = read(tuple[float, ...], stats.get("data", []), f"{place}.stats.data")
-    if not samples:
-        raise ValueError(
-            f"samples of {name} (--benchmark-save leaves them out: --benchmark-save-data)"
-        )
-    file, _, test = name.partition("::")
-    return Row(name, Cell(group or file, {"test": test or name}), MEASURED, samples=samples)
-
-
-def _plain_machine(info: Mapping[str, Any]) -> Mapping[str, Any]:
+def _plain_machine(data: Any) -> Mapping[str, Any]:
     """Return the records of a machine as far as pytest-benchmark has them, without its name."""
+    info = read(Mapping[str, Any], data, "machine_info")
     cpu = read(Mapping[str, Any], info.get("cpu", {}), "machine_info.cpu")
     hardware = {
         "architecture": info.get("machine"),
@@ -251,7 +246,8 @@ def _plain_machine(info: Mapping[str, Any]) -> Mapping[str, Any]:
         "python": info.get("python_version"),
         "system": info.get("system"),
     }
-    return {"hardware": hardware, "software": software, "state": {}}
+    records = {"hardware": hardware, "software": software, "state": {}}
+    return _machine(records, "machine_info")
 
 
 def _machine(data: Any, place: str) -> Mapping[str, Any]:
@@ -265,13 +261,13 @@ def _machine(data: Any, place: str) -> Mapping[str, Any]:
 
 
 def _check_rows(rows: list[Row]) -> None:
-    seen = set()
+    names = set()
     for row in rows:
-        if row.name in seen:
+        if row.name in names:
             raise ValueError(f"each cell once, but {row.name} is there twice")
         if row.status == MEASURED and not row.samples:
             raise ValueError(f"samples of {row.name}, as --benchmark-json keeps them")
-        seen.add(row.name)
+        names.add(row.name)
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A small copy of an image that a cell has made, and what it was made with, for the report."""
+"""A small copy of a cell's image, with its settings, for the report."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def of_batch(batch: Any, **settings: str | int) -> Mapping[str, str | int]:
 
 
 def is_jpeg(text: str | int | None) -> bool:
-    """Say whether `text` can be one of these images: no longer, base64, and a JPEG by its ends."""
+    """Return whether `text` is short enough, base64, and begins and ends as a JPEG."""
     if not isinstance(text, str) or len(text) > LARGEST:
         return False
     try:

@@ -1,1 +1,1 @@
-"""Statistics: pure functions of lists of floats, and intervals of ratios."""
+"""Statistics: pure functions of lists of numbers. Imports nothing of this project but itself."""

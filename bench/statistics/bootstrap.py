@@ -19,9 +19,8 @@ Runs = Sequence[Sequence[float]]
 ROUNDS, RUNS, PAIRS = "rounds", "runs", "pairs"
 
 DRAWS = 2_000
-"""Resamples of each of the two pairings below: the ends then lie within 3 % of the interval's width
-of where 64 000 put them (of 120 pairs of runs; half within 1 %)."""
-
+"""Resamples of each of the two pairings below. The interval's ends then lie within 3 % of its width
+of where 64 000 resamples put them (120 pairs of runs; half of them within 1 %)."""
 
 WIDEST = 300.0
 """Half the width of an interval that says nothing, in logarithms: its exponential is finite."""
@@ -40,7 +39,7 @@ class Ratio:
     unit: str
     """What the interval rests on: `rounds` of one run a side, `runs`, or `pairs` of processes."""
     count: int
-    """The smaller side's number of them."""
+    """How many of them the smaller side has."""
 
     @property
     def margin(self) -> float | None:
@@ -53,11 +52,11 @@ class Ratio:
 def ratio(base: Runs, new: Runs) -> Ratio | None:
     """Compare the times of two sides; None where a median is not positive.
 
-    - One run a side: a bootstrap of both medians. What it cannot see is how far one process is from
-      the next, which the noise floor of `bench.comparing.verdict` stands for.
+    - One run a side: a bootstrap of both medians. It cannot see how far one process lies from the
+      next; the noise floor of `bench.comparing.verdict` stands for that.
     - Several runs: samples inside one process are not independent, so a run counts as one number,
       its median. Student's interval of the difference of the mean logarithms, with one spread for
-      both sides (two runs on one side are the least; three on each give four degrees of freedom).
+      both sides (at least two runs on one side; three on each give four degrees of freedom).
 
     Swapping the sides inverts the ratio and its interval.
     """
@@ -85,10 +84,10 @@ def middle(runs: Runs) -> float:
 def independent(samples: Sequence[float]) -> float:
     """Estimate how many independent samples say as much of the median as these.
 
-    A median depends on the side of it that each sample falls on, so what counts is how these signs
-    correlate: n / (1 + 2 * sum of their autocorrelations), summed in pairs of lags for as long as
-    a pair is positive (Geyer, Statistical Science 7, 1992). A slow drift leaves a few. From 20
-    samples on; fewer cannot tell a correlation from chance.
+    The median depends only on the side of it that a sample falls on, so the autocorrelations of
+    these signs count: n / (1 + 2 * their sum), summed in pairs of lags while a pair is positive
+    (Geyer, Statistical Science 7, 1992). A slow drift leaves a few. All samples count below 20,
+    which cannot tell a correlation from chance.
     """
     import numpy as np
 
@@ -108,15 +107,15 @@ def _reach_of_runs(base: Runs, new: Runs) -> float:
     """Half the width of the interval of the difference of the mean logarithms."""
     logs = [[math.log(median(samples)) for samples in side] for side in (base, new)]
     freedom = len(base) + len(new) - 2
-    squares = math.fsum((each - fmean(side)) ** 2 for side in logs for each in side)
+    squares = math.fsum((value - fmean(side)) ** 2 for side in logs for value in side)
     error = math.sqrt(squares / freedom * (1 / len(base) + 1 / len(new)))
     return min(stats.student_t(freedom) * error, WIDEST)
 
 
 def _bootstrap(base: Sequence[float], new: Sequence[float]) -> tuple[float, float]:
-    """Return the ends of the interval that the resamples' ratios leave.
+    """Return both ends of the bootstrap interval of the ratio.
 
-    Each stream of random numbers serves each side once, so that swapping them inverts the result.
+    Each stream of random numbers serves each side once, so that swapping sides inverts the result.
     """
     import numpy as np
 
@@ -127,10 +126,10 @@ def _bootstrap(base: Sequence[float], new: Sequence[float]) -> tuple[float, floa
 
 
 def _medians(samples: Sequence[float], stream: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
-    """Draw the logarithms of the medians of resamples, the same ones for the same stream.
+    """Draw the logarithms of resampled medians, the same ones for the same stream.
 
-    The median of a resample is one of the samples, whose rank follows a beta distribution (Maritz &
-    Jarrett, JASA 73, 1978): it is drawn directly, for as many samples as are independent.
+    The median of a resample is one of the samples, and its rank follows a beta distribution (Maritz
+    & Jarrett, JASA 73, 1978): ranks are drawn directly, as of the independent number of samples.
     """
     import numpy as np
 

@@ -1,15 +1,14 @@
-"""Sequential looks at pairs: an interval that keeps its level however often it is looked at."""
+"""Sequential looks at pairs: intervals that hold together, however often one looks."""
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from bench.comparing.verdict import DECIDED, UNDECIDED, Floor, Verdict, hold
 from bench.statistics import stats
-from bench.statistics.bootstrap import PAIRS, WIDEST, Ratio
+from bench.statistics.bootstrap import WIDEST
 
-__all__ = ["judge", "level", "looks"]
+__all__ = ["FIRST_LOOK", "Look", "intervals", "level", "looks"]
 
 FIRST_LOOK = 4
 """Pairs before the first look: Student's interval of fewer is too wide to decide."""
@@ -21,38 +20,37 @@ FEWEST = 2
 """Pairs that have an interval."""
 
 
-def judge(pairs: Sequence[float], limit: Floor, final: bool = False) -> Verdict:
-    """Decide whether B is faster or slower than A from the pairs' log-ratios, in their order.
+@dataclass(frozen=True)
+class Look:
+    """What the first `count` log-ratios say of their mean."""
 
-    At each look Student's interval of their mean, at that look's level; the levels add up to 5 %,
-    so that all of them hold together with 95 % (Bonferroni), however they depend on each other, and
-    so does what they have in common, which is the interval. The first look that decides is the
-    last. With `final` the pairs since the last look get one of their own.
+    count: int
+    mean: float
+    low: float
+    """Low end of what the intervals of all looks so far have in common."""
+    high: float
+    """High end; below `low` where two of the intervals exclude each other."""
+
+
+def intervals(ratios: Sequence[float], final: bool = False) -> Iterator[Look]:
+    """Yield each look at log-ratios, which stand in the order of measuring.
+
+    A look is Student's interval of their mean, at that look's level. The levels add up to 5 %, so
+    all intervals hold together at 95 % (Bonferroni), whatever their dependence, and so does their
+    intersection. With `final` the pairs since the last look get a look of their own.
     """
-    verdict = _too_few(len(pairs))
     low, high = -math.inf, math.inf
-    for number, count in enumerate(looks(len(pairs), final), 1):
-        values = pairs[:count]
-        middle, reach = fmean(values), _reach(values, level(number))
-        low, high = max(low, middle - reach), min(high, middle + reach)
-        if low > high:
-            return replace(
-                _too_few(count),
-                code="looks disagree",
-                why=f"{count} pairs say what the ones before them excluded: the machine changed",
-                remedy="run it again",
-            )
-        value = math.exp(min(max(middle, low), high))
-        verdict = hold(Ratio(value, math.exp(low), math.exp(high), PAIRS, count), limit)
-        if verdict.word in DECIDED:
-            return verdict
-    return verdict
+    for number, count in enumerate(looks(len(ratios), final), 1):
+        values = ratios[:count]
+        mean, reach = fmean(values), _reach(values, level(number))
+        low, high = max(low, mean - reach), min(high, mean + reach)
+        yield Look(count, mean, low, high)
 
 
 def looks(count: int, final: bool = False) -> Iterator[int]:
-    """Yield after how many pairs is looked: 4, 6, 10, 14, 20, … up to `count`.
+    """Yield the numbers of pairs at which to look: 4, 6, 10, 14, 20, … up to `count`.
 
-    With `final` `count` itself too, where it is no look.
+    With `final` also `count` itself.
     """
     look, last = FIRST_LOOK, 0
     while look <= count:
@@ -71,16 +69,5 @@ def level(number: int) -> float:
 
 
 def _reach(values: Sequence[float], share: float) -> float:
-    freedom = len(values) - 1
     error = stdev(values) / math.sqrt(len(values))
-    return min(stats.student_t(freedom, 1 - share) * error, WIDEST)
-
-
-def _too_few(count: int) -> Verdict:
-    counted = f"{count} pair{'' if count == 1 else 's'}"
-    return Verdict(
-        UNDECIDED,
-        "too few pairs",
-        f"{counted}, and the first look is at {FIRST_LOOK}",
-        "a longer --budget, or fewer cells (-k)",
-    )
+    return min(stats.student_t(len(values) - 1, 1 - share) * error, WIDEST)

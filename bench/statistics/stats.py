@@ -1,4 +1,4 @@
-"""Median, interval, fit, noise: pure functions on lists of floats."""
+"""Medians and their intervals, the plan of rounds, quantiles, autocorrelation, the line fit."""
 
 import math
 from collections.abc import Sequence
@@ -27,16 +27,16 @@ CONFIDENCE = 0.95
 """Level of every interval here, unless a call says otherwise."""
 
 MIN_ROUNDS = 6
-"""Fewest samples with a 95 % interval of the median: all of n miss on one side with 2 / 2**n."""
+"""Fewest samples with a 95 % interval of the median: all n lie on one side with 2 / 2**n."""
 
 AUTOCORRELATION_LIMIT = 0.3
-"""Lag-1 autocorrelation above which the interval is too narrow: there, 95 % covers 84 to 91 %."""
+"""Lag-1 autocorrelation above which the interval is too narrow: 95 % then covers 84 to 91 %."""
 
 AUTOCORRELATION_MIN_SAMPLES = 20
-"""Fewer samples cannot tell such a correlation from chance: its standard error is 1 / sqrt(n)."""
+"""Fewer samples cannot tell it from chance: the standard error is 1 / sqrt(n)."""
 
 _EXACT_UP_TO = 10_000
-"""Samples up to which ranks come from whole numbers (2 ms); a million would take seconds."""
+"""Samples up to which ranks are computed in whole numbers (2 ms; a million takes seconds)."""
 
 
 def median_interval(
@@ -44,9 +44,9 @@ def median_interval(
 ) -> tuple[float, float] | None:
     """Give two of the samples that enclose the true median with at least this confidence.
 
-    Holds for independent samples of any continuous distribution, the ranks being binomial
-    (David & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1). Unit: that of the samples.
-    None where there are too few: below 6 at 95 %.
+    It holds for independent samples of any continuous distribution, since the ranks are binomial
+    (David & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1). None for too few samples: below
+    6 at 95 %.
     """
     ordered = sorted(_checked(samples))
     if not 0 < confidence < 1:
@@ -56,7 +56,7 @@ def median_interval(
 
 
 def margin(samples: Sequence[float]) -> float | None:
-    """Give half the width of the median's 95 % interval over the median: 0.01 reads ±1 %.
+    """Give half the width of the median's 95 % interval, relative to it: 0.01 reads ±1 %.
 
     None without an interval (fewer than 6 samples) or where the median is not positive.
     """
@@ -70,18 +70,18 @@ def margin(samples: Sequence[float]) -> float | None:
 def rounds_needed(pilot: Sequence[float], precision: float, maximum: int) -> int:
     """Plan, once, how many rounds should bring `margin` to at most `precision`.
 
-    - Spread: from five samples on, the range without the lowest and the highest (one slow call in a
-      pilot of six then changes little), else the range; over what it is for a standard normal.
+    - Spread: the range, from five samples on without the lowest and the highest (so that one slow
+      call in a pilot of six changes little), over the range that a standard normal would show.
     - Correction: a small pilot mostly shows less than the true spread, so the spread is multiplied
       by t / z as in Stein's two-stage procedure (Ann. Math. Stat. 16, 1945), with the degrees of
       freedom left after trimming (Tukey & McLaughlin, Sankhya A 25, 1963): by 1.6 for six.
-      Then about four plans in five reach the precision (tests/coverage_simulation.py); without
-      the correction, half.
-    - Rounds: the fewest whose own ranks, not the asymptotic 1.2533 sigma / sqrt(n), are expected to
-      lie that close; where the latter plans 20 to 30 rounds, 9 to 25 % more are needed.
+      About four plans in five then reach the precision (tests/coverage_simulation.py); without
+      the correction, half of them do.
+    - Rounds: the fewest whose ranks are expected to lie that close. The asymptotic
+      1.2533 sigma / sqrt(n) is too few: where it plans 20 to 30, 9 to 25 % more are needed.
 
-    From 6 to `maximum`. A pilot of one, which shows no spread, or without a positive median gives
-    `maximum`; one with no spread 6. Raises ValueError where `precision` is not positive or
+    Gives 6 to `maximum`: `maximum` for a pilot of one, which shows no spread, or without a positive
+    median; 6 for a pilot whose spread is 0. Raises ValueError where `precision` is not positive or
     `maximum` is below 6.
     """
     ordered = sorted(_checked(pilot, "pilot"))
@@ -98,7 +98,7 @@ def rounds_needed(pilot: Sequence[float], precision: float, maximum: int) -> int
     ratio = sigma * student_t(count - 1 - 2 * trimmed) / middle / precision
     if ratio == 0:
         return MIN_ROUNDS
-    # the asymptotic number never exceeds the exact one (12 000 were checked): count up from there
+    # The asymptotic number never exceeds the exact one (12 000 were checked): count up from it.
     asymptotic = math.pi / 2 * ratio * ratio
     start = max(MIN_ROUNDS, math.floor(min(asymptotic, maximum)))
     target = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) / ratio  # in standard deviations
@@ -135,7 +135,7 @@ def lag1(samples: Sequence[float]) -> float | None:
 
 
 def autocorrelated(samples: Sequence[float]) -> bool:
-    """Say whether neighbours are so alike that the interval of the median claims too much."""
+    """Say whether the samples are autocorrelated, which makes the median's interval too narrow."""
     correlation = lag1(samples)
     return (
         len(samples) >= AUTOCORRELATION_MIN_SAMPLES
@@ -146,16 +146,16 @@ def autocorrelated(samples: Sequence[float]) -> bool:
 
 @dataclass(frozen=True)
 class Fit:
-    """The line y = fixed + per_step * x through measured points, and how far it can be trusted.
+    """The line y = fixed + per_step * x through measured points, with the errors of its terms.
 
     Intervals are at 95 % and assume independent normal errors of one size (Draper & Smith,
     Applied Regression Analysis, 3rd ed. 1998, chapter 1).
     """
 
     fixed: float
-    """y where x is 0, in the unit of y."""
+    """y at x = 0, in the unit of y."""
     per_step: float
-    """What one more x adds, in the unit of y."""
+    """What one more x adds to y."""
     fixed_error: float
     """Standard error of `fixed`."""
     per_step_error: float
@@ -163,7 +163,7 @@ class Fit:
     residual_error: float
     """Standard deviation of a point around the line, in the unit of y."""
     max_residual: float
-    """Largest distance of a point from the line over the point's y: large where no line fits."""
+    """Largest distance of a point from the line, relative to its y: large where no line fits."""
     points: int
     """How many points."""
     x_mean: float
@@ -196,7 +196,7 @@ class Fit:
 
 
 def linear_fit(x: Sequence[float], y: Sequence[float]) -> Fit:
-    """Fit y = fixed + per_step * x by least squares, as latency = fixed + per step * steps.
+    """Fit y = fixed + per_step * x by least squares.
 
     Raises ValueError where x and y differ in length, y is not positive, or x has fewer than three
     distinct values: through two, every line fits.

@@ -1,8 +1,8 @@
 """Cold starts: what happens once in a process, each timed in a fresh one.
 
-`python -m bench.workloads.cold torch-import` is what a row of the family `cold` runs: first, outside
-the clock, what must have happened before, then the start itself. The files that it reads may be in the
-system's page cache: a process is fresh, a machine is not.
+A row of the family `cold` runs `python -m bench.workloads.cold torch-import`: first, outside the
+clock, what must have happened before; then the start itself. The process is fresh, but the files
+that it reads may be in the system's page cache.
 """
 
 import json
@@ -12,16 +12,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from bench.workloads.engines import FIXTURE_WEIGHTS
 from pipeline import contracts, pregenerated
 from pipeline.errors import PipelineError
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
-from pipeline.flux import reference as pytorch
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
 
@@ -32,13 +34,15 @@ TIMEOUT_S = 900.0
 
 PYTHON = "python-start"
 
+MODULE = "bench.workloads.cold"
+
 
 @dataclass(frozen=True)
 class Start:
     """One cold start."""
 
     timed: Callable[[Any], Any]
-    """What is timed, with what `before` returned; it ends with the device's synchronisation."""
+    """What is timed, given what `before` returned; it ends when the device has finished."""
     before: Callable[[], Any] = lambda: None
     """What has happened by then, outside the clock."""
     needs: tuple[str, ...] = ()
@@ -49,16 +53,15 @@ class Start:
 def seconds_of(name: str) -> float:
     """Time one start in a fresh process; raise `PipelineError` for one that fails or hangs.
 
-    What torch compiles is kept in an empty folder: its cache would make the start a warm one.
+    torch's compiler gets an empty cache folder: with its own the start would be a warm one.
     """
+    program = ["-c", ""] if name == PYTHON else ["-m", MODULE, name]
+    remedy = f"run it by hand: python -m {MODULE} {name}"
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-c", ""]
-        if name != PYTHON:
-            command = [sys.executable, "-m", "bench.workloads.cold", name]
         begun = perf_counter()
         try:
             done = subprocess.run(
-                command,
+                [sys.executable, *program],
                 cwd=Path(__file__).resolve().parents[2],
                 env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache},
                 stdin=subprocess.DEVNULL,
@@ -68,28 +71,28 @@ def seconds_of(name: str) -> float:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            remedy = f"run it by hand: python -m bench.workloads.cold {name}"
             raise PipelineError(name, f"an end within {TIMEOUT_S:.0f} s", remedy) from error
-        whole = perf_counter() - begun
+        process_seconds = perf_counter() - begun
     if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        remedy = f"run it by hand: python -m bench.workloads.cold {name}"
-        raise PipelineError(name, f"a start that ends well, not: {said[:200]}", remedy)
-    return whole if name == PYTHON else float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise PipelineError(name, f"a start that ends well, not: {last[:200]}", remedy)
+    if name == PYTHON:
+        return process_seconds
+    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 
 
 def main(arguments: list[str]) -> int:
-    """Time the start that is named, here and now, and print it as one line of JSON."""
+    """Time the named start here and now, and print its seconds as one line of JSON."""
     name = arguments[0] if len(arguments) == 1 else ""
     if name not in STARTS or name == PYTHON:
-        known = ", ".join(each for each in STARTS if each != PYTHON)
-        print(f"python -m bench.workloads.cold {name}: expected one of {known}", file=sys.stderr)
+        known = ", ".join(start for start in STARTS if start != PYTHON)
+        print(f"python -m {MODULE} {name}: expected one of {known}", file=sys.stderr)
         return 2
     start = STARTS[name]
     try:
-        given = start.before()
+        prepared = start.before()
         begun = perf_counter()
-        start.timed(given)
+        start.timed(prepared)
         seconds = perf_counter() - begun
     except PipelineError as error:
         print(error, file=sys.stderr)
@@ -98,22 +101,19 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _torch() -> Any:
+    return import_module("torch")
+
+
 def _diffusers() -> None:
-    import_module("torch")
-    _ = import_module("diffusers").StableDiffusionPipeline  # imported when it is asked for
+    _torch()
+    _ = import_module("diffusers").StableDiffusionPipeline  # diffusers imports it when it is used
 
 
-def _ready_for_cuda() -> None:
-    _diffusers()
-    _cuda_context()
-
-
-def _loaded(model: str, device: str) -> Any:
+def _load(model: str, device: str) -> Any:
     pipe = diffusion.load(model, device)
     if device == "cuda":
-        import torch
-
-        torch.cuda.synchronize()
+        _torch().cuda.synchronize()
     return pipe
 
 
@@ -126,52 +126,53 @@ def _batch() -> Any:
     return preprocessing.preprocess([pregenerated.paths()[0]])
 
 
-def _eager(device: str) -> Any:
-    batch = _batch()
-    return batch, pytorch.forward(batch, device)
-
-
-def _compile(given: Any, device: str) -> None:
-    batch, expected = given
-    scores = pytorch.forward(batch, device, compiled=True)
-    contracts.require(contracts.check_close(scores, expected))
-
-
 def _cuda_context() -> None:
-    import torch
-
-    torch.zeros(1, device="cuda")
-    torch.cuda.synchronize()
+    _torch().zeros(1, device="cuda")
+    _torch().cuda.synchronize()
 
 
-def _matrices() -> Any:
-    import torch
-
+def _ready_for_cuda() -> None:
+    _diffusers()
     _cuda_context()
-    made = torch.ones(1024, 1024, device="cuda")
-    torch.cuda.synchronize()
-    return made
+
+
+def _matrix() -> Any:
+    _cuda_context()
+    matrix = _torch().ones(1024, 1024, device="cuda")
+    _torch().cuda.synchronize()
+    return matrix
 
 
 def _multiply(matrix: Any) -> None:
-    import torch
-
-    torch.mm(matrix, matrix)
-    torch.cuda.synchronize()
+    _torch().mm(matrix, matrix)
+    _torch().cuda.synchronize()
 
 
-def _flux_loaded(device: str) -> Any:
-    julia.start()  # before torch
-    return flux.load(3, device), _batch()
+def _compile_reference(device: str) -> Start:
+    def before() -> Any:
+        batch = _batch()
+        return batch, reference.forward(batch, device)
+
+    def timed(prepared: Any) -> None:
+        batch, expected = prepared
+        scores = reference.forward(batch, device, compiled=True)
+        contracts.require(contracts.check_close(scores, expected))
+
+    needs = ("cuda", "compiler") if device == "cuda" else ("compiler",)
+    return Start(timed, before, needs, device, FIXTURE_WEIGHTS)
 
 
-def _score(given: Any) -> None:
-    model, batch = given
-    contracts.require(contracts.check_scores(model(batch), (1, network.CLASSES)))
+def _first_flux_forward(device: str) -> Start:
+    def before() -> Any:
+        julia.start()  # before torch
+        return flux.load(3, device), _batch()
 
+    def timed(prepared: Any) -> None:
+        model, batch = prepared
+        contracts.require(contracts.check_scores(model(batch), (1, network.CLASSES)))
 
-def _using_flux(main_module: Any) -> None:
-    main_module.seval(f"import {julia.PACKAGE}")
+    needs = ("cuda", "julia") if device == "cuda" else ("julia",)
+    return Start(timed, before, needs, device, FIXTURE_WEIGHTS)
 
 
 def _using_cuda(_: Any) -> None:
@@ -181,54 +182,40 @@ def _using_cuda(_: Any) -> None:
 
 
 _TINY, _SD15 = (models.resolve(name).weights for name in ("tiny", "arch:sd15"))
-_FIXTURE = "fixture, seeded random"
+_ON_CUDA: Any = {"needs": ("cuda",), "device": "cuda"}
 
 STARTS: Mapping[str, Start] = {
     PYTHON: Start(lambda _: None),
-    "torch-import": Start(lambda _: import_module("torch")),
-    "torchvision-import": Start(
-        lambda _: import_module("torchvision.transforms.v2"), lambda: import_module("torch")
-    ),
-    "diffusers-import": Start(lambda _: _diffusers(), lambda: import_module("torch")),
-    "tiny-cpu-load": Start(lambda _: diffusion.load("tiny", "cpu"), _diffusers, weights=_TINY),
+    "torch-import": Start(lambda _: _torch()),
+    "torchvision-import": Start(lambda _: import_module("torchvision.transforms.v2"), _torch),
+    "diffusers-import": Start(lambda _: _diffusers(), _torch),
+    "tiny-cpu-load": Start(lambda _: _load("tiny", "cpu"), _diffusers, weights=_TINY),
     "tiny-cpu-first-call": Start(
-        lambda pipe: _sample(pipe, 64, 2),
-        lambda: _loaded("tiny", "cpu"),
-        weights=_TINY,
+        partial(_sample, side=64, steps=2), partial(_load, "tiny", "cpu"), weights=_TINY
     ),
     "sd15-cuda-load": Start(
-        lambda _: _loaded("arch:sd15", "cuda"), _ready_for_cuda, ("cuda",), "cuda", _SD15
+        lambda _: _load("arch:sd15", "cuda"),
+        _ready_for_cuda,
+        **_ON_CUDA,
+        weights=_SD15,
     ),
     "sd15-cuda-first-call": Start(
-        lambda pipe: _sample(pipe, 512, 10),
-        lambda: _loaded("arch:sd15", "cuda"),
-        ("cuda",),
-        "cuda",
-        _SD15,
+        partial(_sample, side=512, steps=10),
+        partial(_load, "arch:sd15", "cuda"),
+        **_ON_CUDA,
+        weights=_SD15,
     ),
-    "reference-cpu-compile": Start(
-        lambda given: _compile(given, "cpu"), lambda: _eager("cpu"), ("compiler",), "cpu", _FIXTURE
-    ),
-    "reference-cuda-compile": Start(
-        lambda given: _compile(given, "cuda"),
-        lambda: _eager("cuda"),
-        ("cuda", "compiler"),
-        "cuda",
-        _FIXTURE,
-    ),
-    "cuda-context": Start(
-        lambda _: _cuda_context(), lambda: import_module("torch"), ("cuda",), "cuda"
-    ),
-    "cuda-first-kernel": Start(_multiply, _matrices, ("cuda",), "cuda"),
+    "reference-cpu-compile": _compile_reference("cpu"),
+    "reference-cuda-compile": _compile_reference("cuda"),
+    "cuda-context": Start(lambda _: _cuda_context(), _torch, **_ON_CUDA),
+    "cuda-first-kernel": Start(_multiply, _matrix, **_ON_CUDA),
     "julia-start": Start(lambda _: julia.boot(), needs=("julia",)),
-    "flux-using": Start(_using_flux, julia.boot, ("julia",)),
-    "flux-cpu-first-forward": Start(
-        _score, lambda: _flux_loaded("cpu"), ("julia",), "cpu", _FIXTURE
+    "flux-using": Start(
+        lambda main_module: main_module.seval(f"import {julia.PACKAGE}"), julia.boot, ("julia",)
     ),
+    "flux-cpu-first-forward": _first_flux_forward("cpu"),
     "flux-cuda-using": Start(_using_cuda, julia.start, ("cuda", "julia"), "cuda"),
-    "flux-cuda-first-forward": Start(
-        _score, lambda: _flux_loaded("cuda"), ("cuda", "julia"), "cuda", _FIXTURE
-    ),
+    "flux-cuda-first-forward": _first_flux_forward("cuda"),
 }
 """By the names that rows have."""
 

@@ -1,6 +1,7 @@
-"""What computes scores: Flux.jl, the bridge into Julia alone, the same network in PyTorch."""
+"""Engines that compute scores: Flux.jl, the call into Julia alone, the same network in PyTorch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,9 +9,13 @@ from typing import Any
 from pipeline import contracts
 from pipeline.contracts import Violation
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, network, reference
+from pipeline.flux import julia, network
+from pipeline.flux import network as reference
 
-__all__ = ["ENGINES", "Engine", "ready", "release"]
+__all__ = ["ENGINES", "FIXTURE_WEIGHTS", "Engine", "ready"]
+
+FIXTURE_WEIGHTS = "fixture, seeded random"
+"""What rows on the network's committed weights say of them."""
 
 
 @dataclass(frozen=True)
@@ -18,34 +23,34 @@ class Engine:
     """A loaded network, for batches on the CPU."""
 
     call: Callable[[Any], Any]
-    """What is timed: a batch to scores, or to scores and seconds where there is `inside`."""
+    """What is timed: batch to scores, or to scores and seconds where there is `inside`."""
     check: Callable[[Any, Any], list[Violation]]
-    """The contract of what `call` returns for a batch."""
+    """Checks what `call` returned for a batch."""
     classes: int
     weights: str
     on_torch: bool = False
-    """Whether torch runs it, so that torch's synchronisation ends a call."""
+    """Whether torch runs it, so that a call ends with torch's synchronisation."""
     inside: Callable[[Any], float] | None = None
-    """Reads Julia's own seconds from what `call` returns, where these are what is published."""
+    """Reads Julia's own seconds from what `call` returns, where those are published."""
     extra: Callable[[Any], dict[str, float]] = lambda batch: {}
-    """Measures what else is said of the row, for a batch, apart from the timed rounds."""
+    """Measures further numbers of the row for a batch, outside the timed rounds."""
 
 
-def ready(name: str, device: str, batch: Any, model: str = "") -> Engine:
-    """Return the engine `name` on `device`; `model` is a user's Flux model, as `FILE.jl:function`.
+@contextmanager
+def ready(name: str, device: str, batch: Any, model: str = "") -> Iterator[Engine]:
+    """Hold the engine `name` on `device`; `model` is a user's Flux model, as `FILE.jl:function`.
 
-    The batch has been through it once: Julia and torch.compile compile then, for seconds, which
-    would outlast a cell's budget.
+    It has run the batch once: Julia and torch.compile compile then, which takes seconds, longer
+    than a cell's budget. At the end the memory that CUDA.jl keeps is freed: torch, in the same
+    process, cannot use it.
     """
     engine = ENGINES[name](device, batch.shape[1], model)
     engine.call(batch)
-    return engine
-
-
-def release(name: str, device: str) -> None:
-    """Give back what CUDA.jl holds: torch, in the same process, cannot use it."""
-    if device == "cuda" and name in FLUX_ENGINES:
-        julia.reclaim(device)
+    try:
+        yield engine
+    finally:
+        if device == "cuda" and name in FLUX_ENGINES:
+            julia.reclaim(device)
 
 
 def _flux(device: str, channels: int, model: str) -> Engine:
@@ -99,8 +104,8 @@ def _compiled(device: str, channels: int, model: str) -> Engine:
 FLUX_ENGINES = {"flux": _flux, "flux-inside": _flux_inside, "flux-bridge": _flux_bridge}
 
 ENGINES = FLUX_ENGINES | {"reference": _reference, "compiled": _compiled}
-"""By the names that `--flux-engine` takes: Flux as Python sees it, its forward alone by Julia's
-clock, the same call without a model, the network in PyTorch, and that compiled."""
+"""By the values of `--flux-engine`: Flux as Python calls it, its forward alone by Julia's clock,
+the same call without a model, the network in PyTorch, and that network compiled."""
 
 
 def _load_flux(device: str, channels: int, model: str) -> flux.Model:
@@ -113,14 +118,16 @@ def _load_flux(device: str, channels: int, model: str) -> flux.Model:
 
 
 def _contract(loaded: flux.Model, model: str) -> Callable[[Any, Any], list[Violation]]:
-    """A user's model must give scores; ours must also agree with the PyTorch reference."""
+    """Return a check of scores; our own network's must also agree with the PyTorch reference."""
 
     def holds(scores: Any, batch: Any) -> list[Violation]:
-        found = contracts.check_scores(scores, (len(batch), loaded.classes))
-        return found or ([] if model else contracts.check_close(scores, reference.forward(batch)))
+        violations = contracts.check_scores(scores, (len(batch), loaded.classes))
+        if violations or model:
+            return violations
+        return contracts.check_close(scores, reference.forward(batch))
 
     return holds
 
 
 def _weights(model: str) -> str:
-    return "the model's own" if model else "fixture, seeded random"
+    return "the model's own" if model else FIXTURE_WEIGHTS

@@ -1,4 +1,4 @@
-"""Exactness: how far a batch may lie from the reference, Pillow's resize of the same pixels."""
+"""Exactness: how far a batch may differ from the reference, Pillow's resize of the same pixels."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ Tolerance = tuple[float, float]
 TOLERANCE: Tolerance = (2.0, 0.5)
 
 CUDA_JPEG: Tolerance = (32.0, 3.0)
-"""For files decoded by nvJPEG: its inverse transform rounds otherwise than libjpeg's, and it
+"""For files decoded by nvJPEG: its inverse transform rounds differently from libjpeg's, and it
 repeats chroma where libjpeg-turbo interpolates it. Not measured yet."""
 
 ROUNDING = 1e-3
@@ -25,13 +25,13 @@ ROUNDING = 1e-3
 
 
 def reference(images: "Sequence[Image]", size: int, gray: bool) -> "torch.Tensor":
-    """Return RGB images as a batch, bilinear with antialiasing as in Pillow, levels over 255."""
+    """Return RGB images as a batch: Pillow's bilinear resize with antialiasing, levels / 255."""
     import numpy as np
     import torch
     from PIL.Image import Resampling
 
     resized = [image.resize((size, size), Resampling.BILINEAR) for image in images]
-    arrays = [np.array(each.convert("L" if gray else "RGB"), np.float32) for each in resized]
+    arrays = [np.array(image.convert("L" if gray else "RGB"), np.float32) for image in resized]
     batch = torch.from_numpy(np.stack(arrays)).div_(255)
     return batch[:, None] if gray else batch.permute(0, 3, 1, 2)
 
@@ -42,17 +42,19 @@ def check(
     tolerance: Tolerance = TOLERANCE,
     boundary: str = "batch",
 ) -> list[Violation]:
-    """Check that a batch lies within `tolerance` of what is expected, of the same shape.
+    """Check that a batch lies within `tolerance` of `expected`, a batch of the same shape.
 
-    `boundary` is what a violation calls it, such as the name of a peer.
+    `boundary` is what a violation calls the batch, such as the name of a peer.
     """
-    apart = (batch.cpu() - expected).abs() * 255
-    found = []
-    for name, value, most in zip(
-        ("largest", "mean"), (apart.max().item(), apart.mean().item()), tolerance, strict=True
-    ):
-        if not value <= most + ROUNDING:  # NaN fails this too
-            given = f"{name} difference {value:.3g}/255 from Pillow's antialiased bilinear resize"
-            remedy = "no number is given for other pixels"
-            found.append(Violation(boundary, given, f"at most {most:g}/255", remedy))
-    return found
+    difference = (batch.cpu() - expected).abs() * 255
+    statistics = ("largest", difference.max().item()), ("mean", difference.mean().item())
+    return [
+        Violation(
+            boundary,
+            f"{name} difference {levels:.3g}/255 from Pillow's antialiased bilinear resize",
+            f"at most {limit:g}/255",
+            "no number is given for other pixels",
+        )
+        for (name, levels), limit in zip(statistics, tolerance, strict=True)
+        if not levels <= limit + ROUNDING  # NaN fails this too
+    ]

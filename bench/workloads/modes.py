@@ -1,4 +1,4 @@
-"""Modes: how a loaded pipeline runs its networks, and how far its picture may then change."""
+"""Modes: how a loaded pipeline runs its networks, and how much its pictures may change."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,19 +14,19 @@ __all__ = ["EAGER", "MODES", "Graphed", "apply", "check_alike", "furthest", "tol
 EAGER = "eager"
 
 MODES = (EAGER, "compile", "graph")
-"""`eager`, as diffusers loads it · `compile`, the UNet's repeated blocks through torch.compile ·
-`graph`, the whole UNet through torch.compile, replayed as a CUDA graph. The last two are also
-channels-last, their attention projections fused."""
+"""`eager`: as diffusers loads it. `compile`: the UNet's repeated blocks go through torch.compile.
+`graph`: the whole UNet goes through torch.compile and is replayed as a CUDA graph. The last two
+also use channels-last memory and fused attention projections."""
 
 WARM_CALLS = 3
-"""Calls before a capture: compilation, cuDNN's choice of algorithms, allocations."""
+"""Calls before a capture: torch compiles, cuDNN chooses algorithms, memory is allocated."""
 
 _TOLERANCES = {"float32": 2, "float16": 32, "bfloat16": 64}
-"""Levels of 255; `compile` moved the tiny pipeline's pixels by at most 1, 4 and 30 on the CPU."""
+"""Levels of 255; `compile` changed the tiny pipeline's pixels by at most 1, 4, 30 on the CPU."""
 
 
 def apply(pipe: Any, mode: str) -> None:
-    """Change `pipe` in place, and for good, to run in `mode`; its next call compiles.
+    """Make `pipe` run in `mode` from now on; its next call compiles.
 
     Raises `UnavailableError` for `graph` on the CPU, and for CUDA without Triton.
     """
@@ -35,7 +35,7 @@ def apply(pipe: Any, mode: str) -> None:
     import torch
 
     _require(pipe.device.type, mode)
-    torch.compiler.reset()  # code for other shapes counts against the limit of recompilations
+    torch.compiler.reset()  # compiled code of other shapes counts towards dynamo's limit
     for part in (pipe.unet, pipe.vae):
         part.to(memory_format=torch.channels_last)
         if hasattr(part, "fuse_qkv_projections"):
@@ -47,12 +47,15 @@ def apply(pipe: Any, mode: str) -> None:
 
 
 def tolerance(dtype: str, device: str) -> int:
-    """Return how many levels of 255 a pixel may lie off eager's; TF32 on CUDA is half precision."""
+    """Return by how many levels of 255 a pixel may differ from eager's.
+
+    On CUDA float32 convolutions run in TF32, which has the precision of float16.
+    """
     return _TOLERANCES["float16" if (dtype, device) == ("float32", "cuda") else dtype]
 
 
 def furthest(images: "Sequence[Image]", others: "Sequence[Image]") -> int:
-    """Return the largest difference of a pixel's level between images of the same sizes."""
+    """Return the largest difference of a level between images of the same sizes."""
     from PIL import ImageChops
 
     differences = (ImageChops.difference(*pair) for pair in zip(images, others, strict=True))
@@ -60,7 +63,7 @@ def furthest(images: "Sequence[Image]", others: "Sequence[Image]") -> int:
 
 
 def check_alike(images: "Sequence[Image]", eager: "Sequence[Image]", limit: int) -> list[Violation]:
-    """Check that a mode draws what eager draws of the same noise, within `limit` levels of 255."""
+    """Check that a mode's pictures are eager's for the same noise, within `limit` levels of 255."""
     off = furthest(images, eager)
     if off <= limit:
         return []
@@ -69,39 +72,40 @@ def check_alike(images: "Sequence[Image]", eager: "Sequence[Image]", limit: int)
 
 
 class Graphed:
-    """A function of tensors on a device, captured once for each set of shapes and then replayed.
+    """A function on device tensors that is captured once for each set of shapes, then replayed.
 
-    A replay reads and writes the memory of its capture: arguments are copied in, and what comes
-    back is a copy, which the next replay leaves as it is.
+    A replay reads and writes the memory of its capture, so arguments are copied in and results are
+    copied out.
     """
 
     def __init__(
         self, function: Callable[..., Any], capture: Callable[..., Any] | None = None
     ) -> None:
-        """Take `capture`, which gives for a call its replay and its output; default: CUDA's."""
+        """Take `capture`, which returns a call's replay and its output; the default is CUDA's."""
         self._function = function
         self._capture = capture or _capture
         self._captured: dict[Any, tuple[list[Any], Callable[[], None], Any]] = {}
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Return what the function returns for these arguments."""
+        """Return the function's result for these arguments."""
         import torch
         from torch.utils import _pytree as pytree
 
         leaves, shape = pytree.tree_flatten((arguments, named))
-        key = (str(shape), *(_signature(each) for each in leaves))
+        key = (str(shape), *(_signature(leaf) for leaf in leaves))
         if key not in self._captured:
-            device = next(each.device for each in leaves if isinstance(each, torch.Tensor))
+            device = next(leaf.device for leaf in leaves if isinstance(leaf, torch.Tensor))
             static = [
-                each.to(device, copy=True) if isinstance(each, torch.Tensor) else each
-                for each in leaves
+                leaf.to(device, copy=True) if isinstance(leaf, torch.Tensor) else leaf
+                for leaf in leaves
             ]
-            given, known = pytree.tree_unflatten(static, shape)
-            self._captured[key] = (static, *self._capture(lambda: self._function(*given, **known)))
+            inputs, keywords = pytree.tree_unflatten(static, shape)
+            captured = self._capture(lambda: self._function(*inputs, **keywords))
+            self._captured[key] = (static, *captured)
         static, replay, output = self._captured[key]
-        for held, new in zip(static, leaves, strict=True):
-            if isinstance(new, torch.Tensor):
-                held.copy_(new)
+        for target, leaf in zip(static, leaves, strict=True):
+            if isinstance(leaf, torch.Tensor):
+                target.copy_(leaf)
         replay()
         return pytree.tree_map_only(torch.Tensor, torch.clone, output)
 
@@ -118,12 +122,12 @@ def _capture(call: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
     """Capture `call` as https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs says."""
     import torch
 
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
         for _ in range(WARM_CALLS):
             call()
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         output = call()
@@ -131,13 +135,13 @@ def _capture(call: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
 
 
 def _require(device: str, mode: str) -> None:
-    given = f"--sd-mode {mode}"
+    option = f"--sd-mode {mode}"
     if mode == "graph" and device != "cuda":
         reason, remedy = "no CUDA graph on the CPU", "add --sd-device cuda"
-        raise UnavailableError(given, Missing("cuda", "a CUDA device", reason, remedy))
+        raise UnavailableError(option, Missing("cuda", "a CUDA device", reason, remedy))
     if device == "cuda" and not _has_triton():
         reason, remedy = "no Triton, which torch.compile uses on CUDA", "pip install triton"
-        raise UnavailableError(given, Missing("compiler", "Triton", reason, remedy))
+        raise UnavailableError(option, Missing("compiler", "Triton", reason, remedy))
 
 
 def _has_triton() -> bool:

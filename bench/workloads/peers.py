@@ -1,4 +1,4 @@
-"""Peers: what else turns one picture into a tensor, each as its documentation shows it."""
+"""Peers: other libraries that turn one picture into a tensor, used as their documentation shows."""
 
 import os
 import warnings
@@ -20,25 +20,40 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "albumentations": ("peers",),
     "kornia": ("cuda", "peers"),
 }
-"""The peers by name, and what each needs beside torchvision; kornia runs on CUDA."""
+"""The peers by name, and what each needs besides torchvision; kornia runs on CUDA."""
 
 LEVELS = 255
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Two ways to a contiguous batch `(1, 3, size, size)` in [0, 1]."""
+    """One library: two ways to its own kind of picture, and from there to a tensor."""
 
-    transform: "Callable[[Image], torch.Tensor]"
+    read: Callable[[Path], Any]
+    """From a file."""
+    take: "Callable[[Image], Any]"
     """From an RGB image in memory."""
-    file: "Callable[[Path], torch.Tensor]"
+    convert: "Callable[[Any], torch.Tensor]"
+    """To `(3, size, size)` or `(1, 3, size, size)`, in [0, 1]."""
+
+    def transform(self, image: "Image") -> "torch.Tensor":
+        """Turn an RGB image in memory into a contiguous batch `(1, 3, size, size)`."""
+        return _batch(self.convert(self.take(image)))
+
+    def file(self, path: Path) -> "torch.Tensor":
+        """Turn a file into a contiguous batch `(1, 3, size, size)`."""
+        return _batch(self.convert(self.read(path)))
 
 
 def load(name: str, size: int) -> Peer:
-    """Import the peer `name`, on one thread, with what it prepares once for sides of `size`."""
+    """Import the peer `name`, on one thread, and prepare it for sides of `size`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _PEERS[name](size)
+
+
+def _batch(tensor: "torch.Tensor") -> "torch.Tensor":
+    return (tensor if tensor.ndim == 4 else tensor[None]).contiguous()
 
 
 def _classic(size: int) -> Peer:
@@ -46,33 +61,29 @@ def _classic(size: int) -> Peer:
     from PIL import Image
     from torchvision import transforms
 
-    convert = transforms.Compose([transforms.Resize((size, size)), transforms.ToTensor()])
-
-    def file(path: Path) -> "torch.Tensor":
+    def read(path: Path) -> "Image.Image":
         with Image.open(path) as image:
-            return _batch(convert(image.convert("RGB")))
+            return image.convert("RGB")
 
-    return Peer(lambda image: _batch(convert(image)), file)
+    convert = transforms.Compose([transforms.Resize((size, size)), transforms.ToTensor()])
+    return Peer(read, lambda image: image, convert)
 
 
 def _v2(size: int) -> Peer:
-    """torchvision v2: tensors of uint8, resized with antialiasing, and its own decoder."""
+    """torchvision v2: its own decoder, and tensors of uint8 resized with antialiasing."""
     import torch
     from torchvision import io
     from torchvision.transforms import v2
 
-    resize = v2.Compose(
-        [v2.Resize((size, size), antialias=True), v2.ToDtype(torch.float32, scale=True)]
-    )
-    to_image = v2.ToImage()
-
-    def file(path: Path) -> "torch.Tensor":
+    def read(path: Path) -> "torch.Tensor":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torchvision 0.29 on its decoders
-            decoded = io.decode_image(str(path), io.ImageReadMode.RGB)
-        return _batch(resize(decoded))
+            decoded: torch.Tensor = io.decode_image(str(path), io.ImageReadMode.RGB)
+        return decoded
 
-    return Peer(lambda image: _batch(resize(to_image(image))), file)
+    resize = v2.Resize((size, size), antialias=True)
+    convert = v2.Compose([resize, v2.ToDtype(torch.float32, scale=True)])
+    return Peer(read, v2.ToImage(), convert)
 
 
 def _opencv(size: int) -> Peer:
@@ -81,70 +92,52 @@ def _opencv(size: int) -> Peer:
     import numpy as np
     import torch
 
-    cv2.setNumThreads(0)
-
     def convert(levels: Any) -> "torch.Tensor":
         resized = cv2.resize(levels, (size, size), interpolation=cv2.INTER_AREA)
-        shares = resized.astype(np.float32) / LEVELS
-        return _batch(torch.from_numpy(shares).permute(2, 0, 1))
+        return torch.from_numpy(resized.astype(np.float32) / LEVELS).permute(2, 0, 1)
 
-    def file(path: Path) -> "torch.Tensor":
-        return convert(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
-
-    return Peer(lambda image: convert(np.asarray(image)), file)
+    return Peer(_read_by_opencv(), np.asarray, convert)
 
 
 def _albumentations(size: int) -> Peer:
     """albumentations: its resize, which is OpenCV's, then ToFloat and ToTensorV2."""
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else its import asks the network
     import albumentations
     import cv2
     import numpy as np
     from albumentations.pytorch import ToTensorV2
 
-    cv2.setNumThreads(0)
-    convert = albumentations.Compose(
-        [
-            albumentations.Resize(size, size, interpolation=cv2.INTER_AREA),
-            albumentations.ToFloat(max_value=LEVELS),
-            ToTensorV2(),
-        ]
-    )
-
-    def file(path: Path) -> "torch.Tensor":
-        return _batch(convert(image=cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))["image"])
-
-    return Peer(lambda image: _batch(convert(image=np.asarray(image))["image"]), file)
+    resize = albumentations.Resize(size, size, interpolation=cv2.INTER_AREA)
+    steps = [resize, albumentations.ToFloat(max_value=LEVELS), ToTensorV2()]
+    compose = albumentations.Compose(steps)
+    return Peer(_read_by_opencv(), np.asarray, lambda levels: compose(image=levels)["image"])
 
 
 def _kornia(size: int) -> Peer:
-    """kornia on CUDA: the levels cross as uint8, and are resized there as floats."""
-    import cv2
+    """kornia on CUDA: the levels are copied there as uint8, and resized as floats."""
     import numpy as np
     import torch
     from kornia.geometry.transform import resize
 
-    cv2.setNumThreads(0)
-
     def convert(levels: Any) -> "torch.Tensor":
         on_device = torch.from_numpy(levels).to("cuda").permute(2, 0, 1)[None].float() / LEVELS
         resized: torch.Tensor = resize(on_device, (size, size), antialias=True)
-        return resized.clamp(0, 1).contiguous()
+        return resized.clamp(0, 1)
 
-    def file(path: Path) -> "torch.Tensor":
-        return convert(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
-
-    return Peer(lambda image: convert(np.array(image)), file)
+    return Peer(_read_by_opencv(), np.array, convert)
 
 
-_PEERS: dict[str, Callable[[int], Peer]] = {
+def _read_by_opencv() -> Callable[[Path], Any]:
+    import cv2
+
+    cv2.setNumThreads(0)
+    return lambda path: cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
+
+
+_PEERS = {
     "classic": _classic,
     "v2": _v2,
     "opencv": _opencv,
     "albumentations": _albumentations,
     "kornia": _kornia,
 }
-
-
-def _batch(tensor: "torch.Tensor") -> "torch.Tensor":
-    return tensor[None].contiguous()

@@ -1,4 +1,4 @@
-"""Which pictures preprocessing is measured on: those of `fixtures/`, or a folder of one's own."""
+"""Which pictures preprocessing is measured on: those of `fixtures/`, or a folder of the user's."""
 
 import hashlib
 import os
@@ -17,38 +17,30 @@ FILES: dict[tuple[str, Size], Path] = {
     ("jpeg", (1024, 1024)): FIXTURES / "images" / "1024x1024.jpg",
     ("jpeg", (4000, 3000)): FIXTURES / "images" / "4000x3000.jpg",
 }
-"""By format and size; how long a file takes to decode depends on its bytes, so they are here."""
+"""By format and size; fixed files, because decoding time depends on their bytes."""
 
 MOST = 32
 """Pictures of a folder that one call takes."""
 
 
-def folder(text: str) -> list[Path]:
-    """Return the first 32 files of a folder, by name, hidden ones left out.
+def folder(name: str) -> list[Path]:
+    """Return the first 32 files of a folder, by name, without hidden ones.
 
-    Raises `PipelineError` where there are none.
+    Raises `PipelineError` if there are none.
     """
+    given, remedy = f"--preprocess-images {name}", "change --preprocess-images"
     try:
-        found = sorted(
-            Path(entry.path)
-            for entry in os.scandir(text)
-            if entry.is_file() and not entry.name.startswith(".")
-        )
+        entries = [entry for entry in os.scandir(name) if entry.is_file()]
     except OSError as error:
-        raise PipelineError(
-            f"--preprocess-images {text}",
-            f"a folder of images ({error.strerror})",
-            "change --preprocess-images",
-        ) from error
-    if not found:
-        raise PipelineError(
-            f"--preprocess-images {text}", "a folder with an image", "change --preprocess-images"
-        )
-    return found[:MOST]
+        raise PipelineError(given, f"a folder of images ({error.strerror})", remedy) from error
+    paths = sorted(Path(entry.path) for entry in entries if not entry.name.startswith("."))
+    if not paths:
+        raise PipelineError(given, "a folder with an image", remedy)
+    return paths[:MOST]
 
 
 def fingerprint(paths: list[Path]) -> str:
-    """Return what tells these files from others: a digest of their contents, in order."""
+    """Return a digest of the contents of files, in order."""
     digest = hashlib.blake2b(digest_size=6)
     for path in paths:
         content = path.read_bytes()

@@ -1,15 +1,15 @@
 """The Stable Diffusion pipelines of a run: one in memory at a time, in the mode of its cell."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench import grid
 from bench.measuring import memory
 from bench.measuring.profiled import Part
 from bench.results.cell import Cell
 from bench.workloads import modes
 from bench.workloads.modes import EAGER
-from pipeline.arguments import parse_size
 from pipeline.stable_diffusion import diffusion, models
+from pipeline.stable_diffusion.models import Model
 from pipeline.validation import meta
 
 if TYPE_CHECKING:
@@ -20,15 +20,14 @@ __all__ = ["Pipelines", "draw", "parts"]
 
 def draw(pipe: Any, cell: Cell) -> "list[Image]":
     """Make one call of a cell of `generate`: the default prompt, one seed an image."""
-    size = parse_size(str(cell.axes["size"]))
-    return diffusion.sample(pipe, diffusion.PROMPT, range(cell.images), size, cell.steps)
+    return diffusion.sample(pipe, diffusion.PROMPT, range(cell.images), cell.size, cell.steps)
 
 
 def parts(pipe: Any) -> list[Part]:
-    """Return what a call of `pipe` is made of, apart from guidance, tokens and pixels."""
+    """Return the stages of a call of `pipe`: all but guidance, tokens and pixels."""
     encoders = [getattr(pipe, name, None) for name in ("text_encoder", "text_encoder_2")]
     return [
-        *(Part("text encoder", each, "forward") for each in encoders if each is not None),
+        *(Part("text encoder", encoder, "forward") for encoder in encoders if encoder is not None),
         Part("UNet", pipe.unet, "forward"),
         *(
             Part("scheduler", pipe.scheduler, method)
@@ -39,37 +38,40 @@ def parts(pipe: Any) -> list[Part]:
 
 
 class Pipelines:
-    """Hold the pipeline that was asked for last; the one before is dropped first."""
+    """Hold one pipeline; the one before is dropped before another is loaded."""
 
-    def __init__(self, options: grid.Options) -> None:
-        """Take the axes as they were given."""
-        self._options = options
+    def __init__(self, names: Mapping[str, str], cells: Sequence[Cell]) -> None:
+        """Take what `--sd-model` calls each model, by its label, and the cells of `generate`."""
+        self._names = names
+        self._cells = cells
         self._key: tuple[Any, ...] = ()
         self._last: Cell | None = None
         self._pipe: Any = None
         self._eager: dict[str, list[Image]] = {}
 
-    def of(self, cell: Cell) -> Any:
-        """Return the pipeline of a cell of `generate`, in its mode; it has compiled.
+    def model(self, cell: Cell) -> Model:
+        """Return the model of a cell of `generate`."""
+        return models.resolve(self._names[str(cell.axes["model"])])
 
-        A mode begins with a pipeline of its own for each size and batch, which draws eager's
-        pictures before it is changed. Raises as `meta.require`, before anything is loaded, and as
-        `diffusion.load`.
+    def of(self, cell: Cell) -> Any:
+        """Return the pipeline of a cell of `generate`, in its mode and already compiled.
+
+        Each size and batch of a mode other than eager has a pipeline of its own, which draws the
+        eager pictures before the mode is applied. Raises as `meta.require`, before anything is
+        loaded, and as `diffusion.load`.
         """
         if cell == self._last:
-            return self._pipe  # at no cost: end to end, it is asked inside the clock
-        at = cell.axes
-        name = grid.model_of(cell, self._options)
-        size = parse_size(str(at["size"]))
-        meta.require(models.resolve(name), size, cell.images, str(at["dtype"]))
-        key: tuple[Any, ...] = (at["model"], at["device"], at["dtype"])
-        mode = str(at.get("mode", EAGER))
+            return self._pipe  # end to end, this runs inside the clock
+        model = self.model(cell)
+        meta.require(model, cell.size, cell.images, cell.dtype)
+        key: tuple[Any, ...] = (model.label, cell.device, cell.dtype)
+        mode = str(cell.axes.get("mode", EAGER))
         if mode != EAGER:
-            key += (mode, at["size"], cell.images)
+            key += (mode, cell.size, cell.images)
         if key != self._key:
             self.drop()
             try:
-                self._pipe = diffusion.load(name, cell.device, str(at["dtype"]))
+                self._pipe = diffusion.load(model.name, cell.device, cell.dtype)
                 if mode != EAGER:
                     self._change(cell, mode)
             except BaseException:
@@ -80,7 +82,7 @@ class Pipelines:
         return self._pipe
 
     def eager(self, cell: Cell) -> "list[Image]":
-        """Return what eager drew of the noise of `cell`, whose pipeline was asked for last."""
+        """Return the eager pictures of `cell`, whose pipeline was asked for last."""
         return self._eager[cell.id]
 
     def drop(self) -> None:
@@ -89,13 +91,11 @@ class Pipelines:
         memory.give_back()
 
     def _change(self, cell: Cell, mode: str) -> None:
-        alike = [
-            each for each in grid.generate(self._options) if _but_steps(each) == _but_steps(cell)
-        ]
-        self._eager = {each.id: draw(self._pipe, each) for each in alike}
+        alike = [other for other in self._cells if _without_steps(other) == _without_steps(cell)]
+        self._eager = {other.id: draw(self._pipe, other) for other in alike}
         modes.apply(self._pipe, mode)
-        draw(self._pipe, min(alike, key=lambda each: each.steps))
+        draw(self._pipe, min(alike, key=lambda other: other.steps))
 
 
-def _but_steps(cell: Cell) -> dict[str, Any]:
+def _without_steps(cell: Cell) -> dict[str, Any]:
     return {axis: value for axis, value in cell.axes.items() if axis != "steps"}

@@ -70,8 +70,7 @@ message_of(action) =
             batch = rand(Float32, 224, 224, channels, 2)
             address, dims = UInt(pointer(batch)), size(batch)
             GC.@preserve batch begin
-                seen = FluxScores.wrap(address, dims)
-                @test pointer(seen) == pointer(batch)
+                @test pointer(FluxScores.wrap(address, dims)) == pointer(batch)
                 @test FluxScores.scores_at(address, dims, "cpu", "cpu", model) ==
                     scores(model, batch)
                 result, seconds = FluxScores.timed_at(address, dims, "cpu", "cpu", model)
@@ -93,13 +92,29 @@ message_of(action) =
         @test message_of(() -> build(without)) == "weights: no dense.bias; expected $names"
         extra = merge(good, Dict("more" => zeros(Float32, 1)))
         @test message_of(() -> build(extra)) == "weights: more is not one of $names"
-        double = merge(good, Dict("conv.bias" => zeros(16)))
-        @test message_of(() -> build(double)) ==
-            "weights: conv.bias is Float64; expected Float32"
-        short = merge(good, Dict("dense.weight" => zeros(Float32, 10, 783)))
-        @test message_of(() -> build(short)) ==
-            "weights: dense.weight has size (10, 783); expected (10, 784)"
+        for (array, what) in (
+            zeros(16) => "is Float64; expected Float32",
+            zeros(Float16, 16) => "is Float16; expected Float32",
+            zeros(Float32, 15) => "has size (15,); expected (16,)",
+        )
+            other = merge(good, Dict("conv.bias" => array))
+            @test message_of(() -> build(other)) == "weights: conv.bias $what"
+        end
+        for (name, array, expected) in (
+            ("conv.weight", zeros(Float32, 16, 3, 5, 5), (16, 3, 3, 3)),
+            ("dense.weight", zeros(Float32, 10, 783), (10, 784)),
+        )
+            other = merge(good, Dict(name => array))
+            @test message_of(() -> build(other)) ==
+                "weights: $name has size $(size(array)); expected $expected"
+        end
         mktempdir() do folder
+            for name in ("empty", "text")
+                path = joinpath(folder, "$name.safetensors")
+                write(path, name == "text" ? "no weights" : "")
+                @test message_of(() -> load_weights(path)) ==
+                    "weights $path: not a whole safetensors file"
+            end
             path = joinpath(folder, "cut.safetensors")
             whole = read(joinpath(FIXTURES, "flux", "rgb.safetensors"))
             write(path, whole[1:1000])

@@ -40,40 +40,39 @@ def load(channels: int, device: str = "cpu", model: str = "", weights: str = "")
 
     `model` names a Julia function that returns a Flux model, as `FILE.jl:function`; without one
     it is the network of `network.py`, with the `weights` of a safetensors file, by default the
-    fixture's. A user's model is asked for the size of its output before it runs. Raises
-    `UnavailableError` as `forward`, and `PipelineError` for a file, function, model or weights
-    that do not fit, with the gist of what Julia says.
+    fixture's. The size of its output is asked for before it runs. Raises `UnavailableError` as
+    `forward`, and `PipelineError`, with what Julia says, for a file, function, model or weights
+    that do not fit.
     """
     scorer = julia.start().FluxScores
-    if device == "cuda":
-        absent = availability.cuda() or julia.cuda_missing()
-        if absent is not None:
-            raise UnavailableError("--device cuda", absent)
+    if device == "cuda" and (absent := availability.cuda() or julia.cuda_missing()) is not None:
+        raise UnavailableError("--device cuda", absent)
     if model and weights:
         raise PipelineError("--flux-model and --flux-weights", "one of them", "leave one out")
     if model:
-        made = _made_by(model)
-        classes = _output_size(made, model, channels, 2)[0]
+        julia_model = _call_function(model)
+        classes, _ = _output_size(julia_model, model, channels, 2)
     else:
         path = weights or str(network.weights_path(channels))
         with julia.gist(f"--flux-weights {path}", f"weights for {channels} channels"):
-            made = scorer.build(scorer.load_weights(path))
-            classes = int(scorer.output_size(made, channels, 2)[0])
-    return Model(scorer.move(made, device), channels, classes, device)
+            julia_model = scorer.build(scorer.load_weights(path))
+            classes = int(scorer.output_size(julia_model, channels, 2)[0])
+    return Model(scorer.move(julia_model, device), channels, classes, device)
 
 
 def output_shape(model: str = "") -> Callable[[int, int], tuple[int, int]]:
-    """Return what tells the shape (N, classes) of scores, for channels and N, by `Flux.outputsize`.
+    """Return a function of channels and N that gives the shape (N, classes) of the scores.
 
-    Nothing runs and no weights are read. `model` as in `load`; what is returned raises
-    `PipelineError` for images that it does not take. Raises `UnavailableError` without Julia.
+    It asks `Flux.outputsize`: nothing runs and no weights are read. `model` as in `load`. The
+    function raises `PipelineError` for images that the model does not take; this raises
+    `UnavailableError` without Julia.
     """
     scorer = julia.start().FluxScores
-    made = _made_by(model) if model else None
+    users = _call_function(model) if model else None
 
     def shape(channels: int, count: int) -> tuple[int, int]:
-        asked = made if model else scorer.build(network.blank_weights(channels))
-        classes, images = _output_size(asked, model, channels, count)
+        julia_model = users if model else scorer.build(network.blank_weights(channels))
+        classes, images = _output_size(julia_model, model, channels, count)
         return images, classes
 
     return shape
@@ -94,18 +93,18 @@ def split_name(model: str) -> tuple[str, str]:
     return file, name
 
 
-def _made_by(model: str) -> Any:
-    """Return what a user's function returns."""
+def _call_function(model: str) -> Any:
+    """Return the model that a user's function gives."""
     file, name = split_name(model)
     with julia.gist(f"--flux-model {model}", "a function that returns a Flux model"):
         return julia.start().FluxScores.load_model(file, name)
 
 
-def _output_size(made: Any, model: str, channels: int, count: int) -> tuple[int, int]:
-    """Return (classes, count) as a user's model gives them."""
+def _output_size(julia_model: Any, model: str, channels: int, count: int) -> tuple[int, int]:
+    """Return (classes, count), the size of a user's model's output."""
     expected = f"a model that takes ({SIZE}, {SIZE}, {channels}, N), WHCN, to (classes, N)"
     with julia.gist(f"--flux-model {model}", expected):
-        classes, images = julia.start().FluxScores.output_size(made, channels, count)
+        classes, images = julia.start().FluxScores.output_size(julia_model, channels, count)
     return int(classes), int(images)
 
 
@@ -114,8 +113,8 @@ class Model:
     """A Flux model on a device, for batches (N, `channels`, 224, 224), float32, in C order.
 
     A batch's memory is read in place: NCHW in C order is WHCN in Julia's column-major order.
-    PyTorch's tensors on a GPU are read there. What is not contiguous or not aligned, or lies
-    elsewhere, is copied first.
+    PyTorch's tensors on a GPU are read there. A batch that is not contiguous or not aligned, or
+    that lies elsewhere, is copied first.
     """
 
     julia_model: Any
@@ -127,7 +126,7 @@ class Model:
         """Return the scores (N, classes), float32, on the CPU.
 
         Raises `ContractError` for a batch, or scores, of another type or shape, and `PipelineError`
-        with the gist of what the model throws.
+        with what the model throws.
         """
         return self._scores(batch, self._run("scores_at", batch, self.device, self.julia_model))
 
@@ -145,48 +144,38 @@ class Model:
         return int(self._run("allocated_at", batch, self.device, self.julia_model))
 
     def _run(self, function: str, batch: "torch.Tensor | np.ndarray", *arguments: Any) -> Any:
-        """Call a function of `FluxScores` on a batch where it lies."""
-        place = self._place(batch)
+        """Call a function of `FluxScores` on a batch in its own memory."""
+        owner, address, memory = self._place(batch)  # the owner keeps the memory until the end
+        dims = tuple(reversed(owner.shape))
         with julia.gist("the Flux model", f"scores of a batch {tuple(batch.shape)}"):
-            return getattr(julia.start().FluxScores, function)(*place.crossing, *arguments)
+            run = getattr(julia.start().FluxScores, function)
+            return run(address, dims, memory, *arguments)
 
     def _scores(self, batch: "torch.Tensor | np.ndarray", scores: Any) -> "np.ndarray":
-        """See Julia's (classes, N) as (N, classes), the same memory, held to its contract."""
+        """Return Julia's (classes, N) as (N, classes), the same memory, after its contract."""
         import numpy as np
 
-        seen: np.ndarray = np.asarray(scores).T
+        array: np.ndarray = np.asarray(scores).T
         shape = (len(batch), self.classes)
-        contracts.require(contracts.check_array("scores", seen, shape, "float32"))
-        return seen
+        contracts.require(contracts.check_array("scores", array, shape, "float32"))
+        return array
 
-    def _place(self, batch: "torch.Tensor | np.ndarray") -> "_Place":
-        side = SIZE
-        contracts.require(contracts.check_input(batch, ("N", self.channels, side, side), "float32"))
+    def _place(self, batch: "torch.Tensor | np.ndarray") -> tuple[Any, int, str]:
+        """Return who owns a batch's memory, its address, and which memory it is."""
+        shape = ("N", self.channels, SIZE, SIZE)
+        contracts.require(contracts.check_input(batch, shape, "float32"))
         if hasattr(batch, "data_ptr"):
             tensor: Any = batch
+            tensor = tensor.contiguous()
             if not (tensor.is_cuda and self.device == "cuda"):
-                tensor = tensor.contiguous().cpu()
-                return _Place(tensor, tensor.data_ptr(), "cpu")
+                tensor = tensor.cpu()
+                return tensor, tensor.data_ptr(), "cpu"
             import torch
 
-            tensor = tensor.contiguous()
-            torch.cuda.current_stream(tensor.device).synchronize()  # Julia's do not see torch's
-            return _Place(tensor, tensor.data_ptr(), "cuda")
+            stream = torch.cuda.current_stream(tensor.device)
+            stream.synchronize()  # Julia's streams do not wait for torch's
+            return tensor, tensor.data_ptr(), "cuda"
         import numpy as np
 
-        array = np.require(batch, requirements=("C", "ALIGNED"))  # Julia refuses the rest
-        return _Place(array, array.ctypes.data, "cpu")
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A batch in memory: who owns it, its address, and which memory that is."""
-
-    owner: Any
-    address: int
-    memory: str
-
-    @property
-    def crossing(self) -> tuple[int, tuple[int, ...], str]:
-        """What Julia is told: the address, the dimensions in its order, the memory."""
-        return self.address, tuple(reversed(self.owner.shape)), self.memory
+        array = np.require(batch, requirements=("C", "ALIGNED"))  # Julia refuses any other
+        return array, array.ctypes.data, "cpu"

@@ -48,9 +48,9 @@ CUDA_PACKAGES = {
 
 RESOLVE_TIMEOUT_S = 1800.0
 START_TIMEOUT_S = 300.0
-PATIENCE_S = 6.0
 
-_INSTALL = "install Julia 1.10 or later and put it on PATH, or connect this machine to a network"
+PATIENCE_S = 6.0
+"""How long resolving may take before a line says that it goes on."""
 
 
 def start() -> Any:
@@ -59,10 +59,9 @@ def start() -> Any:
     A child process resolves and loads everything first, so that a Julia which is absent, hangs or
     crashes does not take this process with it. Raises `UnavailableError` where it does.
     """
-    started = _start()
-    if isinstance(started, Missing):
-        raise UnavailableError("Flux.jl", started)
-    return started
+    if (absent := missing()) is not None:
+        raise UnavailableError("Flux.jl", absent)
+    return _start()
 
 
 def boot() -> Any:
@@ -80,16 +79,16 @@ def missing() -> Missing | None:
 
 def cuda_missing() -> Missing | None:
     """Return why CUDA.jl cannot run in the Julia that `start` gives; None where it can."""
-    remedy = "look at what Julia says: using CUDA; CUDA.versioninfo()"
+    reason = "it finds no device that it can use"
     try:
         with gist("CUDA.jl", "CUDA and cuDNN in juliacall's environment"):
             start().seval("using CUDA: CUDA; using cuDNN: cuDNN")
-            functional = bool(start().seval("CUDA.functional()"))
+            if start().seval("CUDA.functional()"):
+                return None
     except PipelineError as error:
-        return Missing("cuda", "CUDA.jl", f"no CUDA.jl: {error}", remedy)
-    if functional:
-        return None
-    return Missing("cuda", "CUDA.jl", "no CUDA.jl: it finds no device that it can use", remedy)
+        reason = str(error)
+    remedy = "look at what Julia says: using CUDA; CUDA.versioninfo()"
+    return Missing("cuda", "CUDA.jl", f"no CUDA.jl: {reason}", remedy)
 
 
 def version() -> str:
@@ -99,10 +98,9 @@ def version() -> str:
 
 def software() -> dict[str, Any]:
     """Return what explains a number from Julia: versions, and threads of Julia and its BLAS."""
-    flux = start().seval("string(pkgversion(FluxScores.Flux))")
     return {
         "blas_threads": blas_threads(),
-        "flux": str(flux),
+        "flux": str(start().seval("string(pkgversion(FluxScores.Flux))")),
         "julia": version(),
         "threads": int(start().seval("Threads.nthreads()")),
     }
@@ -123,7 +121,7 @@ def gist(given: str, expected: str) -> Iterator[None]:
 
 
 def reclaim(device: str) -> None:
-    """Give Julia's memory on `device` that nothing refers to back to it."""
+    """Return Julia's unreferenced memory to `device`."""
     start().FluxScores.reclaim(device)
 
 
@@ -139,17 +137,18 @@ def blas_threads() -> int:
 
 @cache
 def _start() -> Any:
+    """Return juliacall's `Main`, or the `Missing` that says why there is none."""
     os.environ["PYTHON_JULIACALL_THREADS"] = "1"
     os.environ["PYTHON_JULIACALL_HANDLE_SIGNALS"] = "no"
-    found = _probe()
-    if isinstance(found, Missing):
-        return found
-    os.environ["PYTHON_JULIACALL_EXE"] = found["exe"]
-    os.environ["PYTHON_JULIACALL_PROJECT"] = found["project"]
+    resolved = _probe()
+    if isinstance(resolved, Missing):
+        return resolved
+    os.environ["PYTHON_JULIACALL_EXE"] = resolved["exe"]
+    os.environ["PYTHON_JULIACALL_PROJECT"] = resolved["project"]
     if "torch" in sys.modules:
         warnings.warn(
             "torch was imported before Julia, which can crash this process: call "
-            "pipeline.julia.start() before torch is imported",
+            "pipeline.flux.julia.start() before torch is imported",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -176,20 +175,18 @@ def _probe() -> "dict[str, str] | Missing":
             cwd=Path(__file__).resolve().parents[2],
         )
         try:
-            ended = _wait(child, out)
+            in_time = _wait(child, out)
         finally:
             _end(child)
         out.seek(0)
         err.seek(0)
         answer = out.read().decode(errors="replace").strip()
         complaint = err.read().decode(errors="replace").strip()
-    if not ended:
-        return Missing(
-            "julia", "Julia", "no Julia: it did not start in time", "start it by hand once: julia"
-        )
+    if not in_time:
+        return _missing("no Julia: it did not start in time", "start it by hand once: julia")
     if child.returncode == 0:
-        found: dict[str, str] = json.loads(answer.splitlines()[-1])
-        return found
+        resolved: dict[str, str] = json.loads(answer.splitlines()[-1])
+        return resolved
     return _diagnose(child.returncode, complaint)
 
 
@@ -204,64 +201,63 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def _wait(child: "subprocess.Popen[bytes]", out: Any) -> bool:
-    """Wait for the child, say so when it takes long; False when it outlasts its time."""
+    """Wait for the child, and say so if that takes long; False if it exceeds its time."""
     begun = time.monotonic()
     deadline = begun + RESOLVE_TIMEOUT_S
-    said = resolved = False
+    announced = resolved = False
     while child.poll() is None:
         now = time.monotonic()
         if not resolved and os.fstat(out.fileno()).st_size:
             resolved, deadline = True, now + START_TIMEOUT_S
         if now > deadline:
             return False
-        if not said and now > begun + PATIENCE_S:
-            said = True
-            sys.stderr.write(
-                "Julia: resolving its packages (minutes the first time, then seconds)\n"
-            )
-            sys.stderr.flush()
+        if not announced and now > begun + PATIENCE_S:
+            announced = True
+            line = "Julia: resolving its packages (minutes the first time, then seconds)"
+            print(line, file=sys.stderr, flush=True)
         time.sleep(0.05)
     return True
+
+
+def _missing(reason: str, remedy: str, what: str = "Julia") -> Missing:
+    return Missing("julia", what, reason, remedy)
 
 
 def _diagnose(code: int, complaint: str) -> Missing:
     """Turn a child's exit code and its two screens of complaint into one line and a remedy."""
     if code < 0:
         name = signal.Signals(-code).name
-        return Missing(
-            "julia", "Julia", f"no Julia: it crashed at start ({name})", "start it by hand: julia"
-        )
+        return _missing(f"no Julia: it crashed at start ({name})", "start it by hand: julia")
     if "URLError" in complaint:
-        reason = "no Julia: none that fits is on PATH, and its download server cannot be reached"
-        return Missing("julia", "Julia", reason, _INSTALL)
-    if "entries are not unique" in complaint:
-        reason = "no Julia: this Python environment knows two checkouts of this project"
-        return Missing("julia", "Julia", reason, "use one environment for each checkout")
-    if "CalledProcessError" in complaint or "Pkg" in complaint:
-        reason = "no Flux.jl: Julia is here, its packages are not, and they could not be added"
-        return Missing(
-            "julia",
-            "Flux.jl",
-            reason,
-            "connect to a network once and run: python -m pipeline doctor",
+        return _missing(
+            "no Julia: none that fits is on PATH, and its download server cannot be reached",
+            "install Julia 1.10 or later and put it on PATH, or connect this machine to a network",
         )
-    return Missing(
-        "julia", "Julia", f"no Julia: {_gist(complaint)}", "run: python -m pipeline.julia"
-    )
+    if "entries are not unique" in complaint:
+        return _missing(
+            "no Julia: this Python environment knows two checkouts of this project",
+            "use one environment for each checkout",
+        )
+    if "CalledProcessError" in complaint or "Pkg" in complaint:
+        return _missing(
+            "no Flux.jl: Julia is here, its packages are not, and they could not be added",
+            "connect to a network once and run: python -m pipeline doctor",
+            "Flux.jl",
+        )
+    return _missing(f"no Julia: {_gist(complaint)}", "run: python -m pipeline.flux.julia")
 
 
 def _first_line(message: str) -> str:
-    """Return what a Julia exception says, without its type where that says nothing more."""
-    lines = [line.strip() for line in message.split("Stacktrace:")[0].splitlines()]
-    told = " ".join(line for line in lines if line)
-    return told.removeprefix("ArgumentError: ")[:300]
+    """Return what a Julia exception says before its stack trace, as one line."""
+    lines = (line.strip() for line in message.split("Stacktrace:")[0].splitlines())
+    return " ".join(filter(None, lines)).removeprefix("ArgumentError: ")[:300]
 
 
 def _gist(complaint: str) -> str:
-    """Return what the last exception of a stack trace says, as one line, or its last line."""
+    """Return the message of the last exception in a stack trace, or else its last line."""
     lines = [line for line in complaint.splitlines() if line.strip()]
-    told = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return (told or lines or ["it failed without a word"])[-1].strip()[:160]
+    messages = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    return (messages or lines or ["it failed without a message"])[-1].strip()[:160]
 
 
 def _resolve() -> None:

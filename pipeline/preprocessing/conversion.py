@@ -1,4 +1,4 @@
-"""Conversion: image files and folders → preprocessed PNG files, going on where a run ended."""
+"""Conversion: image files and folders → preprocessed PNG files, continuing an earlier run."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import pregenerated
 from pipeline.errors import PipelineError
 from pipeline.files import writing
-from pipeline.preprocessing.decoding import quiet
+from pipeline.preprocessing.decoding import reading
 from pipeline.preprocessing.preprocess import Settings, to_image
 from pipeline.preprocessing.streaming import default_workers, stream
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "convert", "plan"]
 
 NOTE = "Preprocessed"
-"""Key of the PNG's text that says what it was made of, and how."""
+"""Key of the text in an output PNG that names its source file and settings."""
 
 QUICK = 1
-"""zlib's level: a file is a tenth larger than at its default of 6, and made in a third of the time,
+"""zlib's level: a file a tenth larger than at the default of 6, written in a third of the time,
 which at 224×224 is as long as decoding a photo takes."""
 
 LONGEST_STEM = 100
@@ -36,21 +36,22 @@ GENERATED = re.compile(r"generated_image_([1-9][0-9]*)\.png")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run has to do: each source that is missing, with its output, in order."""
+    """What a run has to do."""
 
     missing: dict[Path, Path]
+    """Each source without an output, and the output to write, in order."""
     done: int
-    """Sources whose output is there already, made of the same file in the same way."""
+    """Sources that have an output already, made from the same file with the same settings."""
 
 
 def plan(paths: Sequence[str], out: Path, settings: Settings) -> Plan:
-    """Find the images that `paths` name, and those of them whose output is not in `out` yet.
+    """Find the images that `paths` name, and which of them have no output in `out` yet.
 
-    Of a folder it is every file below it, sorted, whose suffix Pillow knows, without hidden ones
-    and those below `out`. An output is there if it says that it was made from a file of the same
-    size and date with the same settings; a name says nothing. Half-written files that a killed run
-    left for these outputs are removed, so one run at a time may write to `out`.
-    Raises `PipelineError` where nothing is found.
+    A folder stands for every file below it, sorted, with a suffix that Pillow knows; hidden files
+    and those below `out` are left out. An output counts if its note names the source's size and
+    date and the same settings. Half-written files that a killed run left for these outputs are
+    removed, so only one run at a time may write to `out`.
+    Raises `PipelineError` if nothing is found.
     """
     sources = list(dict.fromkeys(source for path in paths for source in _images(path, out)))
     if not any(os.path.lexists(source) for source in sources):
@@ -73,9 +74,9 @@ def convert(
     workers: int | None = None,
     tell: Callable[[int, Sequence[Path]], None] = lambda done, written: None,
 ) -> list[PipelineError]:
-    """Write each output, whole or not at all; return what is wrong with those left out.
+    """Write each output, whole or not at all; return the errors of the sources that were skipped.
 
-    `tell` hears after each batch how many sources are behind, and which files were written.
+    After each batch, `tell` gets the number of sources done so far and the files just written.
     """
     workers = workers or default_workers()
     skipped: list[PipelineError] = []
@@ -98,54 +99,51 @@ def convert(
 
 
 def _images(path: str, out: Path) -> Iterator[Path]:
-    """Yield a file as it is; of a folder the images below it."""
+    """Yield the file `path`, or the images below the folder `path`."""
     from PIL import Image
 
     if not os.path.isdir(path):
         yield Path(path)
         return
     suffixes = Image.registered_extensions()
-    hidden = os.path.abspath(out)
+    own = os.path.abspath(out)
 
     def refuse(error: OSError) -> None:
-        raise PipelineError(f"folder {error.filename}", f"one to read ({error.strerror})",
-                            "check its permissions") from error  # fmt: skip
+        expected = f"one to read ({error.strerror})"
+        raise PipelineError(
+            f"folder {error.filename}", expected, "check its permissions"
+        ) from error
 
     for folder, folders, files in os.walk(path, onerror=refuse):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name[0] != "." and os.path.abspath(os.path.join(folder, name)) != hidden
-        )
-        if os.path.abspath(folder) == hidden:
+        if os.path.abspath(folder) == own:
+            folders.clear()
             continue
+        folders[:] = sorted(name for name in folders if name[0] != ".")
         for name in sorted(files):
             if name[0] != "." and os.path.splitext(name)[1].lower() in suffixes:
                 yield Path(folder, name)
 
 
 def _outputs(sources: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Name each output by its source alone: no other source and no other file changes a name.
+    """Name each output after its source alone, so that other sources never change a name.
 
-    generated_image_2.png becomes preprocessed_image_2.png, once; any other name carries a digest of
-    its path, since photo.jpg and photo.png, or two folders, may meet in one.
+    The first generated_image_2.png becomes preprocessed_image_2.png; any other name carries a
+    digest of its path, since photo.jpg and photo.png, or two folders, may share a stem.
     """
-    outputs: dict[Path, Path] = {}
-    taken = set()
+    names: dict[str, Path] = {}
     for source in sources:
-        found = GENERATED.fullmatch(source.name)
-        name = pregenerated.preprocessed_name(int(found[1])) if found else ""
-        if not name or name in taken:
+        match = GENERATED.fullmatch(source.name)
+        name = pregenerated.preprocessed_name(int(match[1])) if match else ""
+        if not name or name in names:
             path = os.fsencode(os.path.abspath(source))
             digest = hashlib.blake2b(path, digest_size=6).hexdigest()
             name = f"{source.stem[:LONGEST_STEM]}-{digest}.png"
-        taken.add(name)
-        outputs[source] = out / name
-    return outputs
+        names[name] = source
+    return {source: out / name for name, source in names.items()}
 
 
 def _note(source: Path, settings: Settings) -> str | None:
-    """Return what an output says of itself; None for a source that cannot be looked at."""
+    """Return the note for an output of `source`; None if its size and date cannot be read."""
     try:
         status = os.stat(source)
     except OSError:
@@ -156,21 +154,21 @@ def _note(source: Path, settings: Settings) -> str | None:
 
 
 def _note_in(output: Path) -> str | None:
-    """Return what an output says of itself; None where there is none."""
+    """Return the note in an output; None without an output, or without a note in it."""
     from PIL import Image
 
     if not output.is_file():
         return None
     try:
-        with quiet(), Image.open(output) as image:
+        with reading(), Image.open(output) as image:
             note: Any = image.info.get(NOTE)
-    except Exception:  # whatever this is, it is not what a run wrote
+    except Exception:  # whatever this file is, no run wrote it
         return None
     return note if isinstance(note, str) else None
 
 
 def _remove_leftovers(out: Path, names: set[str]) -> None:
-    """Remove what a killed run had under a temporary name (`files.writing`)."""
+    """Remove the temporary files (`files.writing`) of a killed run."""
     for path in out.glob(".*") if out.is_dir() else ():
         if path.name[1:].rpartition(".")[0] in names:
             path.unlink(missing_ok=True)

@@ -1,12 +1,12 @@
-"""Decoding: a picture as people have it, in a file or in memory, becomes an upright RGB image."""
+"""Decoding: an image file, or an image in memory, becomes an upright RGB image."""
 
 import os
 import re
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
 
-__all__ = ["WHITE", "Encoded", "decode", "jpeg", "name_of", "quiet"]
+__all__ = ["WHITE", "Encoded", "decode", "jpeg", "name_of", "no_pixels", "reading"]
 
 WHITE = (255, 255, 255)
-"""What lies behind transparent pixels."""
+"""The default colour behind transparent pixels."""
 
 Encoded: TypeAlias = "str | PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
-"""A picture as a file: its path, its bytes, or an open binary file."""
+"""An image file: its path, its bytes, or an open binary file."""
 
 ORIENTATION = 0x0112
 UPRIGHT = 1
@@ -32,49 +32,48 @@ UPRIGHT = 1
 JPEG_END = b"\xff\xd9"
 
 DEEPEST = 65535
-"""The highest level of a 16-bit picture; Pillow hands some of them over as 32-bit integers."""
+"""The highest level of a 16-bit image; Pillow returns some of them as 32-bit integers."""
 
 READERS = r"(PIL|torchvision|pipeline)\."
-"""Modules whose warnings are of a picture, and would tell of it a second time."""
+"""Modules whose warnings are about an image that is then read, or refused with an error."""
 
 
 def decode(
     source: "Encoded | Image", background: tuple[int, int, int] = WHITE, name: str = ""
 ) -> "Image":
-    """Return one picture as an RGB image, upright by its EXIF orientation.
+    """Return one image as RGB, upright by its EXIF orientation.
 
-    Transparency is laid over `background`. 16-bit levels are scaled to 8 bits, and an image of
-    floats is one of shares in [0, 1]. Of an animation it is the first frame. Embedded colour
-    profiles are ignored. An image in memory that is RGB and upright is returned as it is.
-    Raises `PipelineError`, with the file or `name` in it, for what is missing, empty, truncated,
-    damaged, too large, of no pixels, no regular file, or no image.
+    Transparency is composited over `background`. 16-bit levels are scaled to 8 bits; an image of
+    floats must hold values in [0, 1]. Only the first frame of an animation is read. Embedded colour
+    profiles are ignored. An upright RGB image in memory is returned as it is.
+    Raises `PipelineError`, naming the file or `name`, if the source is missing, empty, truncated,
+    damaged, too large, without pixels, not a regular file, or not an image.
     """
     from PIL import Image
 
     name = name or name_of(source)
-    with _refusing(name), quiet(), _WHOLE.held():
+    with _refusing(name), reading():
         if isinstance(source, Image.Image):
             if 0 in source.size:
-                raise PipelineError(
-                    f"{name} of no pixels", "at least one pixel", "check what it holds"
-                )
+                raise no_pixels(name)
             return _as_rgb(source, background)
         with Image.open(_opened(source, name)) as image:
             return _as_rgb(image, background)
 
 
 def jpeg(source: Any, name: str = "") -> bytes | None:
-    """Return the bytes of an upright gray or RGB JPEG file; None for any other picture.
+    """Return the bytes of an upright gray or RGB JPEG file; None for any other image.
 
-    One that does not end as a JPEG file is another: it may be truncated, and `decode` says so.
-    Raises `PipelineError` as `decode` does, for what its header tells.
+    None also for a file without a JPEG's end marker: it may be truncated, and `decode` says so.
+    Raises `PipelineError` as `decode` does, for a bad header.
     """
     from PIL import Image
 
-    if isinstance(source, Image.Image) or not _is_encoded(source):
+    is_path_or_bytes = isinstance(source, str | PathLike | bytes | bytearray | memoryview)
+    if not is_path_or_bytes and not hasattr(source, "read"):
         return None
     name = name or name_of(source)
-    with _refusing(name), quiet():
+    with _refusing(name), reading():
         opened = _opened(source, name)
         if isinstance(opened, Path):
             data = opened.read_bytes()
@@ -88,7 +87,7 @@ def jpeg(source: Any, name: str = "") -> bytes | None:
 
 
 def name_of(source: Any) -> str:
-    """Return what an error calls a picture: `image photo.png`, `image of 12 bytes`."""
+    """Return the name that an error gives an image: `image photo.png`, `image of 12 bytes`."""
     if isinstance(source, str | PathLike):
         return f"image {os.fspath(source)}"
     if isinstance(source, bytes | bytearray | memoryview):
@@ -99,32 +98,29 @@ def name_of(source: Any) -> str:
     return f"image in a {type(source).__name__}"
 
 
-def _is_encoded(source: Any) -> bool:
-    return isinstance(source, str | PathLike | bytes | bytearray | memoryview) or hasattr(
-        source, "read"
-    )
+def no_pixels(name: str) -> PipelineError:
+    """Return the error for an image whose width or height is 0."""
+    return PipelineError(f"{name} of no pixels", "at least one pixel", "check what it holds")
 
 
 def _opened(source: Encoded, name: str) -> Path | IO[bytes]:
-    """Return what Pillow opens; refuse what would block, such as a FIFO, before it is opened."""
+    """Return the argument of `Image.open`; refuse, unopened, what may block, such as a FIFO."""
+    opened: Path | IO[bytes]
     if isinstance(source, bytes | bytearray | memoryview):
-        if not source:
-            raise PipelineError(name, "an image, but it is empty", "make it again")
-        return BytesIO(source)
-    if not isinstance(source, str | PathLike):
+        opened, size = BytesIO(source), len(source)
+    elif isinstance(source, str | PathLike):
+        opened = Path(source)
+        status = opened.stat()
+        size, kind = status.st_size, stat.S_IFMT(status.st_mode)
+        if kind != stat.S_IFREG:
+            kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
+            expected = f"a file, not a {kinds.get(kind, 'device')}"
+            raise PipelineError(name, expected, "check the path")
+    else:
         return source
-    file = Path(source)
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise PipelineError(name, f"a file, not a {_kind(status.st_mode)}", "check the path")
-    if status.st_size == 0:
+    if size == 0:
         raise PipelineError(name, "an image, but it is empty", "make it again")
-    return file
-
-
-def _kind(mode: int) -> str:
-    kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
-    return kinds.get(stat.S_IFMT(mode), "device")
+    return opened
 
 
 def _as_rgb(image: "Image", background: tuple[int, int, int]) -> "Image":
@@ -146,13 +142,13 @@ def _as_rgb(image: "Image", background: tuple[int, int, int]) -> "Image":
 
 
 def _orientation(image: "Image") -> int:
-    """Return EXIF's orientation, 1 to 8; 1 for what is none."""
-    turned = image.getexif().get(ORIENTATION, UPRIGHT)
-    return turned if turned in range(1, 9) else UPRIGHT
+    """Return EXIF's orientation, 1 to 8; 1 where the tag is missing or invalid."""
+    orientation = image.getexif().get(ORIENTATION, UPRIGHT)
+    return orientation if orientation in range(1, 9) else UPRIGHT
 
 
 def _eight_bits(image: "Image") -> "np.ndarray":
-    """Scale 16-bit levels and floats in [0, 1], which Pillow would cut off at 255."""
+    """Scale 16-bit levels and floats in [0, 1] to 0–255; Pillow would clip them at 255."""
     import numpy as np
 
     levels = np.asarray(image)
@@ -160,14 +156,14 @@ def _eight_bits(image: "Image") -> "np.ndarray":
     low, high = levels.min(), levels.max()
     if not (low >= 0 and high <= top):  # NaN fails this too
         raise ValueError(f"levels from 0 to {top}, not from {low:.6g} to {high:.6g}")
-    shares: np.ndarray = np.multiply(levels, 255 / top, dtype=np.float32, casting="unsafe")
-    np.rint(shares, out=shares)
-    return shares.astype(np.uint8)
+    scaled: np.ndarray = np.multiply(levels, 255 / top, dtype=np.float32, casting="unsafe")
+    np.rint(scaled, out=scaled)
+    return scaled.astype(np.uint8)
 
 
 @contextmanager
 def _refusing(name: str) -> Iterator[None]:
-    """Turn what Pillow raises into one line."""
+    """Turn whatever Pillow raises into a `PipelineError`."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -177,74 +173,61 @@ def _refusing(name: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise PipelineError(name, "a file that exists", "check the path") from error
     except UnidentifiedImageError as error:
-        raise PipelineError(
-            name, "a format that Pillow reads, such as PNG or JPEG", "convert it"
-        ) from error
+        expected = "a format that Pillow reads, such as PNG or JPEG"
+        raise PipelineError(name, expected, "convert it") from error
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise PipelineError(name, f"at most {limit} pixels", "make it smaller") from error
-    except Exception as error:  # a decoder raises whatever damaged bytes lead its parser to
+    except Exception as error:  # damaged bytes can make a parser raise anything
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise PipelineError(name, f"a whole image file ({why})", "make or copy it again") from error
 
 
-class _Shared:
-    """A setting of the whole process, changed while any thread is inside, then put back."""
-
-    def __init__(self, change: Callable[[], Callable[[], None]]) -> None:
-        """Take what makes the change and returns what undoes it."""
-        self._change = change
-        self._lock = threading.Lock()
-        self._inside = 0
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        with self._lock:
-            if self._inside == 0:
-                self._undo = self._change()
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    self._undo()
+_lock, _restore = threading.Lock(), ExitStack()
+_readers = 0
 
 
-def _mute() -> Callable[[], None]:
-    """Ignore warnings from where pictures are read.
+@contextmanager
+def reading() -> Iterator[None]:
+    """Change two settings of the process while any thread reads an image; then restore them."""
+    global _readers
+    with _lock:
+        if _readers == 0:
+            _mute()
+            _allocate_whole()
+        _readers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if _readers == 0:
+                _restore.close()
 
-    The filter is taken out by itself: `warnings.catch_warnings` would put back all filters, and
-    undo what other threads have changed meanwhile, such as the loop that a stream feeds.
+
+def _mute() -> None:
+    """Ignore warnings of the modules that read images: an image is read, or refused with an error.
+
+    Only this filter is removed again: `warnings.catch_warnings` would restore the whole list, and
+    undo what other threads have changed meanwhile, such as the loop that consumes a stream.
     """
     muted = ("ignore", None, Warning, re.compile(READERS), 0)
     warnings.filterwarnings("ignore", module=READERS)
 
     def undo() -> None:
-        with suppress(ValueError):  # someone else has put back filters without it
+        with suppress(ValueError):  # another thread has restored filters without it
             warnings.filters.remove(muted)  # type: ignore[attr-defined]
 
-    return undo
+    _restore.callback(undo)
 
 
-def _allocate_whole() -> Callable[[], None]:
-    """Let Pillow lay each image into one piece.
+def _allocate_whole() -> None:
+    """Let Pillow allocate each image as one block, or images beyond 16 MiB cannot be lent.
 
-    Beyond its block of 16 MiB, pixels are read in place only if they do (Pillow's documentation,
-    "Arrow support").
+    See "Arrow support" in Pillow's documentation.
     """
     from PIL import Image
 
     core: Any = Image.core  # type: ignore[attr-defined]
-    before = core.get_use_block_allocator()
+    _restore.callback(core.set_use_block_allocator, core.get_use_block_allocator())
     core.set_use_block_allocator(1)
-    return lambda: core.set_use_block_allocator(before)
-
-
-_QUIET, _WHOLE = _Shared(_mute), _Shared(_allocate_whole)
-
-
-def quiet() -> AbstractContextManager[None]:
-    """Let no warning out: a picture is read, or refused with one line."""
-    return _QUIET.held()

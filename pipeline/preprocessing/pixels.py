@@ -1,9 +1,10 @@
-"""Pixels: an image, an array or a tensor as one tensor (C, H, W), in place where that can be."""
+"""Pixels: an image, an array or a tensor as one tensor (C, H, W), without a copy where possible."""
 
 import ctypes
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
+from pipeline.preprocessing.decoding import no_pixels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,7 +15,7 @@ __all__ = ["of_array", "of_image", "of_tensor"]
 
 
 class _ArrowArray(ctypes.Structure):
-    """The C struct of Arrow's data interface, which Pillow fills for others to read."""
+    """`struct ArrowArray` of Arrow's C data interface, by which Pillow lends its pixels."""
 
 
 _ArrowArray._fields_ = [
@@ -38,9 +39,9 @@ _pointer_in = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char
 def of_image(image: "Image") -> "torch.Tensor":
     """Return an RGB image's own memory as uint8 `(4, H, W)`, channels last; do not write to it.
 
-    Pillow keeps four bytes a pixel. The fourth says nothing, and torchvision resizes four channels
-    faster than three; copying the other three out would take as long as the resize. What Pillow
-    does not lend as that, since it does not lie in one piece, is copied: `(3, H, W)`.
+    Pillow stores four bytes a pixel; ignore the fourth. torchvision resizes four channels faster
+    than three, and copying three of them takes as long as the resize. An image that Pillow cannot
+    lend in this layout (its memory is not contiguous) is copied: `(3, H, W)`.
     """
     import numpy as np
     import torch
@@ -60,14 +61,11 @@ def of_array(array: "np.ndarray", name: str) -> "torch.Tensor":
     import numpy as np
     import torch
 
-    kind = np.dtype(array.dtype)
-    if kind.kind != "f" and kind != np.uint8:
-        raise _other_dtype(name, str(kind))
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
-        raise _other_shape(name, array.shape, "(H, W), (H, W, 1) or (H, W, 3)")
-    if kind.kind == "f":
+    is_float = array.dtype.kind == "f"
+    _check_layout(name, array.dtype, is_float, array.shape, array.shape[2:], "(H, W, {})")
+    if is_float:
         array = array.astype(np.float32)
-    elif not array.flags.writeable or min(array.strides) < 0:  # torch lends neither
+    elif not array.flags.writeable or min(array.strides) < 0:  # torch accepts neither
         array = array.copy()
     pixels = torch.from_numpy(array)
     return _checked(pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels[None], name)
@@ -80,20 +78,18 @@ def of_tensor(tensor: "torch.Tensor", name: str) -> "torch.Tensor":
     """
     import torch
 
-    if tensor.dtype != torch.uint8 and not tensor.is_floating_point():
-        raise _other_dtype(name, str(tensor.dtype).removeprefix("torch."))
-    if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and tensor.shape[0] not in (1, 3)):
-        raise _other_shape(name, tensor.shape, "(H, W), (1, H, W) or (3, H, W)")
-    if tensor.is_floating_point():
+    is_float = tensor.is_floating_point()
+    _check_layout(name, tensor.dtype, is_float, tensor.shape, tensor.shape[:-2], "({}, H, W)")
+    if is_float:
         tensor = tensor.detach().to(torch.float32)
     return _checked(tensor if tensor.ndim == 3 else tensor[None], name)
 
 
 def _lent(image: "Image") -> Any:
-    """Return an image's bytes where they lie, four a pixel, row after row; None in any doubt.
+    """Return an image's own bytes, four a pixel, row after row; None if in any doubt.
 
-    Pillow 11.3 ends the process where it is asked for an image of no pixels, and lends rows that
-    are aligned (`PILLOW_ALIGNMENT`) as if they were not.
+    Pillow 11.3 crashes if asked for an image without pixels, and lends rows that are aligned
+    (`PILLOW_ALIGNMENT`) as if they were not.
     """
     from PIL import Image
 
@@ -109,25 +105,29 @@ def _lent(image: "Image") -> Any:
     if (levels.n_buffers, levels.offset, levels.length) != (2, 0, size):
         return None
     lent: Any = (ctypes.c_uint8 * size).from_address(levels.buffers[1])
-    lent.owner = (schema, capsule)  # what these own lives as long as the tensor
+    lent.owner = (schema, capsule)  # they own the memory, and live as long as the tensor
     return lent
+
+
+def _check_layout(
+    name: str, dtype: Any, is_float: bool, shape: Any, channels: Any, layout: str
+) -> None:
+    """Refuse another dtype or shape; `channels` is the shape without height and width."""
+    kind = str(dtype).removeprefix("torch.")
+    if not is_float and kind != "uint8":
+        raise PipelineError(f"{name} of {kind}", "uint8, or floats in [0, 1]", "convert it")
+    if len(shape) not in (2, 3) or tuple(channels) not in ((), (1,), (3,)):
+        expected = f"(H, W), {layout.format(1)} or {layout.format(3)}"
+        remedy = "an array is (H, W, C), a tensor (C, H, W)"
+        raise PipelineError(f"{name} of shape {tuple(shape)}", expected, remedy)
 
 
 def _checked(pixels: "torch.Tensor", name: str) -> "torch.Tensor":
     if 0 in pixels.shape:
-        raise PipelineError(f"{name} of no pixels", "at least one pixel", "check what it holds")
+        raise no_pixels(name)
     if pixels.is_floating_point():
         low, high = pixels.min().item(), pixels.max().item()
         if not (low >= 0.0 and high <= 1.0):  # NaN fails this too
             given = f"{name} of values from {low:.4g} to {high:.4g}"
             raise PipelineError(given, "floats in [0, 1], or uint8", "divide 8-bit levels by 255")
     return pixels
-
-
-def _other_dtype(name: str, dtype: str) -> PipelineError:
-    return PipelineError(f"{name} of {dtype}", "uint8, or floats in [0, 1]", "convert it")
-
-
-def _other_shape(name: str, shape: Any, expected: str) -> PipelineError:
-    remedy = "an array is (H, W, C), a tensor (C, H, W)"
-    return PipelineError(f"{name} of shape {tuple(shape)}", expected, remedy)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pipeline import availability
 from pipeline.contracts import SIZE
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.preprocessing import decoding, pixels
-from pipeline.preprocessing.decoding import WHITE, decode
+from pipeline.preprocessing import pixels
+from pipeline.preprocessing.decoding import WHITE, Encoded, decode, jpeg, name_of, reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,45 +26,43 @@ __all__ = [
     "load",
     "preprocess",
     "to_image",
-    "transform",
 ]
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
 """What torchvision calls them; `bilinear` with antialiasing is Pillow's."""
 
-Picture: TypeAlias = "decoding.Encoded | Image | np.ndarray | torch.Tensor"
+Picture: TypeAlias = "Encoded | Image | np.ndarray | torch.Tensor"
 """A path, bytes, an open binary file, an image, an array (H, W, C) or a tensor (C, H, W)."""
 
 LUMA = (19595, 38470, 7471)
-"""Weights of red, green and blue in gray: ITU-R 601-2, in Pillow's own integers."""
+"""Weights of red, green and blue in gray: ITU-R 601-2, as Pillow's integers over 2**16."""
 
 LUMA_BITS = 16
-"""They add up to two to this power."""
 
 SHRUNK_ON_CUDA = 40
-"""Most times that CUDA makes a side smaller; beyond it the CPU does. torch keeps a filter's weights
-in 48 KiB of shared memory there, which two sides shrunk 47 times fill with the bicubic filter, and
-refuses more (ATen/native/cuda/UpSampleBilinear2d.cu)."""
+"""The largest shrink factor of a side on CUDA; the CPU does larger ones. torch keeps the filter's
+weights in 48 KiB of shared memory, which the bicubic filter fills at a factor of 47, and refuses
+more (ATen/native/cuda/UpSampleBilinear2d.cu)."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures become a batch; what is wrong raises `PipelineError`."""
+    """How pictures become a batch; a wrong value raises `PipelineError`."""
 
     size: int = SIZE
-    """Side of the result in pixels; the aspect ratio gives way."""
+    """Side of the result in pixels; the aspect ratio is not kept."""
     grayscale: bool = False
     channels: int | None = None
     """3, or 1 with `grayscale`; 3 with `grayscale` makes three equal ones."""
     interpolation: str = "bilinear"
     antialias: bool = True
     device: str = "cpu"
-    """`cpu`, or `cuda`, where JPEG files are decoded there and everything is resized there."""
+    """`cpu`, or `cuda` to decode JPEG files and resize everything there."""
     background: tuple[int, int, int] = WHITE
-    """What lies behind transparent pixels."""
+    """The colour behind transparent pixels."""
 
     def __post_init__(self) -> None:
-        """Refuse the first value that is wrong, and a device that is missing."""
+        """Refuse the first wrong value, and a device that is missing."""
         if self.size < 1:
             raise PipelineError(f"size {self.size}", "at least 1 pixel", "use 224")
         if self.channels not in (None, 1, 3) or (self.channels == 1 and not self.grayscale):
@@ -98,14 +96,14 @@ def preprocess(
 ) -> "torch.Tensor":
     """Turn pictures into one batch `(N, C, size, size)`, float32 in [0, 1], contiguous.
 
-    `images` are paths, bytes, open files, PIL images, arrays `(H, W, C)` and tensors `(C, H, W)`,
-    mixed; arrays and tensors hold uint8 or floats in [0, 1]. `Settings` says what each keyword
-    means, and `decoding.decode` how a file is read. Raises `PipelineError` at the first picture
-    that cannot be read, or for none at all.
+    `images` may mix paths, bytes, open files, PIL images, arrays `(H, W, C)` and tensors
+    `(C, H, W)`; arrays and tensors hold uint8 or floats in [0, 1]. `Settings` documents the
+    keywords, `decoding.decode` how a file is read. Raises `PipelineError` for the first picture
+    that cannot be read, and for an empty list.
     """
     settings = Settings(size, grayscale, channels, interpolation, antialias, device, background)
     if _is_picture(images):
-        raise PipelineError(f"{_name(images)}, alone", "a list of images", "put it in a list")
+        raise PipelineError(f"{name_of(images)}, alone", "a list of images", "put it in a list")
     pictures = list(images)
     if not pictures:
         raise PipelineError("no image", "at least one", "pass one image or more")
@@ -115,20 +113,15 @@ def preprocess(
     return batch
 
 
-def transform(image: Picture, size: int = SIZE, grayscale: bool = False) -> "torch.Tensor":
-    """Turn one picture into `(C, size, size)`, float32 in [0, 1], contiguous."""
-    return preprocess([image], size, grayscale)[0]
-
-
 def empty(count: int, settings: Settings) -> "torch.Tensor":
-    """Return a batch whose slots are to be filled; `PipelineError` where memory has no room."""
+    """Return an uninitialised batch; raise `PipelineError` if it does not fit into memory."""
     import torch
 
     try:
         return torch.empty(settings.shape(count), dtype=torch.float32, device=settings.device)
-    except torch.OutOfMemoryError:  # of a device: whoever called it knows what else is there
+    except torch.OutOfMemoryError:  # of a device: the caller knows what else is in its memory
         raise
-    except (RuntimeError, TypeError) as error:  # too much, or more than 64 bits count
+    except (RuntimeError, TypeError) as error:  # too much, or a size beyond 64 bits
         given = f"{count} image{'' if count == 1 else 's'} of size {settings.size}"
         raise PipelineError(given, "a batch that fits into memory", "use 224") from error
 
@@ -136,17 +129,17 @@ def empty(count: int, settings: Settings) -> "torch.Tensor":
 def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
     """Write one picture into its `slot` of a batch.
 
-    The levels stay uint8 in their interleaved (channels-last) order until after the resize: that
-    is torchvision's fast path, within two levels of Pillow's own resize, seldom more than one.
+    The levels stay uint8 and channels-last until after the resize: that is torchvision's fast
+    path, within two levels of Pillow's own resize, rarely more than one.
     """
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     levels = _pixels(picture, settings)
     if slot.device.type != "cpu":
-        far = max(levels.shape[1:]) > SHRUNK_ON_CUDA * settings.size
-        levels = levels.to("cpu" if far else slot.device)
+        too_large = max(levels.shape[1:]) > SHRUNK_ON_CUDA * settings.size
+        levels = levels.to("cpu" if too_large else slot.device)
         if not levels.is_floating_point():
-            levels = levels[:3].float().div_(255)  # the CPU alone resizes uint8
+            levels = levels[:3].float().div_(255)  # only the CPU resizes uint8
     resized = functional.resize(
         levels,
         [settings.size, settings.size],
@@ -162,7 +155,7 @@ def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
 
 
 def load() -> None:
-    """Import torchvision and Pillow's decoders, which takes seconds that belong to no image."""
+    """Import torchvision and Pillow's decoders: seconds that no image should be charged for."""
     import PIL.Image
     import torchvision.transforms.v2  # noqa: F401
 
@@ -178,20 +171,19 @@ def to_image(tensor: "torch.Tensor") -> "Image":
 
 
 def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
-    """Return a picture as `(C, H, W)`, uint8 or float32; a fourth channel says nothing."""
+    """Return a picture as `(C, H, W)`, uint8 or float32; a fourth channel is to be ignored."""
     import numpy as np
     import torch
 
-    name = _name(picture)
+    name = name_of(picture)
     if isinstance(picture, torch.Tensor):
         return pixels.of_tensor(picture, name)
     if isinstance(picture, np.ndarray):
         return pixels.of_array(picture, name)
     if not _is_picture(picture):
-        raise PipelineError(
-            name, "a path, bytes, a file, a PIL image, an array or a tensor", "convert it"
-        )
-    if settings.device != "cpu" and (data := decoding.jpeg(picture, name)) is not None:
+        expected = "a path, bytes, a file, a PIL image, an array or a tensor"
+        raise PipelineError(name, expected, "convert it")
+    if settings.device != "cpu" and (data := jpeg(picture, name)) is not None:
         decoded = _decoded_on(settings.device, data)
         if decoded is not None:
             return decoded
@@ -201,8 +193,8 @@ def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
 def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
     """Decode a JPEG file on a CUDA device; None where nvJPEG or this torchvision cannot.
 
-    Its rounding and chroma differ from libjpeg's, which the CPU has. torchvision 0.29 calls its
-    decoders deprecated: when they are gone, the CPU decodes.
+    Its rounding and chroma differ from those of libjpeg on the CPU. torchvision 0.29 deprecates
+    its decoders: once they are gone, the CPU decodes.
     """
     import torch
     from torchvision import io
@@ -210,7 +202,7 @@ def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
     if not hasattr(io, "decode_jpeg"):
         return None
     try:
-        with decoding.quiet():
+        with reading():
             decoded: torch.Tensor = io.decode_jpeg(
                 torch.frombuffer(bytearray(data), dtype=torch.uint8),
                 mode=io.ImageReadMode.RGB,
@@ -218,24 +210,24 @@ def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
             )
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, AttributeError):  # it cannot, or torchvision was built without
-        return None  # the CPU reads it, or says what is wrong with it
+    except (RuntimeError, AttributeError):  # it cannot, or torchvision was built without nvJPEG
+        return None  # the CPU reads the file, or says what is wrong with it
     return decoded
 
 
 def _write_levels(slot: "torch.Tensor", levels: "torch.Tensor", grayscale: bool) -> None:
-    """Write levels over 255 into `slot`, by numpy.
+    """Write levels / 255 into `slot`, by numpy.
 
-    It is as fast as torch on one thread, and never waits for more: torch would share out even
-    these 50 000 pixels, which takes milliseconds where other work keeps the cores busy.
+    numpy is as fast as torch on one thread. torch would split even these 50 000 pixels between
+    threads, and wait milliseconds for them where other work keeps the cores busy.
     """
     import numpy as np
 
-    written = levels.numpy()
-    if grayscale and len(written) > 1:  # rounded as in Pillow
-        sums = _luma(written.astype(np.int32)) + (1 << LUMA_BITS - 1)
-        written = sums[None] >> LUMA_BITS
-    np.divide(written, np.float32(255), out=slot.numpy())
+    array = levels.numpy()
+    if grayscale and len(array) > 1:  # rounded as in Pillow
+        sums = _luma(array.astype(np.int32)) + (1 << LUMA_BITS - 1)
+        array = sums[None] >> LUMA_BITS
+    np.divide(array, np.float32(255), out=slot.numpy())
 
 
 def _luma(levels: Any) -> Any:
@@ -245,13 +237,9 @@ def _luma(levels: Any) -> Any:
 
 
 def _is_picture(source: Any) -> bool:
-    """Tell a picture from a list of them; an array or a tensor of four dimensions is a list."""
+    """Tell one picture from a list of them; an array or tensor of four dimensions is a list."""
     from PIL import Image
 
     if isinstance(source, str | PathLike | bytes | bytearray | memoryview | Image.Image):
         return True
     return hasattr(source, "read") or getattr(source, "ndim", 4) < 4
-
-
-def _name(source: Any) -> str:
-    return decoding.name_of(source)

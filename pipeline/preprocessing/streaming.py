@@ -1,9 +1,9 @@
-"""Streaming: many pictures become batches in order, by threads, and a bad one stops nothing."""
+"""Streaming: many pictures become batches in order, by threads; a bad one stops nothing."""
 
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,7 +19,7 @@ Batch: TypeAlias = "tuple[list[Picture], torch.Tensor, list[tuple[Picture, Pipel
 """The pictures that were read, their batch, and those that were not, each with its error."""
 
 AHEAD = 1
-"""Batches that are filled while the caller works on one: the memory is that of these two."""
+"""Batches filled while the caller works on one: two batches are in memory."""
 
 
 def stream(
@@ -31,11 +31,10 @@ def stream(
     """Yield `(paths, batch, errors)` for every `batch` of `paths`, in order, as they are consumed.
 
     Row i of a batch `(N, C, size, size)`, as `preprocess` makes it, is picture i of its paths.
-    `errors` holds each picture that could not be read, with its `PipelineError`: such a picture
-    has no row, so N is smaller where there are some, and 0 where nothing could be read. `workers`
-    threads, one for each core if not given, decode and resize at the same time: neither holds
-    Python's lock. They end when the iteration does, when the iterator is closed, and on Ctrl-C,
-    each after the picture that it is at. Raises `PipelineError` for fewer than one of either.
+    `errors` holds each picture that could not be read, with its `PipelineError`; it has no row, so
+    N may be smaller than `batch`, or 0. `workers` threads (default: one a core) decode and resize
+    in parallel, as neither holds Python's lock. They end with the iteration, when the iterator is
+    closed, and on Ctrl-C, after the picture at hand. Raises `PipelineError` if either is below 1.
     """
     workers = default_workers() if workers is None else workers
     for name, value in (("batch", batch), ("workers", workers)):
@@ -56,20 +55,20 @@ def _batches(
     paths: Iterator[Picture], count: int, workers: int, settings: Settings
 ) -> Iterator[Batch]:
     load()
-    begun: deque[_Begun] = deque()
+    started: deque[_Filling] = deque()
     pool = ThreadPoolExecutor(workers, "preprocess")
     try:
         while pictures := list(islice(paths, count)):
-            begun.append(_Begun(pool, pictures, settings))
-            if len(begun) > AHEAD:
-                yield begun.popleft().ended()
-        while begun:
-            yield begun.popleft().ended()
+            started.append(_Filling(pool, pictures, settings))
+            if len(started) > AHEAD:
+                yield started.popleft().result()
+        while started:
+            yield started.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-class _Begun:
+class _Filling:
     """A batch that threads are filling."""
 
     def __init__(
@@ -77,27 +76,26 @@ class _Begun:
     ) -> None:
         self._pictures = pictures
         self._batch = empty(len(pictures), settings)
-        self._jobs: list[Future[PipelineError | None]] = [
-            pool.submit(_filled, slot, picture, settings)
+        self._jobs = [
+            pool.submit(_fill, slot, picture, settings)
             for slot, picture in zip(self._batch, pictures, strict=True)
         ]
 
-    def ended(self) -> Batch:
-        """Wait for the threads, and leave out the rows that stayed empty."""
-        answers = [job.result() for job in self._jobs]
+    def result(self) -> Batch:
+        """Wait for the threads, and leave out the rows of pictures that could not be read."""
+        outcomes = [job.result() for job in self._jobs]
+        rows = [row for row, error in enumerate(outcomes) if error is None]
+        batch = self._batch if len(rows) == len(outcomes) else self._batch[rows]
         errors = [
             (picture, error)
-            for picture, error in zip(self._pictures, answers, strict=True)
+            for picture, error in zip(self._pictures, outcomes, strict=True)
             if error is not None
         ]
-        if not errors:
-            return self._pictures, self._batch, []
-        rows = [row for row, error in enumerate(answers) if error is None]
-        return [self._pictures[row] for row in rows], self._batch[rows], errors
+        return [self._pictures[row] for row in rows], batch, errors
 
 
-def _filled(slot: "torch.Tensor", picture: Picture, settings: Settings) -> PipelineError | None:
-    """Fill one slot; return what is wrong with its picture."""
+def _fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> PipelineError | None:
+    """Fill one slot; return the error of a picture that cannot be read."""
     try:
         fill(slot, picture, settings)
     except PipelineError as error:

@@ -12,7 +12,8 @@ from pipeline.arguments import Size, parse_count, parse_list, parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, reference
+from pipeline.flux import julia
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import components, diffusion
 from pipeline.stable_diffusion import models as sd_models

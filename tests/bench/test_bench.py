@@ -8,17 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from bench import grid
-from bench.grid import Options
-from bench.measuring.workload import matrix_rate
+from bench import test_harness
 from bench.results import record, thumbnail
 from bench.results.cell import CHECKED, FAILED, MEASURED, UNAVAILABLE
+from bench.results.rates import matrix_rate
 from pipeline.stable_diffusion.models import TINY
+from support.grids import default_cells
 from support.runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in
 
-HEAVY = {"torch", "diffusers", "torchvision", "transformers", "juliacall", "numpy"}
-
-MEASURED_IDS = {"tiny-cpu-float32-64x64-2steps", "transform-512x512-gray"}
+TINY_CELL, TRANSFORM, NOOP = MEASURED_IDS = (
+    "tiny-cpu-float32-64x64-2steps",
+    "transform-512x512-gray",
+    "harness-noop",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two cells, measured in a copy: the repository keeps the journal of its own last run."""
+    """Three cells, measured in a copy: the repository keeps the journal of its own last run."""
     return pytest_in(
         copy_of_bench(tmp_path_factory.mktemp("copy")),
         "bench/",
@@ -39,17 +41,31 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "--benchmark-max-time=0.3",
         "--benchmark-json=out.json",
         "-k",
-        "64x64-2steps or transform-512x512-gray",
+        "64x64-2steps or transform-512x512-gray or noop",
     )
 
 
-def test_every_cell_that_can_run_anywhere_holds_its_contract(checked: Run) -> None:
+def test_every_cell_is_a_row_in_order_and_holds_its_contract_where_it_can_run(
+    checked: Run,
+) -> None:
     assert checked.code == 0, checked.out
+    rows = {row.name: row for row in record.load(checked.folder / "out.json").rows}
+    families = default_cells().values()
+    cells = [cell for cells in families for cell in cells if cell.family != "cold"]
+    named = {f"bench/test_{cell.family}.py::test_{cell.family}[{cell.id}]": cell for cell in cells}
+    assert rows.keys() == named.keys()
+    assert all(rows[name].cell.axes == cell.axes for name, cell in named.items())
+    assert {row.status for row in rows.values() if not row.cell.needs} == {CHECKED}
+
+
+def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
     rows = record.load(checked.folder / "out.json").rows
-    assert len(rows) == 76
-    free = {row.name: row.status for row in rows if not row.cell.needs}
-    assert len(free) == 29
-    assert set(free.values()) == {CHECKED}
+    absent = [row for row in rows if "cuda" in row.cell.needs]
+    assert {(row.status, row.cell.device) for row in absent} == {(UNAVAILABLE, "cuda")}
+    assert len({(row.reason, row.remedy) for row in absent}) == 1
+    assert absent[0].reason.startswith("no CUDA: ")
+    expected = f"unavailable: {len(absent)} cells of end_to_end, forward, generate, preprocess"
+    assert checked.out.splitlines().count(expected) == 1
 
 
 CONTRACTS = "bench/test_contracts.py"
@@ -97,64 +113,58 @@ def test_a_contract_fails_in_pytest_with_the_line_of_validate(tmp_path: Path) ->
     assert row["reason"] == line.replace(", expected", ": expected", 1)
 
 
-def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
-    rows = record.load(checked.folder / "out.json").rows
-    absent = [row for row in rows if "cuda" in row.cell.needs]
-    assert {(row.status, row.cell.device) for row in absent} == {(UNAVAILABLE, "cuda")}
-    assert len({(row.reason, row.remedy) for row in absent}) == 1
-    assert absent[0].reason.startswith("no CUDA: ")
-    expected = f"unavailable: {len(absent)} cells of end_to_end, forward, generate, preprocess"
-    assert checked.out.splitlines().count(expected) == 1
-    assert len(absent) == 28
-
-
-def test_the_rows_are_the_cells_of_the_grid_in_order(checked: Run) -> None:
-    names = {row.name: row.cell for row in record.load(checked.folder / "out.json").rows}
-    families = (grid.generate, grid.preprocess, grid.forward, grid.end_to_end)
-    for cell in [*grid.harness(), *(cell for family in families for cell in family(Options()))]:
-        name = f"bench/test_{cell.family}.py::test_{cell.family}[{cell.id}]"
-        assert names.pop(name).axes == cell.axes
-    assert names == {}
-
-
 def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:
     assert measured.code == 0, measured.out
-    assert "2 passed, 99 deselected" in measured.out
-    assert "2 of 2 cells can run here: about 1 s, at most 4 s where calls are slow" in measured.out
+    assert re.search(r"= 3 passed, \d+ deselected", measured.out)
+    assert "3 of 3 cells can run here: about 1 s" in measured.out
     printed = lines_after(measured.out, "= sd-flux-bench =")
     assert max(map(len, printed)) <= 80
     assert "generate · prompt → images, by diffusers" in printed
     assert "preprocess · images → batch, by torchvision" in printed
-    for name in MEASURED_IDS:
+    for row in record.load(measured.folder / "out.json").rows:
+        name = row.cell.id
         lines = [line for line in printed if re.match(rf"{name}[¹²³⁴⁵⁶,]* +[\d.]", line)]
-        assert len(lines) == (2 if name.startswith("tiny") else 1)  # its times, and its stages
+        assert len(lines) == 1 + bool(row.stages)  # its times, and its stages
 
 
 def test_a_result_file_has_every_number_and_what_it_ran_on(measured: Run) -> None:
     run = record.load(measured.folder / "out.json")
     rows = {row.cell.id: row for row in run.rows}
-    assert set(rows) == MEASURED_IDS
-    for row in rows.values():
-        assert row.status == MEASURED
+    assert rows.keys() == set(MEASURED_IDS)
+    for name, row in rows.items():
+        assert (row.status, row.threads) == (MEASURED, 1)
         assert len(row.samples) >= 6 or row.limited_by == "first call"  # on a busy machine
-        assert row.threads == 1
-        assert re.fullmatch("[0-9a-f]{384}", row.fingerprint)
-    assert rows["tiny-cpu-float32-64x64-2steps"].weights == "tiny, seeded random"
+        assert re.fullmatch("" if name == NOOP else "[0-9a-f]{384}", row.fingerprint)
+    assert rows[TINY_CELL].weights == "tiny, seeded random"
     assert set(run.machine) == {"hardware", "software", "state", "guards", "workload"}
     assert run.machine["workload"]["start"].keys() == run.machine["workload"]["end"].keys()
     assert matrix_rate(run.machine, "cpu", "float32")
 
 
 def test_a_result_file_has_a_small_picture_of_what_a_cell_made(measured: Run) -> None:
-    found = {
-        row.cell.id: dict(row.thumbnail) for row in record.load(measured.folder / "out.json").rows
-    }
-    assert all(thumbnail.is_jpeg(each.pop("jpeg")) for each in found.values())
+    rows = record.load(measured.folder / "out.json").rows
+    pictures = {row.cell.id: dict(row.thumbnail) for row in rows if row.thumbnail}
+    assert all(thumbnail.is_jpeg(picture.pop("jpeg")) for picture in pictures.values())
     prompt = "a serene sunset over a futuristic city"
-    assert found == {
-        "tiny-cpu-float32-64x64-2steps": {"prompt": prompt, "seed": 0, "width": 64, "height": 64},
-        "transform-512x512-gray": {"source": "generated_image_1.png", "width": 224, "height": 224},
+    assert pictures == {
+        TINY_CELL: {"prompt": prompt, "seed": 0, "width": 64, "height": 64},
+        TRANSFORM: {"source": "generated_image_1.png", "width": 224, "height": 224},
     }
+
+
+def test_a_call_that_does_nothing_is_told_in_steps_of_an_empty_loop(measured: Run) -> None:
+    [row] = [row for row in record.load(measured.folder / "out.json").rows if row.cell.id == NOOP]
+    assert row.iterations > 1
+    per_call_ns = measured.measured[NOOP]["stats"]["median"] * 1e9
+    steps = per_call_ns / row.extra["empty_loop_ns"]
+    assert row.extra["times_an_empty_loop"] == pytest.approx(steps)
+    assert "relative to a step of an empty loop, timed beside it" in " ".join(measured.out.split())
+
+
+def test_a_step_is_a_hundred_thousandth_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_harness, "empty_loop", lambda: 0.001)
+    extra = test_harness.beside_an_empty_loop([3e-8, 4e-8, 9e-8])
+    assert extra == pytest.approx({"empty_loop_ns": 10, "times_an_empty_loop": 4})
 
 
 def test_report_makes_a_page_of_the_run(measured: Run, tmp_path: Path) -> None:
@@ -216,14 +226,3 @@ def test_show_prints_the_tables_of_the_run(measured: Run, tmp_path: Path) -> Non
     for name in MEASURED_IDS:
         lines = [line for line in measured.out.splitlines() if line.startswith(name)]
         assert lines == [line for line in shown.out.splitlines() if line.startswith(name)]
-
-
-def test_collecting_imports_nothing_heavy(measured: Run) -> None:
-    listed = python_in(
-        measured.folder, "-Ximporttime", "-m", "pytest", "bench/", "--collect-only", "-qs"
-    )  # -s: else pytest captures what is listed
-    assert listed.code == 0, listed.out
-    assert "84/101 tests collected (17 deselected)" in listed.out
-    imported = {line.rpartition("|")[2].strip() for line in listed.err.splitlines()}
-    assert "bench.grid" in imported
-    assert imported & HEAVY == set()

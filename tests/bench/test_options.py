@@ -1,11 +1,11 @@
-"""What the command line refuses, before anything is collected, and what its help says."""
+"""The command line: what it refuses before anything is collected, and what its help says."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from support.runs import ROOT, folder_of
+from support.runs import ROOT, folder_of, python_in
 
 pytest_plugins = ["pytester"]
 
@@ -26,22 +26,12 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            "--sd-size lots",
-            "--sd-size lots: expected 512 or 768x512 (width × height); change --sd-size",
-        ),
         ("--sd-steps 0", f"--sd-steps 0: {COUNT}; change --sd-steps"),
-        (
-            "--sd-model nonsense",
-            "--sd-model nonsense: expected tiny, arch:NAME, an existing folder, or a hub id such "
-            "as owner/name; check the spelling",
-        ),
         (
             "--sd-model folder",
             "--sd-model folder: expected a folder with a model_index.json; name the folder that "
             "save_pretrained wrote",
         ),
-        ("--flux-batch x", f"--flux-batch x: {COUNT}; change --flux-batch"),
         (
             "--require bogus",
             "--require bogus: expected cuda or compiler or julia or peers or weights; "
@@ -114,3 +104,12 @@ def test_a_results_path_in_the_current_folder_is_fine(asked: pytest.Pytester) ->
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     assert asked.path.joinpath("collected").exists()
     assert not Path(asked.path, "out.json").exists()
+
+
+def test_without_the_test_extra_pytest_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "hypothesis.py").write_text("raise ModuleNotFoundError\n")
+    arguments = ("-m", "pytest", "tests/test_rooms.py", "-q", "-pno:hypothesispytest")
+    run = python_in(ROOT, *arguments, PYTHONPATH=str(tmp_path))
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    line = "pytest: expected hypothesis, which is not installed; pip install -e '.[test]'"
+    assert run.err.split() == f"ERROR: {line}".split()

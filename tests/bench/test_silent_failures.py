@@ -6,59 +6,12 @@ The pipelines are the tiny one with a fault built in.
 import pytest
 
 from bench.results.cell import FAILED
-from support.runs import Run, folder_of, pytest_in
-
-SUITE = """
-from types import SimpleNamespace
-
-import pytest
-
-from bench.results.cell import Cell
-from bench.pipelines import draw
-from pipeline import contracts, diffusion
-
-
-def nan(pipe, decode):
-    def decoded(*arguments, **named):
-        (image,) = decode(*arguments, **named)
-        image[:, :, :16] = float("nan")
-        return (image,)
-
-    pipe.vae.decode = decoded
-
-
-def smaller(pipe, decode):
-    pipe.vae.decode = lambda *arguments, **named: (decode(*arguments, **named)[0][..., :32],)
-
-
-def black(pipe, decode):
-    pipe.vae.decode = lambda *arguments, **named: (decode(*arguments, **named)[0] * 0 - 1,)
-
-
-def blanked(pipe, decode):
-    pipe.run_safety_checker = lambda image, *others: (image * 0, [True])
-
-
-FAULTS = {each.__name__: each for each in (nan, smaller, black, blanked)}
-CELLS = [
-    Cell("generate", {"fault": name, "size": "64x64", "steps": 1}, steps=1) for name in FAULTS
-]
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
-def test_generate(measure, cell):
-    pipe = diffusion.load("tiny", "cpu")
-    FAULTS[cell.axes["fault"]](pipe, pipe.vae.decode)
-    measure(
-        lambda: draw(pipe, cell),
-        check=lambda images: contracts.check_images(images, 1, (64, 64)),
-    )
-"""
+from support.runs import Run, pytest_in, suite_in
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = folder_of(tmp_path_factory.mktemp("silent") / "run", SUITE)
+    folder = suite_in(tmp_path_factory.mktemp("silent"), "silent_failures")
     return pytest_in(folder, "test_cells.py", "--benchmark-only", "--benchmark-json=out.json")
 
 

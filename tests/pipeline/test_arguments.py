@@ -2,7 +2,10 @@
 
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.arguments import (
     Parser,
+    parse_choices,
     parse_count,
     parse_folder,
     parse_list,
@@ -19,46 +23,59 @@ from pipeline.arguments import (
 )
 from pipeline.errors import PipelineError
 
+parse_some = partial(parse_choices, known=("cuda", "julia"))
+
+SIZE = "512 or 768x512 (width × height); change --x"
+COUNT = "a whole number of at least 1; change --x"
+NUMBER = "a number from 0; change --x"
+
 
 @pytest.mark.parametrize(
-    ("text", "size"),
+    ("parse", "text", "value"),
     [
-        ("512", (512, 512)),
-        ("768x512", (768, 512)),
-        ("768X512", (768, 512)),
-        ("8", (8, 8)),
+        (parse_size, "512", (512, 512)),
+        (parse_size, "768x512", (768, 512)),
+        (parse_size, "768X512", (768, 512)),
+        (parse_size, "8", (8, 8)),
+        (parse_count, "30", 30),
+        (parse_number, "0", 0.0),
+        (parse_number, "7.5", 7.5),
+        (parse_number, "1e1", 10.0),
+        (parse_some, "julia, cuda", ["julia", "cuda"]),
+        (parse_some, "", []),
     ],
 )
-def test_a_size_is_width_times_height(text: str, size: tuple[int, int]) -> None:
-    assert parse_size(text) == size
+def test_a_value_is_read(parse: Callable[..., Any], text: str, value: Any) -> None:
+    assert parse(text, name="--x") == value
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("parse", "text", "expected"),
     [
         *(
-            (text, f"--size {text}: expected 512 or 768x512 (width × height); change --size")
+            (parse_size, text, SIZE)
             for text in ("", "x", "512x", "x512", "512x512x512", "-8", "8.0", "8 ", "²", "big")
         ),
-        ("0", "--size 0: expected at least 1 pixel a side; change --size"),
-        ("512x0", "--size 512x0: expected at least 1 pixel a side; change --size"),
-        ("100", "--size 100: expected sides divisible by 8; try 96x96 or 104x104"),
-        ("768x500", "--size 768x500: expected sides divisible by 8; try 768x496 or 768x504"),
-        ("7x512", "--size 7x512: expected sides divisible by 8; try 8x512"),
+        *((parse_size, text, "at least 1 pixel a side; change --x") for text in ("0", "512x0")),
+        (parse_size, "100", "sides divisible by 8; try 96x96 or 104x104"),
+        (parse_size, "768x500", "sides divisible by 8; try 768x496 or 768x504"),
+        (parse_size, "7x512", "sides divisible by 8; try 8x512"),
+        (
+            partial(parse_size, multiple=64),
+            "100",
+            "sides divisible by 64; try 64x64 or 128x128",
+        ),
+        *((parse_count, text, COUNT) for text in ("0", "-1", "1.5", "many")),
+        *((parse_number, text, NUMBER) for text in ("", "-1", "nan", "inf", "7,5", "much")),
+        (parse_some, "gpu", "cuda or julia; change --x"),
     ],
 )
-def test_another_size_is_refused_with_what_to_type(text: str, line: str) -> None:
+def test_another_value_is_refused_with_what_to_type(
+    parse: Callable[..., Any], text: str, expected: str
+) -> None:
     with pytest.raises(PipelineError) as refused:
-        parse_size(text)
-    assert str(refused.value) == line
-
-
-def test_a_size_is_refused_under_its_own_option_and_multiple() -> None:
-    with pytest.raises(PipelineError) as refused:
-        parse_size("100", "--sd-size", 64)
-    assert str(refused.value) == (
-        "--sd-size 100: expected sides divisible by 64; try 64x64 or 128x128"
-    )
+        parse(text, name="--x")
+    assert str(refused.value) == f"--x {text}: expected {expected}"
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.sampled_from([1, 8, 64]))
@@ -75,10 +92,6 @@ def test_a_size_that_is_suggested_is_accepted(width: int, height: int, multiple:
             assert all(abs(a - b) < multiple for a, b in zip(near, (width, height), strict=True))
 
 
-def test_a_size_reads_as_it_is_typed() -> None:
-    assert size_label((768, 512)) == "768x512"
-
-
 @pytest.mark.parametrize(
     ("text", "parts"),
     [("512", ["512"]), ("b,a", ["b", "a"]), (" a , b ", ["a", "b"]), ("a,b,a", ["a", "b"])],
@@ -93,19 +106,6 @@ def test_an_empty_value_in_a_list_is_refused(text: str) -> None:
         parse_list(text)
     assert str(refused.value) == (
         f"list {text!r}: expected values separated by commas; remove the empty one"
-    )
-
-
-def test_a_count_is_a_whole_number() -> None:
-    assert parse_count("30", "--steps") == 30
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many"])
-def test_another_count_is_refused(text: str) -> None:
-    with pytest.raises(PipelineError) as refused:
-        parse_count(text, "--steps")
-    assert str(refused.value) == (
-        f"--steps {text}: expected a whole number of at least 1; change --steps"
     )
 
 
@@ -142,15 +142,3 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == (
         "paint: argument --seed: invalid int value: 'x'; see paint --help\n"
     )
-
-
-@pytest.mark.parametrize(("text", "number"), [("0", 0.0), ("7.5", 7.5), ("1e1", 10.0)])
-def test_a_number_from_0_is_read(text: str, number: float) -> None:
-    assert parse_number(text, "--guidance") == number
-
-
-@pytest.mark.parametrize("text", ["", "-1", "-0.1", "nan", "inf", "7,5", "much"])
-def test_another_number_is_refused(text: str) -> None:
-    with pytest.raises(PipelineError) as refused:
-        parse_number(text, "--guidance")
-    assert str(refused.value) == (f"--guidance {text}: expected a number from 0; change --guidance")

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import re
 import socket
 import socketserver
 import sys
@@ -16,23 +17,23 @@ import pytest
 
 from pipeline import availability
 from pipeline.errors import Missing
-from support.helpers import HIDDEN, NO_CUDA, fresh_python, hide_julia
+from pipeline.flux import julia
+from pipeline.needs import NEEDS
+from support.helpers import NO_CUDA, fresh_python
 
 NO_DRIVER_REMEDY = "run on a machine with an NVIDIA GPU and its driver"
 UNREACHABLE_REMEDY = "check the network or the proxy, or use --sd-model tiny"
-
-
-def test_what_is_missing_reads_as_a_reason_and_a_remedy() -> None:
-    assert str(Missing("cuda", "a CUDA device", "no CUDA: none", "buy one")) == (
-        "no CUDA: none; buy one"
-    )
 
 
 # CUDA: asked of the driver. The drivers here are stand-ins with the two functions that are called.
 
 
 def install_driver(
-    monkeypatch: pytest.MonkeyPatch, init: int = 0, devices: int = 0, count: int = 0
+    monkeypatch: pytest.MonkeyPatch,
+    init: int = 0,
+    devices: int = 0,
+    count: int = 0,
+    absent: bool = False,
 ) -> list[str]:
     """Put a driver in place that answers with these codes; return the names it is opened by."""
     opened: list[str] = []
@@ -43,6 +44,8 @@ def install_driver(
 
     def open_library(name: str) -> SimpleNamespace:
         opened.append(name)
+        if absent:
+            raise OSError(name)
         return SimpleNamespace(cuInit=lambda flags: init, cuDeviceGetCount=get_count)
 
     monkeypatch.setattr(ctypes, "CDLL", open_library)
@@ -62,42 +65,40 @@ def test_cuda_is_here_where_the_driver_counts_a_device(
 
 
 @pytest.mark.parametrize(
-    ("answers", "code"),
-    [({"init": 100}, 100), ({"count": 3}, 3), ({"devices": 0}, 0), ({"devices": 1, "count": 2}, 2)],
+    ("answers", "visible", "reason", "remedy"),
+    [
+        ({"init": 100}, None, "the driver reports no device (CUDA error 100)", NO_DRIVER_REMEDY),
+        ({"count": 3}, None, "the driver reports no device (CUDA error 3)", NO_DRIVER_REMEDY),
+        ({"devices": 0}, None, "the driver reports no device (CUDA error 0)", NO_DRIVER_REMEDY),
+        (
+            {"init": 100},
+            "-1",
+            "CUDA_VISIBLE_DEVICES='-1' leaves no device",
+            "unset CUDA_VISIBLE_DEVICES, or name a device that exists",
+        ),
+        (
+            {"absent": True},
+            None,
+            "the NVIDIA driver (libcuda.so.1) is not installed",
+            NO_DRIVER_REMEDY,
+        ),
+    ],
 )
-def test_without_a_device_the_reason_is_the_drivers_code(
-    monkeypatch: pytest.MonkeyPatch, answers: dict[str, int], code: int
-) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    install_driver(monkeypatch, **answers)
-    assert availability.cuda.__wrapped__() == Missing(
-        "cuda",
-        "a CUDA device",
-        f"no CUDA: the driver reports no device (CUDA error {code})",
-        NO_DRIVER_REMEDY,
-    )
-
-
-def test_a_device_that_a_variable_hides_is_the_variables_fault(
+def test_without_a_device_the_reason_says_what_the_driver_answers(
     monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, int],
+    visible: str | None,
+    reason: str,
+    remedy: str,
 ) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    install_driver(monkeypatch, init=100)
-    assert str(availability.cuda.__wrapped__()) == (
-        "no CUDA: CUDA_VISIBLE_DEVICES='-1' leaves no device; "
-        "unset CUDA_VISIBLE_DEVICES, or name a device that exists"
-    )
-
-
-def test_without_a_driver_the_reason_names_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise OSError(name)
-
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", absent)
-    assert str(availability.cuda.__wrapped__()) == (
-        f"no CUDA: the NVIDIA driver (libcuda.so.1) is not installed; {NO_DRIVER_REMEDY}"
-    )
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    install_driver(monkeypatch, **answers)
+    expected = Missing("cuda", "a CUDA device", f"no CUDA: {reason}", remedy)
+    assert availability.cuda.__wrapped__() == expected
 
 
 def test_asking_for_cuda_imports_no_framework_and_honours_what_is_hidden() -> None:
@@ -116,7 +117,9 @@ def test_torch_is_not_asked_where_the_driver_has_no_device(
     assert availability.torch_cuda.__wrapped__() is NO_CUDA
 
 
-def test_a_torch_that_cannot_use_the_device_is_said_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_that_cannot_use_the_device_has_a_reason_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import torch
 
     monkeypatch.setattr(availability, "cuda", lambda: None)
@@ -129,30 +132,25 @@ def test_a_torch_that_cannot_use_the_device_is_said_apart(monkeypatch: pytest.Mo
     assert availability.torch_cuda.__wrapped__() is None
 
 
-# Julia and what --require can name.
-
-
-def test_flux_is_missing_for_the_reason_that_julia_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    hide_julia(monkeypatch)
-    assert availability.flux() is HIDDEN
+# The rest of what --require can name.
 
 
 def test_what_can_be_required_has_one_word_each() -> None:
     assert {
         "cuda": availability.cuda,
         "compiler": availability.compiler,
-        "julia": availability.flux,
+        "julia": julia.missing,
         "peers": availability.peers,
-    } == availability.NEEDS
+    } == NEEDS
 
 
 def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {"cv2": object()}
-    monkeypatch.setattr(availability, "find_spec", found.get)
+    installed = {"cv2": object()}
+    monkeypatch.setattr(availability, "find_spec", installed.get)
     assert str(availability.peers.__wrapped__()) == (
         'no peers: albumentations, kornia not installed; pip install -e ".[peers]"'
     )
-    found |= {"albumentations": object(), "kornia": object()}
+    installed |= {"albumentations": object(), "kornia": object()}
     assert availability.peers.__wrapped__() is None
 
 
@@ -236,22 +234,24 @@ def test_a_hub_that_refuses_is_not_reachable(online: pytest.MonkeyPatch) -> None
         assert ask(online, endpoint) == unreachable(f"[Errno {code}] {os.strerror(code)}")
 
 
-def test_a_hub_that_hangs_up_is_not_reachable(online: pytest.MonkeyPatch) -> None:
-    with hub(b"") as (endpoint, _):
-        assert ask(online, endpoint) == unreachable("Remote end closed connection without response")
-
-
-def test_a_hub_that_never_answers_is_not_waited_for(online: pytest.MonkeyPatch) -> None:
-    online.setattr(availability, "NETWORK_TIMEOUT_S", 0.1)
-    with hub(None) as (endpoint, _):
-        assert ask(online, endpoint) == unreachable("timed out")
-
-
-@pytest.mark.parametrize("answer", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n"])
-def test_what_is_no_web_server_is_no_hub(online: pytest.MonkeyPatch, answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"", re.escape("Remote end closed connection without response")),
+        (None, "timed out"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", ".*"),
+        (b"HTTP/1.1 abc\r\n\r\n", ".*"),
+    ],
+    ids=["hangs up", "never answers", "no web server", "no status"],
+)
+def test_a_server_that_is_no_hub_is_not_reachable(
+    online: pytest.MonkeyPatch, answer: bytes | None, cause: str
+) -> None:
+    online.setattr(availability, "NETWORK_TIMEOUT_S", 10.0 if answer is not None else 0.1)
     with hub(answer) as (endpoint, _):
         missing = ask(online, endpoint)
     assert missing is not None
+    assert re.fullmatch(rf"the model hub cannot be reached \({cause}\)", missing.reason, re.DOTALL)
     assert missing.remedy == UNREACHABLE_REMEDY
 
 
@@ -295,13 +295,13 @@ def test_weights_that_are_neither_cached_nor_reachable_are_missing(cache: Path) 
 
 def test_cached_weights_need_no_network(cache: Path) -> None:
     model = cache / "models--owner--name"
-    (model / "refs").mkdir(parents=True)
-    (model / "refs" / "main").write_text("abc")
-    (model / "snapshots" / "abc").mkdir(parents=True)
-    (model / "snapshots" / "abc" / "model_index.json").write_text("{}")
+    for file, text in {"refs/main": "abc", "snapshots/abc/model_index.json": "{}"}.items():
+        (model / file).parent.mkdir(parents=True)
+        (model / file).write_text(text)
     assert availability.weights("owner/name") is None
 
 
 def test_a_network_can_bring_weights(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(availability, "network", lambda: None)
     assert availability.weights("owner/name") is None
+    assert availability.rest_of("owner/name") is None

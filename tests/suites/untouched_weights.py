@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from pipeline.flux import reference
+from pipeline.flux import network as reference
 from pipeline.validation import answers
 
 opened, largest = [], 0

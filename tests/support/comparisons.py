@@ -1,10 +1,7 @@
-"""What the tests of `compare` share: rows on two sides, and the result files in `tests/compare`.
-
-`python tests/support/comparisons.py` writes those files anew, but for those of pytest-benchmark alone.
-"""
+"""Rows on two sides, and result files of them, for the tests of `compare`."""
 
 import json
-import sys
+import shutil
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -12,14 +9,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (1, 2)]
-
 from bench.comparing.sides import Side
 from bench.results.cell import JULIA, MEASURED, UNAVAILABLE, Row
 from bench.results.record import Run
 from support.results import MACHINE, NO_JULIA, document, generate, named
 
-FOLDER = Path(__file__).resolve().parents[1] / "compare"
+PLAIN = Path(__file__).resolve().parents[1] / "compare"
+"""Two files that pytest-benchmark wrote without this harness."""
 
 TINY = {"weights": "tiny, seeded random", "threads": 1, "limited_by": "precision"}
 
@@ -127,20 +123,19 @@ def slow_rows(seed: int, times: float) -> list[Row]:
     ]
 
 
-def _content(rows: Iterable[Row], machine: Any, commit: str, **known: Any) -> dict[str, Any]:
-    content = document(rows)
-    content["commit_info"] = {"id": commit * 5, "branch": "main", "dirty": False}
-    content["sd_flux_bench"]["machine"] = deepcopy(machine)
-    return content | known
+def write_files(folder: Path) -> None:
+    """Write every result file below `folder`, beside copies of those of pytest-benchmark alone."""
+    shutil.copytree(PLAIN, folder, dirs_exist_ok=True)
+    for name, content in _files().items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
 
 
-def files() -> dict[str, dict[str, Any]]:
-    """Every result file of this harness, by its name."""
+def _files() -> dict[str, dict[str, Any]]:
     old, new = "01234567", "89abcdef"
     busy = deepcopy(LAPTOP)
     busy["state"]["load_per_cpu"] = 1.4
     dirty = {"commit_info": {"id": old * 5, "branch": "main", "dirty": True}}
-    made = {
+    contents = {
         "main": _content(main_rows(), LAPTOP, old),
         "branch": _content(branch_rows(), LAPTOP, new),
         "gpu": _content(gpu_rows(), MACHINE, old),
@@ -149,12 +144,13 @@ def files() -> dict[str, dict[str, Any]]:
         "empty": _content([], LAPTOP, old),
     }
     for number, (one, other) in enumerate(((1.0, 1.08), (1.01, 1.10), (0.99, 1.11)), 1):
-        made[f"old-{number}"] = _content(slow_rows(60 + 2 * number, one), LAPTOP, old)
-        made[f"new-{number}"] = _content(slow_rows(80 + 2 * number, other), LAPTOP, new)
-    return made
+        contents[f"old-{number}"] = _content(slow_rows(60 + 2 * number, one), LAPTOP, old)
+        contents[f"new-{number}"] = _content(slow_rows(80 + 2 * number, other), LAPTOP, new)
+    return contents
 
 
-if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    for name, content in files().items():
-        (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
+def _content(rows: Iterable[Row], machine: Any, commit: str, **known: Any) -> dict[str, Any]:
+    content = document(rows)
+    content["commit_info"] = {"id": commit * 5, "branch": "main", "dirty": False}
+    content["sd_flux_bench"]["machine"] = deepcopy(machine)
+    return content | known

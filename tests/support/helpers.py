@@ -14,6 +14,9 @@ from pipeline.flux import julia
 
 ROOT = Path(__file__).resolve().parents[2]
 
+SUITES = ROOT / "tests" / "suites"
+"""Python that tests run in processes of their own."""
+
 HIDDEN = Missing("julia", "Julia", "no Julia: this test hides it", "run another test")
 
 NO_CUDA = Missing("cuda", "a CUDA device", "no CUDA: this test hides it", "run another test")
@@ -33,12 +36,12 @@ def fresh_python(*arguments: str, **environment: str) -> "subprocess.CompletedPr
 def with_julia(code: str, **environment: str) -> Any:
     """Run `code` in a fresh Python after Julia has started; return the `answer` that it leaves.
 
-    Skips, with the words of `availability`, where there is no Julia.
+    Skips, with the reason that `julia.missing` gives, where there is no Julia.
     """
     program = (
         "import json\n"
-        "from pipeline import availability\n"
-        "absent = availability.flux()\n"
+        "from pipeline.flux import julia\n"
+        "absent = julia.missing()\n"
         "answer = None\n"
         "if absent is None:\n"
         f"    exec({code!r})\n"

@@ -319,7 +319,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no stats": (
         _changed(lambda content: content["benchmarks"][0].pop("stats")),
-        "an object at benchmarks[0].stats, not null; measure again",
+        "'stats' at benchmarks[0]; measure again",
     ),
     "a benchmark that is a number": (
         _changed(lambda content: content["benchmarks"].append(7)),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+SUITES = ROOT / "tests" / "suites"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def folder_of(path: Path, suite: str) -> Path:
         (path / name).write_text((ROOT / name).read_text())
     (path / "test_cells.py").write_text(suite)
     return path
+
+
+def suite_in(path: Path, name: str) -> Path:
+    """Lay out a folder as `folder_of`, with a suite of tests/suites, which may import `support`."""
+    return folder_of(path, (SUITES / f"{name}.py").read_text())
 
 
 def copy_of_bench(path: Path) -> Path:
@@ -107,5 +113,5 @@ def _environment() -> dict[str, str]:
         "COLUMNS": "80",
         "CUDA_VISIBLE_DEVICES": "",
         "NO_COLOR": "1",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
     }

@@ -13,44 +13,23 @@ from typing import Any
 import pytest
 
 from bench.__main__ import main
-from bench.comparing import ab_command
-from bench.comparing.ab import Outcome, options_of
+from bench.comparing import ab, noise
+from bench.comparing.ab import Progress, Series, options, selection
+from bench.machine import records as machine
 from pipeline.errors import PipelineError
 from support.helpers import ROOT
 from support.repositories import commit, git, repository
 
-SUITE = """
-from time import thread_time
+SPIN = ROOT / "tests" / "suites" / "spin"
 
-import pytest
-
-from bench.results.cell import Cell
-from pipeline import work
-
-
-@pytest.mark.parametrize("cell", work.cells(Cell), ids=lambda cell: cell.id)
-def test_spin(measure, cell):
-    def spin():
-        end = thread_time() + work.SECONDS
-        while thread_time() < end:
-            pass
-
-    measure(spin, check=lambda _: [])
-"""
-
-WORK = """
-SECONDS = {seconds}
-
-
-def cells(Cell):
-    return [Cell("forward", {{"engine": "spin"}}, workload={workload})]
-"""
-
-QUICK = ("bench/test_spin.py", "--benchmark-max-time=0.06")
+QUICK = ("bench/test_spin.py", "--benchmark-max-time=0.06", "--budget", "10000")
 
 
 def work(seconds: float = 0.002, workload: int = 1) -> dict[str, str]:
-    return {"pipeline/work.py": WORK.format(seconds=seconds, workload=workload)}
+    """The work of the cell, so many seconds of this version."""
+    text = (SPIN / "work.py").read_text()
+    text = text.replace("= 0.002", f"= {seconds}").replace("= 1", f"= {workload}")
+    return {"pipeline/work.py": text}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +41,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
-    commit(folder, work(0.003) | {"bench/test_spin.py": SUITE})
+    commit(folder, work(0.003) | {"bench/test_spin.py": (SPIN / "spin.py").read_text()})
     git(folder, "tag", "slow")
     commit(folder, work(workload=2))
     git(folder, "tag", "other")
@@ -116,12 +95,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_a_slower_commit_is_found_by_the_code_of_its_own_tree(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("--base", "main", "--head", "slow", "--fail-on", "slower:10%", "--budget", "100")
-    code, out, err = answered(capsys, "ab", *asked, *QUICK)
+    question = ("--base", "main", "--head", "slow", "--fail-on", "slower:10%")
+    code, out, err = answered(capsys, "ab", *question, *QUICK)
     assert code == 1
     short = git(project, "rev-parse", "--short=7", "main").strip()
     assert err.splitlines()[0] == f"A: main ({short})"
-    assert err.splitlines()[2] == f"pytest {' '.join(QUICK)}; at most 100 s"
+    assert err.splitlines()[2] == f"pytest {' '.join(QUICK[:2])}; at most 10000 s"
     assert "1 of 1 rows decided" in err.splitlines()[-1]
     assert out.splitlines()[0].partition(" in ")[0] == "4 pairs of fresh processes"
     assert f"A (baseline): main ({short}) · 4 runs" in out
@@ -133,25 +112,25 @@ def test_a_slower_commit_is_found_by_the_code_of_its_own_tree(
 
 
 def test_the_working_tree_counts_as_it_stands_and_in_markdown(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, two_pairs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     work_file = project / "pipeline" / "work.py"
     text = work_file.read_text()
     work_file.write_text(text.replace("0.002", "0.001"))
-    code, out, err = answered(
-        capsys, "ab", "--base", "HEAD", "--budget", "100", "--markdown", *QUICK
-    )
+    code, out, err = answered(capsys, "ab", "--base", "HEAD", "--markdown", *QUICK)
     work_file.write_text(text)
     assert code == 0
     assert err.splitlines()[1].endswith(" with 1 uncommitted file)")
-    assert "**B against A: 1 faster**" in out
+    assert "**B against A: 1 " in out
+    (row,) = [line.split(" | ") for line in out.splitlines() if line.startswith("| spin ")]
+    assert float(row[3]) == pytest.approx(0.5, rel=0.1)
 
 
 def test_two_configurations_of_one_tree_are_compared_and_other_work_is_refused(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ("--a=SPIN=1 --benchmark-min-rounds=5", "--b=SPIN=2", "--budget", "100")
-    code, out, err = answered(capsys, "ab", "--base", "other", *options, *QUICK)
+    sides = ("--a=SPIN=1 --benchmark-min-rounds=5", "--b=SPIN=2")
+    code, out, err = answered(capsys, "ab", "--base", "other", *sides, *QUICK)
     assert code == 0
     assert err.splitlines()[0].endswith(" SPIN=1 --benchmark-min-rounds=5")
     assert err.splitlines()[1].endswith(" SPIN=2")
@@ -161,9 +140,9 @@ def test_two_configurations_of_one_tree_are_compared_and_other_work_is_refused(
 
 
 def test_noise_is_measured_and_not_kept_from_a_few_pairs(
-    project: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, two_pairs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out, _ = answered(capsys, "noise", "--budget", "7", *QUICK)
+    code, out, _ = answered(capsys, "noise", *QUICK)
     assert code == 0
     assert "faster or slower although nothing changed: " in out
     assert "noise floor of one run a side: " in out
@@ -172,15 +151,11 @@ def test_noise_is_measured_and_not_kept_from_a_few_pairs(
 
 
 def test_noise_on_record_is_the_floor_of_ab_and_said(
-    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    project: Path, two_pairs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bench.comparing import noise
-    from bench.machine import records as machine
-
-    kept = noise.Noise(machine.hardware(), "", 12, 0.3, 0.6)
-    noise.keep(kept, project)
-    asked = ("--base", "main", "--head", "slow", "--explain", "--budget", "7")
-    code, out, _ = answered(capsys, "ab", *asked, *QUICK)
+    noise.keep(noise.Noise(machine.hardware(), "", 12, 0.3, 0.6), project)
+    question = ("--base", "main", "--head", "slow", "--explain")
+    code, out, _ = answered(capsys, "ab", *question, *QUICK)
     assert code == 0
     assert "noise floor of 60 % (in turns, this" in out
     assert "B against A: 1 slower" not in out
@@ -239,8 +214,7 @@ def test_a_side_that_fails_is_named_with_its_first_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = git(project, "rev-parse", "--short=7", "broken").strip()
-    asked = ("--base", "main", "--head", "broken", "--budget", "100")
-    assert refused(capsys, "ab", *asked, *QUICK) == (
+    assert refused(capsys, "ab", "--base", "main", "--head", "broken", *QUICK) == (
         f"side B (broken ({short})): expected pytest to measure "
         "(OSError: this tree is broken); run pytest bench/ --benchmark-only there"
     )
@@ -249,22 +223,22 @@ def test_a_side_that_fails_is_named_with_its_first_line(
 def test_an_option_that_pytest_does_not_know_is_one_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "ab", "--base", "main", "--budget", "100", *QUICK, "--no-such-option")
-    assert told.startswith("side A (main (")
-    assert "expected pytest to measure (unrecognized arguments: --no-such-option)" in told
+    line = refused(capsys, "ab", "--base", "main", *QUICK, "--no-such-option")
+    assert line.startswith("side A (main (")
+    assert "expected pytest to measure (unrecognized arguments: --no-such-option)" in line
 
 
 def test_no_cell_of_that_name_is_one_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = refused(capsys, "ab", "--base", "main", "--budget", "100", *QUICK, "-k", "nothing")
-    assert "expected a cell to measure (1 deselected" in told
+    line = refused(capsys, "ab", "--base", "main", *QUICK, "-k", "nothing")
+    assert "expected a cell to measure (1 deselected" in line
 
 
 def test_a_budget_too_short_for_one_block_is_one_line(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert refused(capsys, "ab", "--base", "main", "--budget", "0.2", *QUICK) == (
+    assert refused(capsys, "ab", "--base", "main", *QUICK, "--budget", "0.2") == (
         "--budget 0.2: expected seconds enough for one block; a longer --budget, or fewer cells "
         "(-k)"
     )
@@ -286,14 +260,12 @@ def started(project: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def line_with(process: "subprocess.Popen[str]", text: str) -> None:
-    assert process.stderr is not None
     while text not in (line := process.stderr.readline()):
         assert line, "it ended"
 
 
 def test_ctrl_c_reports_what_there_is_and_leaves_nothing(project: Path) -> None:
-    asked = ("--base", "main", "--budget", "100", *QUICK, "--benchmark-max-time=0.3")
-    process = started(project, "ab", *asked)
+    process = started(project, "ab", "--base", "main", *QUICK, "--benchmark-max-time=0.3")
     line_with(process, "block 1")
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
@@ -306,7 +278,7 @@ def test_ctrl_c_reports_what_there_is_and_leaves_nothing(project: Path) -> None:
 
 
 def test_ctrl_c_before_the_first_pair_says_so(project: Path) -> None:
-    process = started(project, "ab", "--base", "main", "--budget", "100", *QUICK)
+    process = started(project, "ab", "--base", "main", *QUICK)
     line_with(process, "at most")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -315,7 +287,7 @@ def test_ctrl_c_before_the_first_pair_says_so(project: Path) -> None:
 
 
 def test_sigterm_leaves_nothing(project: Path) -> None:
-    process = started(project, "noise", "--budget", "100", *QUICK)
+    process = started(project, "noise", *QUICK)
     line_with(process, "at most")
     time.sleep(0.5)
     process.terminate()
@@ -327,20 +299,20 @@ def test_sigterm_leaves_nothing(project: Path) -> None:
 
 
 def test_options_and_variables_of_a_side_are_told_apart() -> None:
-    assert options_of("OMP_NUM_THREADS=2 -k 'a or b' --x=1") == (
+    assert options("OMP_NUM_THREADS=2 -k 'a or b' --x=1") == (
         ("-k", "a or b", "--x=1"),
         {"OMP_NUM_THREADS": "2"},
     )
-    assert options_of("") == ((), {})
+    assert options("") == ((), {})
 
 
 def test_without_a_file_or_a_folder_all_of_bench_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    assert ab_command.selection(["-k", "tiny"]) == ["bench/", "-k", "tiny"]
+    assert selection(["-k", "tiny"]) == ["bench/", "-k", "tiny"]
     one = "bench/test_preprocess.py::test_preprocess"
-    assert ab_command.selection(["--", one]) == [one]
+    assert selection(["--", one]) == [one]
 
 
 class Terminal:
@@ -368,16 +340,16 @@ class Terminal:
 )
 def test_progress_is_one_live_line_or_a_line_a_block(live: bool, text: str) -> None:
     stream: Any = Terminal(live)
-    told = ab_command.Told(60, stream)
+    progress = Progress(60, stream)
     if not live:
-        told.say(Outcome((None,), 3.0), (0, 3))  # type: ignore[arg-type]
-    told.say(Outcome((None, None), 7.0), (1, 3))  # type: ignore[arg-type]
-    told.clear()
+        progress.show(Series((None,), 3.0), (0, 3))
+    progress.show(Series((None, None), 7.0), (1, 3))
+    progress.clear()
     assert stream.text == text
 
 
 def test_a_budget_is_a_number_of_seconds() -> None:
-    assert ab_command.seconds("1.5") == 1.5
+    assert ab.budget("1.5") == 1.5
     for text in ("nan", "inf", "0", "x"):
         with pytest.raises(PipelineError, match="a number of seconds above 0"):
-            ab_command.seconds(text)
+            ab.budget(text)

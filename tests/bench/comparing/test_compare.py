@@ -1,11 +1,8 @@
-"""What `python -m bench compare` prints.
-
-`python tests/bench/comparing/test_compare.py` writes the golden files.
-"""
+"""What `python -m bench compare` prints."""
 
 import functools
 import json
-import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,17 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[up]) for up in (2, 3)]
-
 from bench.__main__ import main
 from bench.results import record
-from support.comparisons import FOLDER
-from support.helpers import fresh_python
+from support.golden import check_golden
+from support.helpers import ROOT, fresh_python
 from support.results import BAD_FILES, document, rows, write_journal
 
 OTHERS: list[Any] = [None, True, 0, 7, -1, 1e17, "text", [], [None], {"text": None}]
-
-GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 OLD = ("old-1.json", "old-2.json", "old-3.json")
 NEW = ("new-1.json", "new-2.json", "new-3.json")
@@ -57,10 +50,11 @@ SHOWN: dict[str, tuple[int, int, tuple[str, ...]]] = {
 
 
 @pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def folder(result_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the result files, at 80 columns."""
-    monkeypatch.chdir(FOLDER)
+    monkeypatch.chdir(result_files)
     monkeypatch.setenv("COLUMNS", "80")
+    return result_files
 
 
 def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -87,11 +81,9 @@ def test_a_comparison_reads_as_in_the_golden_file(
 ) -> None:
     width, code, arguments = SHOWN[name]
     monkeypatch.setenv("COLUMNS", str(width))
-    assert answered(capsys, *arguments) == (
-        code,
-        (GOLDEN / name).read_text(encoding="utf-8"),
-        "",
-    )
+    answer, out, err = answered(capsys, *arguments)
+    assert (answer, err) == (code, "")
+    check_golden(name, out)
 
 
 @pytest.mark.parametrize("width", range(60, 130, 7))
@@ -146,11 +138,6 @@ def test_a_bad_file_is_one_line_and_exit_code_2(
             "name the baseline first, then what is compared with it",
         ),
         (
-            ("old-1.json,old-2.json",),
-            "compare old-1.json,old-2.json: expected two sides or more; "
-            "name the baseline first, then what is compared with it",
-        ),
-        (
             ("main.json", "empty.json"),
             "empty.json: expected at least one measured row; "
             "python -m bench show empty.json says what is missing",
@@ -168,11 +155,6 @@ def test_a_bad_file_is_one_line_and_exit_code_2(
         (
             ("main.json", "old-1.json,"),
             "list 'old-1.json,': expected values separated by commas; remove the empty one",
-        ),
-        (
-            ("main.json", "branch.json", "--fail-on", ""),
-            "--fail-on '': expected slower:10% (any percentage), missing, or both "
-            "with a comma between; change --fail-on",
         ),
         (
             ("main.json", "branch.json", "--fail-on", "slower"),
@@ -206,7 +188,7 @@ def test_a_copy_of_a_run_is_no_second_run(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy.json"
-    copy.write_bytes((FOLDER / "old-1.json").read_bytes())
+    copy.write_bytes(Path("old-1.json").read_bytes())
     line = refused(capsys, f"old-1.json,{copy}", "new-1.json")
     assert line == f"{copy}: expected each run once on a side; leave it out"
 
@@ -226,12 +208,12 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 def test_a_file_with_any_value_changed_is_compared_or_refused_with_one_line(
     data: st.DataObject, name: str, other: Any
 ) -> None:
-    content = json.loads((FOLDER / f"{name}.json").read_text())
+    content = json.loads(Path(f"{name}.json").read_text())
     *way, last = data.draw(st.sampled_from(list(places(content))))
     functools.reduce(lambda value, key: value[key], way, content)[last] = other
     out, err = StringIO(), StringIO()
-    with TemporaryDirectory() as folder, redirect_stdout(out), redirect_stderr(err):
-        path = Path(folder) / "changed.json"
+    with TemporaryDirectory() as scratch, redirect_stdout(out), redirect_stderr(err):
+        path = Path(scratch) / "changed.json"
         path.write_text(json.dumps(content))
         code = main(["compare", f"{name}.json", str(path), "--explain", "--fail-on", "missing"])
     assert code in (0, 1, 2)
@@ -250,7 +232,7 @@ PLAIN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "no stats": (
         lambda content: content["benchmarks"][0].pop("stats"),
-        "an object at benchmarks[0].stats, not null; measure again",
+        "'stats' at benchmarks[0]; measure again",
     ),
     "a group that is a number": (
         lambda content: content["benchmarks"][0].update(group=7),
@@ -276,7 +258,7 @@ def test_a_bad_file_of_pytest_benchmark_alone_is_one_line(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, message = PLAIN[kind]
-    content = json.loads((FOLDER / "plain-main.json").read_text())
+    content = json.loads(Path("plain-main.json").read_text())
     change(content)
     path = tmp_path / "plain.json"
     path.write_text(json.dumps(content))
@@ -297,40 +279,23 @@ def test_the_exit_code_follows_what_fails(
     assert answered(capsys, "main.json", "branch.json", "--fail-on", fail_on)[0] == code
 
 
-def test_without_a_threshold_nothing_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = answered(capsys, "main.json", "branch.json")
-    assert code == 0
-    assert "fail-on" not in out
-
-
 def in_project(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A project with this `pyproject.toml`, and the arguments that compare two files from it."""
+    """Start below a project with this `pyproject.toml`; return the files to compare there."""
+    names = [str(Path(name).resolve()) for name in ("main.json", "branch.json")]
     (folder / "deep").mkdir()
     (folder / "pyproject.toml").write_text(text)
     monkeypatch.chdir(folder / "deep")
-    return [str(FOLDER / name) for name in ("main.json", "branch.json")]
+    return names
 
 
-def test_thresholds_of_families_come_from_the_project(
+def test_thresholds_come_from_the_project_and_the_command_line_replaces_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = in_project(
-        tmp_path,
-        '[tool.sd-flux-bench.fail-on]\ngenerate = "slower:50%"\nforward = "missing"\n',
-        monkeypatch,
-    )
+    thresholds = 'generate = "slower:50%"\nforward = "missing"\n'
+    names = in_project(tmp_path, f"[tool.sd-flux-bench.fail-on]\n{thresholds}", monkeypatch)
     code, out, _ = answered(capsys, *names)
     assert code == 1
     assert "fail-on: 1 row fails\n  B forward flux-cpu-batch1: not measured (unavailable:" in out
-
-
-def test_the_command_line_replaces_the_projects_thresholds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = in_project(
-        tmp_path, '[tool.sd-flux-bench.fail-on]\ndefault = "slower:10%,missing"\n', monkeypatch
-    )
-    assert answered(capsys, *names)[0] == 1
     assert answered(capsys, *names, "--fail-on", "slower:50%")[0] == 0
 
 
@@ -380,7 +345,7 @@ def test_wrong_thresholds_of_a_project_are_one_line(
 def test_a_gate_that_could_judge_no_row_is_no_pass(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    content = json.loads((FOLDER / "old-1.json").read_text())
+    content = json.loads(Path("old-1.json").read_text())
     for entry in content["benchmarks"]:
         entry["extra_info"]["cell"]["cell"]["workload"] = 2
     path = tmp_path / "newer.json"
@@ -394,31 +359,21 @@ def test_a_gate_that_could_judge_no_row_is_no_pass(
 # The command line.
 
 
-def test_the_command_line_prints_no_traceback_and_no_colour() -> None:
-    names = [str(FOLDER / name) for name in ("main.json", "branch.json")]
-    good = fresh_python("-m", "bench", "compare", *names, "--fail-on", "slower:10%", COLUMNS="80")
-    assert (good.returncode, good.stderr) == (1, "")
-    assert "\x1b" not in good.stdout
-    bad = fresh_python("-m", "bench", "compare", names[0])
-    assert (bad.returncode, bad.stdout) == (2, "")
-    assert bad.stderr.count("\n") == 1
+def test_the_command_line_prints_no_traceback_and_no_colour(folder: Path) -> None:
+    names = [str(folder / name) for name in ("main.json", "branch.json")]
+    done = fresh_python("-m", "bench", "compare", *names, "--fail-on", "slower:10%", COLUMNS="80")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "\x1b" not in done.stdout
 
 
-def test_a_reader_that_leaves_early_sees_no_traceback() -> None:
-    code = (
-        "import subprocess, sys\n"
-        "command = [sys.executable, '-m', 'bench', 'compare', *sys.argv[1:]]\n"
-        "done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)\n"
-        "done.stdout.close()\n"
-        "print(done.stderr.read().decode(), end='')\n"
+def test_a_reader_that_leaves_early_sees_no_traceback(folder: Path) -> None:
+    """As `| head` does: shells give 141 to what a closed pipe ended."""
+    names = [str(folder / name) for name in ("main.json", "branch.json")]
+    command = [sys.executable, "-m", "bench", "compare", *names]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    names = [str(FOLDER / name) for name in ("main.json", "branch.json")]
-    assert fresh_python("-c", code, *names).stdout == ""
-
-
-if __name__ == "__main__":
-    os.chdir(FOLDER)
-    for target, (columns, _, asked) in SHOWN.items():
-        os.environ["COLUMNS"] = str(columns)
-        with (GOLDEN / target).open("w", encoding="utf-8") as sys.stdout:
-            main(["compare", *asked])
+    process.stdout.close()
+    process.stdout = None
+    assert process.communicate() == (None, "")
+    assert process.returncode == 141

@@ -33,8 +33,8 @@ def verdict(one: Row, other: Row) -> Any:
 
 
 def test_every_word_is_in_the_shared_example() -> None:
-    found = compared(main_rows(), branch_rows())
-    assert [(line.cell.id, line.verdicts[0].word) for line in found.lines] == [
+    result = compared(main_rows(), branch_rows())
+    assert [(line.cell.id, line.verdicts[0].word) for line in result.lines] == [
         ("tiny-cpu-float32-64x64-2steps", SAME),
         ("tiny-cpu-float32-64x64-8steps", SLOWER),
         ("tiny-cpu-float32-128x128-2steps", REFUSED),
@@ -51,8 +51,8 @@ def test_every_word_is_in_the_shared_example() -> None:
 
 
 def test_every_side_is_compared_with_the_first() -> None:
-    found = compared(main_rows(), main_rows(), gpu_rows())
-    words = [verdict.word for verdict in found.lines[0].verdicts]
+    result = compared(main_rows(), main_rows(), gpu_rows())
+    words = [verdict.word for verdict in result.lines[0].verdicts]
     assert words == [SAME, FASTER]
 
 
@@ -75,16 +75,16 @@ def test_every_side_is_compared_with_the_first() -> None:
     ],
 )
 def test_what_is_not_the_same_work_is_refused(rows: tuple[Row, Row], why: str) -> None:
-    found = verdict(*rows)
-    assert (found.word, found.why) == (REFUSED, why)
-    assert found.remedy.startswith("measure both ")
-    assert found.ratio is None
+    result = verdict(*rows)
+    assert (result.word, result.why) == (REFUSED, why)
+    assert result.remedy.startswith("measure both ")
+    assert result.ratio is None
 
 
 def test_runs_of_one_side_must_be_the_same_work_too() -> None:
     one, other = changed({"workload": 2})
-    found = compare([side("A", run([one])), side("B", run([one]), run([other]))])
-    assert found.lines[0].verdicts[0].why == "not the same workload: A version 1, B version 2"
+    result = compare([side("A", run([one])), side("B", run([one]), run([other]))])
+    assert result.lines[0].verdicts[0].why == "not the same workload: A version 1, B version 2"
 
 
 def test_threads_and_grouping_are_no_other_work() -> None:
@@ -93,10 +93,12 @@ def test_threads_and_grouping_are_no_other_work() -> None:
 
 def test_a_side_without_a_number_is_absent_with_its_reason() -> None:
     one, other = changed(status="unavailable", samples=(), reason="no CUDA")
-    found = compared([one, sampled("two", around(1.0, 2))], [other, sampled("two", around(1.0, 3))])
-    assert found.lines[0].verdicts[0].word == ABSENT
-    assert found.lines[0].verdicts[0].why == "B: unavailable: no CUDA"
-    assert found.lines[1].verdicts[0].word == SAME
+    result = compared(
+        [one, sampled("two", around(1.0, 2))], [other, sampled("two", around(1.0, 3))]
+    )
+    assert result.lines[0].verdicts[0].word == ABSENT
+    assert result.lines[0].verdicts[0].why == "B: unavailable: no CUDA"
+    assert result.lines[1].verdicts[0].word == SAME
 
 
 def test_cells_that_no_side_measured_are_left_out() -> None:
@@ -154,8 +156,8 @@ def runs(label: str, machine: Any, *seconds: float) -> Any:
     return side(
         label,
         *(
-            run([sampled("one", around(each, 5 + number))], machine)
-            for number, each in enumerate(seconds)
+            run([sampled("one", around(value, 5 + number))], machine)
+            for number, value in enumerate(seconds)
         ),
     )
 
@@ -181,44 +183,43 @@ def test_other_work_on_the_cpu_is_held_against_cells_of_the_cpu_alone() -> None:
     one = sampled("one", around(1.0, 1))
     cuda = replace(one, cell=replace(one.cell, device="cuda"), samples=around(2.0, 2))
     base = replace(cuda, samples=around(1.0, 3))
-    found = compare([side("A", run([base], MACHINE)), side("B", run([cuda], BUSY))])
-    assert found.lines[0].verdicts[0].word == SLOWER
+    result = compare([side("A", run([base], MACHINE)), side("B", run([cuda], BUSY))])
+    assert result.lines[0].verdicts[0].word == SLOWER
 
 
 def test_a_cell_that_some_runs_lack_rests_on_the_others() -> None:
     one, two = sampled("one", around(1.0, 1)), sampled("two", around(1.0, 2))
-    found = compare([side("A", run([one, two]), run([two])), side("B", run([one, two]))])
-    assert [len(line.entries[0].rows) for line in found.lines] == [1, 2]
+    result = compare([side("A", run([one, two]), run([two])), side("B", run([one, two]))])
+    assert [len(line.entries[0].rows) for line in result.lines] == [1, 2]
 
 
 def test_other_work_beside_a_row_decides_only_what_is_far_apart() -> None:
     one = sampled("one", around(1.0, 1))
     slow = replace(one, samples=around(1.5, 2))
     assert verdict(one, slow).word == SLOWER
-    found = verdict(one, replace(slow, extra={"others_busy_percent": 80.0}))
-    assert (found.word, found.floor.value) == (UNDECIDED, pytest.approx(1.8))
-    assert found.floor.why == "the machine had other work"
+    result = verdict(one, replace(slow, extra={"others_busy_percent": 80.0}))
+    assert (result.word, result.floor.value) == (UNDECIDED, pytest.approx(1.8))
+    assert result.floor.why == "the machine had other work"
 
 
 def test_a_machine_that_changed_during_a_run_raises_the_floor() -> None:
     rates = {"copy_cpu_bytes_per_s": 4e10}, {"copy_cpu_bytes_per_s": 2.5e10}
     machine = {**LAPTOP, "workload": dict(zip(("start", "end"), rates, strict=True))}
-    found = compare([runs("A", LAPTOP, 1.0), runs("B", machine, 1.4)]).lines[0].verdicts[0]
-    assert (found.word, found.code) == (UNDECIDED, "noisy")
-    assert found.floor is not None
-    assert found.floor.value == pytest.approx(0.6)
-    assert found.floor.why == "the reference workload changed that far during a run"
+    result = compare([runs("A", LAPTOP, 1.0), runs("B", machine, 1.4)]).lines[0].verdicts[0]
+    assert (result.word, result.code) == (UNDECIDED, "noisy")
+    assert result.floor.value == pytest.approx(0.6)
+    assert result.floor.why == "the reference workload changed that far during a run"
 
 
 def test_a_start_in_a_fresh_process_is_decided_by_runs_and_not_by_a_longer_budget() -> None:
     cold = sampled("one", (1.0,), limited_by="fresh process")
     slow = replace(cold, samples=(2.0,))
-    found = verdict(cold, slow)
-    assert (found.word, found.code) == (UNDECIDED, "too few rounds")
-    assert found.why == "a side is one start in a fresh process, and one sample has no interval"
-    assert found.remedy == "several runs of each side"
+    result = verdict(cold, slow)
+    assert (result.word, result.code) == (UNDECIDED, "too few rounds")
+    assert result.why == "a side is one start in a fresh process, and one sample has no interval"
+    assert result.remedy == "several runs of each side"
     old, new = (
-        [run([replace(cold, samples=(each,))]) for each in seconds]
+        [run([replace(cold, samples=(value,))]) for value in seconds]
         for seconds in ((1.0, 1.02, 1.01), (2.0, 2.03, 1.98))
     )
     assert word(side("A", *old), side("B", *new)) == SLOWER
@@ -226,20 +227,20 @@ def test_a_start_in_a_fresh_process_is_decided_by_runs_and_not_by_a_longer_budge
 
 def test_a_judge_decides_instead_of_the_samples() -> None:
     one, other = (run([sampled("one", around(1.0, seed))]) for seed in (1, 2))
-    asked = []
+    names = []
 
     def judge(name: str) -> Verdict:
-        asked.append(name)
+        names.append(name)
         return Verdict("slower", "in turns", "it was measured in turns")
 
     (line,) = compare([side("A", one), side("B", other)], judge).lines
     assert line.verdicts == (judge(line.name),)
-    assert asked == [line.name, line.name]
+    assert names == [line.name, line.name]
 
 
 def test_a_machine_with_more_noise_on_record_raises_the_floor_of_its_sides() -> None:
     files = [run([sampled("one", around(times, 1))]) for times in (1.0, 1.2, 1.2)]
-    sides = [side(label, each) for label, each in zip("ABC", files, strict=True)]
+    sides = [side(label, value) for label, value in zip("ABC", files, strict=True)]
     (line,) = compare(sides, noise=[0.0, 0.04, 0.5]).lines
     assert [verdict.word for verdict in line.verdicts] == [SLOWER, UNDECIDED]
 

@@ -13,8 +13,8 @@ from support.comparisons import around, branch_rows, main_rows, run, sampled, si
 def times(*seconds: float) -> Comparison:
     """A baseline of 1 s against sides of so many."""
     sides = [side("A", run([sampled("one", around(1.0, 1))]))]
-    for number, each in enumerate(seconds):
-        sides.append(side("BCD"[number], run([sampled("one", around(each, 2 + number))])))
+    for number, value in enumerate(seconds):
+        sides.append(side("BCD"[number], run([sampled("one", around(value, 2 + number))])))
     return compare(sides)
 
 
@@ -52,25 +52,25 @@ def test_a_gate_that_says_nothing_is_refused_and_not_taken_as_none(text: str) ->
 
 def test_a_row_fails_when_its_whole_interval_is_slower() -> None:
     gates = {"default": Gate(0.2)}
-    found = judge(times(1.1, 1.205, 1.3), gates)
-    assert found.judged == 3
-    assert len(found.failures) == 1
-    assert found.failures[0].startswith("D  forward one: 1.30 times as long (1.2")
-    assert found.failures[0].endswith("), over 20 %")
-    found = judge(times(1.203), gates)  # slower, but not all of it by that much
-    assert (found.failures, found.open) == ((), ())
+    outcome = judge(times(1.1, 1.205, 1.3), gates)
+    assert outcome.judged == 3
+    assert len(outcome.failures) == 1
+    assert outcome.failures[0].startswith("D  forward one: 1.30 times as long (1.2")
+    assert outcome.failures[0].endswith("), over 20 %")
+    outcome = judge(times(1.203), gates)  # slower, but not all of it by that much
+    assert (outcome.failures, outcome.open) == ((), ())
 
 
 def test_what_is_faster_or_the_same_holds() -> None:
-    found = judge(times(0.5, 1.0), {"default": Gate(0.1, True)})
-    assert (found.failures, found.open) == ((), ())
+    outcome = judge(times(0.5, 1.0), {"default": Gate(0.1, True)})
+    assert (outcome.failures, outcome.open) == ((), ())
 
 
 def test_undecided_rows_that_may_be_that_much_slower_are_counted() -> None:
     base = side("A", run([sampled("one", around(1.0, 1))]))
     new = side("B", run([sampled("one", (1.3, 1.3, 1.3))]))
-    found = judge(compare([base, new]), {"default": Gate(0.1)})
-    assert (found.failures, found.open) == ((), ("B  forward one",))
+    outcome = judge(compare([base, new]), {"default": Gate(0.1)})
+    assert (outcome.failures, outcome.open) == ((), ("B  forward one",))
 
 
 def test_a_family_has_its_own_gate_before_the_default() -> None:
@@ -85,7 +85,7 @@ def test_a_family_has_its_own_gate_before_the_default() -> None:
 
 def test_a_family_that_exists_nowhere_is_refused() -> None:
     with pytest.raises(PipelineError, match="expected generate or preprocess or forward"):
-        judge(times(1.0), {"forwards": Gate(0.1)})
+        judge(times(1.0), {"forwards": Gate(0.1)}, ("generate", "preprocess"))
 
 
 def test_without_a_project_there_is_no_gate(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def pairs(count: int, spread: float, bias: float = 1.0, runs: float = 0.05) -> l
             for _ in range(2)
         )
         ratio = random.lognormvariate(0, spread) * bias
-        made.append(Pair(sides, {sides[0].rows[0].name: (((1.0,),), ((ratio,),))}))  # type: ignore[arg-type]
+        made.append(Pair(sides, {sides[0].rows[0].name: (((1.0,),), ((ratio,),))}))
     return made
 
 
@@ -47,10 +47,10 @@ def test_one_pair_is_no_spread() -> None:
 
 def test_the_floor_of_runs_is_what_95_of_100_pairings_stay_below() -> None:
     made = pairs(40, 0.005, runs=0.05)
-    found = overall(by_cell(made), made)
-    assert 0.10 < found.runs_apart < 0.18  # 1.96 times the root of 2, times 5 %
-    assert found.pairs == 40
-    assert found.hardware == HARDWARE
+    record = overall(by_cell(made), made)
+    assert 0.10 < record.runs_apart < 0.18  # 1.96 times the root of 2, times 5 %
+    assert record.pairs == 40
+    assert record.hardware == HARDWARE
 
 
 def floor_of_turns(count: int, spread: float, bias: float = 1.0) -> float:
@@ -80,9 +80,9 @@ def test_wrong_verdicts_are_counted() -> None:
 
 
 def test_runs_that_lie_far_apart_are_wrong_verdicts_of_one_run_a_side() -> None:
-    found = noise.wrong_of_runs(pairs(10, 0.005, runs=0.5))
-    assert found.count == 19
-    assert found.wrong >= 5
+    record = noise.wrong_of_runs(pairs(10, 0.005, runs=0.5))
+    assert record.count == 19
+    assert record.wrong >= 5
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ def test_a_file_that_is_no_record_is_one_line(tmp_path: Path, text: str, message
     keep(KEPT, tmp_path).write_text(text)
     with pytest.raises(PipelineError) as error:
         known(HARDWARE, tmp_path)
-    told = str(error.value)
-    assert "amd-epyc-9354-2cores.json: expected a record of python -m bench noise " in told
-    assert message in told
-    assert told.endswith("; remove it")
+    line = str(error.value)
+    assert "amd-epyc-9354-2cores.json: expected a record of python -m bench noise " in line
+    assert message in line
+    assert line.endswith("; remove it")
 
 
 def test_a_record_takes_the_place_of_an_older_one(tmp_path: Path) -> None:
     keep(KEPT, tmp_path)
     keep(replace(KEPT, pairs=30), tmp_path)
-    found: Any = known(HARDWARE, tmp_path)
-    assert found.pairs == 30
+    record: Any = known(HARDWARE, tmp_path)
+    assert record.pairs == 30

@@ -20,8 +20,8 @@ def test_the_ratio_is_the_median_over_turns_side_by_side() -> None:
 
 def test_other_work_that_lasts_longer_than_two_turns_cancels() -> None:
     load = [1.0, 1.0, 3.0, 3.0, 3.0, 1.5]
-    first = [(each,) for each in load]
-    second = [(each * 1.05,) for each in load]
+    first = [(level,) for level in load]
+    second = [(level * 1.05,) for level in load]
     assert log_ratio(first, second) == pytest.approx(math.log(1.05))
 
 
@@ -61,7 +61,7 @@ class Child:
     def __init__(self, label: str, cells: str, log: list[str], cpu: int | None) -> None:
         self._label, self._log = label, log
         self._left = list(cells)
-        self.seen: set[str] = set()
+        self.reached: set[str] = set()
         self.at: str | None = None
         self.cpu = cpu
         self._next()
@@ -73,7 +73,7 @@ class Child:
     def _next(self) -> None:
         self.at = self._left.pop(0) if self._left else None
         if self.at is not None:
-            self.seen.add(self.at)
+            self.reached.add(self.at)
 
 
 def turns(one: str, other: str, first: int = 0, cpus: tuple[int | None, ...] = (None, None)) -> str:
@@ -81,7 +81,7 @@ def turns(one: str, other: str, first: int = 0, cpus: tuple[int | None, ...] = (
     log: list[str] = []
     children = {0: Child("A", one, log, cpus[0]), 1: Child("B", other, log, cpus[1])}
     names = {cell: cell for cell in one if cell in other} or dict(zip(one, other, strict=False))
-    pair._alternate(children, names, first)  # type: ignore[arg-type]
+    pair._alternate(children, names, first)
     return " ".join(log)
 
 

@@ -12,19 +12,19 @@ from bench.comparing.sides import common, differences, gather, other_load, workl
 from bench.machine.records import summary
 from bench.results.cell import Row
 from bench.results.record import Run
-from support.comparisons import FOLDER, LAPTOP, around, run, sampled, side
+from support.comparisons import LAPTOP, around, run, sampled, side
 from support.results import MACHINE
 
 OLD, NEW = (tuple(f"{name}-{number}.json" for number in (1, 2, 3)) for name in ("old", "new"))
 
 
 @pytest.fixture(autouse=True)
-def folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(FOLDER)
+def folder(result_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(result_files)
 
 
 def gathered(*arguments: str) -> list[tuple[str, ...]]:
-    return [each.files for each in gather(arguments)]
+    return [side.files for side in gather(arguments)]
 
 
 def measured(machine: Any = LAPTOP, **known: Any) -> Run:
@@ -73,7 +73,7 @@ def test_a_comma_joins_runs_and_then_nothing_else_is_joined() -> None:
 
 def test_a_file_may_have_a_comma_in_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a,b.json"
-    path.write_bytes((FOLDER / "old-1.json").read_bytes())
+    path.write_bytes(Path("old-1.json").read_bytes())
     assert gathered(str(path), "old-2.json") == [(str(path),), ("old-2.json",)]
 
 
@@ -92,7 +92,7 @@ def test_runs_of_code_that_is_not_a_commit_are_not_joined(
 ) -> None:
     names = []
     for number in (1, 2):
-        content = json.loads((FOLDER / f"old-{number}.json").read_text())
+        content = json.loads(Path(f"old-{number}.json").read_text())
         names.append(str(tmp_path / f"{number}.json"))
         Path(names[-1]).write_text(json.dumps(content | {"commit_info": commit}))
     assert gathered(*names, "new-1.json") == [(names[0],), (names[1],), ("new-1.json",)]
@@ -124,7 +124,7 @@ def test_hardware_differs_in_units() -> None:
     both = [side("A", measured()), side("B", measured(MACHINE))]
     assert "no GPU · 2 cores AMD EPYC 9354 · RAM 16 GiB · " in differences(both)[0]
     assert "NVIDIA H100 80GB HBM3 · 16 cores AMD EPYC 9354 · RAM 128 GiB" in differences(both)[1]
-    assert "GPU memory 85.5 GB · GPU power limit 700 W" in differences(both)[1]
+    assert "GPU memory 79.65 GiB · GPU power limit 700 W" in differences(both)[1]
 
 
 def test_machines_that_share_nothing_have_no_common_line() -> None:
@@ -152,7 +152,7 @@ def test_commits_dates_threads_and_cut_runs_are_said() -> None:
     ("load", "threads", "busy"),
     [(0.5, 1, False), (0.74, 1, False), (0.76, 1, True), (1.0, 2, False), (1.3, 2, True)],
 )
-def test_a_run_other_load_by_the_load_that_it_does_not_explain(
+def test_the_load_that_a_run_does_not_explain_is_other_load(
     load: float, threads: int, busy: bool
 ) -> None:
     assert other_load(measured(changed("state", load_per_cpu=load)), beside(threads=threads)) == (
@@ -201,9 +201,9 @@ RATES = {
 def test_the_reference_workload_says_how_far_a_machine_changed(
     end: dict[str, float], on_cpu: float, on_cuda: float
 ) -> None:
-    given = measured({**LAPTOP, "workload": {"start": RATES, "end": end}})
-    assert workload_changed(given, "cpu") == pytest.approx(on_cpu)
-    assert workload_changed(given, "cuda") == pytest.approx(on_cuda)
+    machine = measured({**LAPTOP, "workload": {"start": RATES, "end": end}})
+    assert workload_changed(machine, "cpu") == pytest.approx(on_cpu)
+    assert workload_changed(machine, "cuda") == pytest.approx(on_cuda)
 
 
 def test_a_record_without_a_reference_workload_has_not_changed() -> None:

@@ -28,7 +28,7 @@ class Line:
 
 
 def watch(line: Line, clock: Any = None) -> Stopwatch:
-    return Stopwatch(clock or Clock(), "cell", line)  # type: ignore[arg-type]
+    return Stopwatch(clock or Clock(), "cell", line)
 
 
 def test_it_waits_before_the_first_sample_and_not_during_one() -> None:

@@ -45,39 +45,38 @@ def test_one_quiet_run_a_side_decides_beyond_and_within_10_percent(times: float,
 
 
 def test_a_slower_row_says_why() -> None:
-    found = decide([around(1.0, 1)], [around(1.3, 2)])
-    assert (found.word, found.code, found.remedy) == (SLOWER, "beyond the floor", "")
-    assert found.why.startswith("the whole interval 1.2")
-    assert found.why.endswith("lies beyond the noise floor of 10 % (a side is one run)")
+    verdict = decide([around(1.0, 1)], [around(1.3, 2)])
+    assert (verdict.word, verdict.code, verdict.remedy) == (SLOWER, "beyond the floor", "")
+    assert verdict.why.startswith("the whole interval 1.2")
+    assert verdict.why.endswith("lies beyond the noise floor of 10 % (a side is one run)")
 
 
 def test_a_row_that_stayed_the_same_says_why() -> None:
-    found = decide([around(1.0, 1)], [around(1.0, 2)])
-    assert (found.word, found.code, found.remedy) == (SAME, "within the floor", "")
-    assert found.why.endswith("lies within the noise floor of 10 % (a side is one run)")
+    verdict = decide([around(1.0, 1)], [around(1.0, 2)])
+    assert (verdict.word, verdict.code, verdict.remedy) == (SAME, "within the floor", "")
+    assert verdict.why.endswith("lies within the noise floor of 10 % (a side is one run)")
 
 
 def test_too_few_rounds_are_undecided_and_say_what_would_do() -> None:
-    found = decide([around(1.0, 1)], [(9.0,)])
-    assert (found.word, found.code) == (UNDECIDED, "too few rounds")
-    assert found.why == "1 round, and an interval needs 6"
-    assert found.remedy == (
+    verdict = decide([around(1.0, 1)], [(9.0,)])
+    assert (verdict.word, verdict.code) == (UNDECIDED, "too few rounds")
+    assert verdict.why == "1 round, and an interval needs 6"
+    assert verdict.remedy == (
         "more rounds (a longer --benchmark-max-time) or several runs of each side"
     )
-    assert found.ratio is not None
-    assert found.ratio.value == pytest.approx(9.0, rel=0.01)
+    assert verdict.ratio.value == pytest.approx(9.0, rel=0.01)
 
 
 def test_a_time_of_zero_is_undecided() -> None:
-    found = decide([(0.0,) * 6], [around(1.0, 1)])
-    assert (found.word, found.code, found.ratio) == (UNDECIDED, "no time", None)
-    assert found.why == "a median is not above 0"
+    verdict = decide([(0.0,) * 6], [around(1.0, 1)])
+    assert (verdict.word, verdict.code, verdict.ratio) == (UNDECIDED, "no time", None)
+    assert verdict.why == "a median is not above 0"
 
 
 def test_an_interval_across_the_edge_says_how_many_more_rounds() -> None:
-    found = decide([around(1.0, 1, 20, 0.1)], [around(1.13, 2, 20, 0.1)])
-    assert (found.word, found.code) == (UNDECIDED, "across the floor")
-    assert found.remedy == ("about 40 more rounds on each side (a longer --benchmark-max-time)")
+    verdict = decide([around(1.0, 1, 20, 0.1)], [around(1.13, 2, 20, 0.1)])
+    assert (verdict.word, verdict.code) == (UNDECIDED, "across the floor")
+    assert verdict.remedy == ("about 40 more rounds on each side (a longer --benchmark-max-time)")
 
 
 def test_that_many_more_rounds_do_decide() -> None:
@@ -90,8 +89,8 @@ def test_that_many_more_rounds_do_decide() -> None:
 
 
 def test_a_difference_at_the_edge_wants_repeated_runs_not_rounds() -> None:
-    found = decide([around(1.0, 1, 20, 0.1)], [around(1.098, 2, 20, 0.1)])
-    assert (found.code, found.remedy) == ("across the floor", TURNS)
+    verdict = decide([around(1.0, 1, 20, 0.1)], [around(1.098, 2, 20, 0.1)])
+    assert (verdict.code, verdict.remedy) == ("across the floor", TURNS)
 
 
 def test_a_run_that_drifted_raises_the_floor_and_is_never_the_same() -> None:
@@ -99,9 +98,9 @@ def test_a_run_that_drifted_raises_the_floor_and_is_never_the_same() -> None:
     raised = floor([around(1.0, 1)], [drifting])
     assert raised.value == pytest.approx(0.2)
     assert raised.raised
-    found = decide([around(1.1, 1)], [drifting])
-    assert (found.word, found.code, found.remedy) == (UNDECIDED, "noisy", TURNS)
-    assert found.why.endswith(
+    verdict = decide([around(1.1, 1)], [drifting])
+    assert (verdict.word, verdict.code, verdict.remedy) == (UNDECIDED, "noisy", TURNS)
+    assert verdict.why.endswith(
         "lies within the noise floor of 20 % (a run drifted that far between its halves), "
         "which is too wide to call them the same"
     )
@@ -165,17 +164,17 @@ def test_several_runs_decide_less_than_10_percent() -> None:
 
 
 def test_runs_that_differ_more_than_the_sides_decide_nothing() -> None:
-    found = decide(runs(1.0, 1.2, 0.9), runs(1.1, 0.95, 1.25))
-    assert (found.word, found.code) == (UNDECIDED, "across the floor")
-    assert found.remedy == (
+    verdict = decide(runs(1.0, 1.2, 0.9), runs(1.1, 0.95, 1.25))
+    assert (verdict.word, verdict.code) == (UNDECIDED, "across the floor")
+    assert verdict.remedy == (
         "more runs of each side, taken in turn on a quiet machine (python -m bench ab does)"
     )
 
 
 def test_a_few_more_runs_are_counted() -> None:
-    found = decide(runs(1.0, 1.02, 0.98), runs(1.07, 1.09, 1.05))
-    assert found.word == UNDECIDED
-    assert found.remedy == "about 2 more runs of each side"
+    verdict = decide(runs(1.0, 1.02, 0.98), runs(1.07, 1.09, 1.05))
+    assert verdict.word == UNDECIDED
+    assert verdict.remedy == "about 2 more runs of each side"
 
 
 @pytest.mark.parametrize(
@@ -215,11 +214,10 @@ def test_swapping_the_sides_swaps_the_verdict(
 @given(quiet, st.floats(1.25, 100))
 def test_a_scaled_copy_is_found(base: list[float], times: float) -> None:
     scaled = [each * times for each in base]
-    found = decide([base], [scaled])
-    assert found.word == SLOWER
+    verdict = decide([base], [scaled])
+    assert verdict.word == SLOWER
     assert decide([scaled], [base]).word == FASTER
-    assert found.ratio is not None
-    assert found.ratio.value == pytest.approx(times)
+    assert verdict.ratio.value == pytest.approx(times)
 
 
 @few
@@ -227,9 +225,9 @@ def test_a_scaled_copy_is_found(base: list[float], times: float) -> None:
 def test_what_is_undecided_says_what_would_decide_it_and_what_is_decided_does_not(
     base: list[list[float]], new: list[list[float]]
 ) -> None:
-    found = decide(base, new)
-    assert found.why
-    assert bool(found.remedy) == (found.word == UNDECIDED)
+    verdict = decide(base, new)
+    assert verdict.why
+    assert bool(verdict.remedy) == (verdict.word == UNDECIDED)
 
 
 def test_the_same_code_in_ever_new_processes_is_rarely_told_apart() -> None:

@@ -1,49 +1,54 @@
-"""What the machine tells: read from files laid out by hand, and from the machine itself."""
+"""Readings of the machine: of files and libraries that a test makes up, and of this machine."""
 
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import psutil
 import pytest
 
 from bench.machine import sensors
-from bench.machine.sensors import SENSORS, CpuTime, read
+from bench.machine.sensors import SENSORS, read
+from support.simulated_nvml import raises
 
 BY_NAME = {sensor.name: sensor for sensor in SENSORS}
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
 
 
-@pytest.fixture
-def stat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A /proc/stat in ticks of 10 ms, of a machine where this process has used 2 s."""
-    monkeypatch.setattr(sensors, "_STAT", tmp_path / "stat")
+def times(**seconds: float) -> SimpleNamespace:
+    names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+    return SimpleNamespace(**dict.fromkeys(names, 0.0) | seconds)
+
+
+def test_cpu_time_of_others_is_what_is_busy_less_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_once = times(user=10, nice=2, system=3, idle=50, iowait=1, irq=0.1, softirq=0.2, steal=3.7)
+    monkeypatch.setattr(psutil, "cpu_times", lambda: read_once)
     monkeypatch.setattr(sensors, "_own_seconds", lambda: 2.0)
-    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_CLK_TCK": 100}[name])
-    return tmp_path / "stat"
-
-
-def test_cpu_time_of_others_is_what_is_busy_less_our_own(stat: Path) -> None:
-    #                    user nice system idle iowait irq softirq steal guest guest_nice
-    stat.write_text("cpu  1000 200 300 5000 100 10 20 370 900 0\ncpu0 1 2 3\n")
-    assert sensors.cpu_time() == CpuTime(others=13.3, stolen=3.7, total=70.0)
+    cpu = sensors.cpu_time()
+    assert (cpu.others, cpu.stolen, cpu.total) == pytest.approx((13.3, 3.7, 70.0))
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("answer", "why"),
     [
-        ("cpu  0 0 0 0 0 0 0 0 0 0\n", "/proc/stat counts nothing here"),
-        ("cpu  1 2 3 4\n", "not enough values to unpack (expected 8, got 4)"),
-        (None, "No such file or directory"),
+        (lambda: times(), "the system counts no CPU time"),
+        (lambda: SimpleNamespace(user=1, nice=2, system=3, idle=4), "no attribute 'irq'"),
+        (raises(FileNotFoundError(2, "No such file or directory")), "No such file or directory"),
     ],
 )
-def test_a_stat_that_counts_nothing_is_no_reading(text: str | None, why: str, stat: Path) -> None:
-    if text is not None:
-        stat.write_text(text)
-    assert read(BY_NAME["other processes"]) == (None, why)
-    assert read(BY_NAME["stolen time"]) == (None, why)
+def test_a_system_that_does_not_count_is_no_reading(
+    answer: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "cpu_times", answer)
+    for name in ("other processes", "stolen time"):
+        reading, reason = read(BY_NAME[name])
+        assert reading is None
+        assert why in reason
 
 
 @linux

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from statistics import median
@@ -15,11 +14,9 @@ from hypothesis import strategies as st
 from bench.machine import sensors, watch
 from bench.machine.sensors import CpuTime
 from bench.machine.watch import FOREIGN, SLOW_CLOCK, Watch, cause, drop
-from bench.reporting import tables
 from bench.results import record
-from bench.results.cell import MEASURED, Row
-from support.results import MACHINE, generate
-from support.runs import ROOT, Run, folder_of, pytest_in
+from bench.results.cell import Row
+from support.runs import Run, pytest_in, suite_in
 from support.simulated_nvml import NVMLError, process, raises, simulated
 
 THERMAL, POWER_BRAKE, POWER_CAP = 0x40, 0x80, 0x04
@@ -39,7 +36,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> Any:
     return fake
 
 
-def watched(rounds: int, before: Callable[[int], None], device: str = "cuda") -> watch.Seen:
+def watched(rounds: int, before: Callable[[int], None], device: str = "cuda") -> watch.Readings:
     """What is seen of rounds, before each of which a test changes what the GPU says."""
     with Watch(device) as looking:
         for done in range(rounds):
@@ -90,8 +87,8 @@ def test_a_sample_is_spoiled_by_what_is_seen_before_or_after_it(nvml: Any) -> No
         bits = THERMAL if done in (3, 4) else 0
         nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: bits
 
-    seen = watched(10, heat)
-    assert seen.spoiled == dict.fromkeys((2, 3, 4), "hardware thermal slowdown")
+    readings = watched(10, heat)
+    assert readings.spoiled == dict.fromkeys((2, 3, 4), "hardware thermal slowdown")
     assert nvml.opened == 0
 
 
@@ -101,8 +98,8 @@ def test_samples_between_two_looks_share_what_both_saw(nvml: Any) -> None:
         nvml.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [process(1)]
         looking.look(400)
         nvml.nvmlDeviceGetComputeRunningProcesses = lambda gpu: []
-        seen = looking.end(500)
-    assert seen.spoiled == dict.fromkeys(range(500), FOREIGN)
+        readings = looking.end(500)
+    assert readings.spoiled == dict.fromkeys(range(500), FOREIGN)
 
 
 def test_looks_are_a_hundred_times_their_own_cost_apart(
@@ -132,20 +129,20 @@ def test_what_is_not_proof_is_told_and_drops_nothing(nvml: Any) -> None:
     nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: POWER_CAP
     clocks = iter([1980, 1410, 1700, 1700])
     nvml.nvmlDeviceGetClockInfo = lambda gpu, kind: next(clocks)
-    seen = watched(3, lambda done: None)
-    assert seen.spoiled == {}
-    assert seen.extra["gpu_lowest_mhz"] == 1410
-    assert seen.extra["gpu_power_capped_percent"] == 100
-    assert seen.extra["gpu_highest_c"] == 41
+    readings = watched(3, lambda done: None)
+    assert readings.spoiled == {}
+    assert readings.extra["gpu_lowest_mhz"] == 1410
+    assert readings.extra["gpu_power_capped_percent"] == 100
+    assert readings.extra["gpu_highest_c"] == 41
 
 
 def test_a_reading_that_fails_is_not_watched_and_the_others_are(nvml: Any) -> None:
     nvml.nvmlDeviceGetComputeRunningProcesses = raises(NVMLError("Insufficient Permissions"))
     del nvml.nvmlDeviceGetTemperature
-    seen = watched(3, lambda done: None)
-    assert seen.guards["foreign GPU processes"] == "NVML: Insufficient Permissions"
-    assert "nvmlDeviceGetTemperature" in seen.guards["GPU temperature"]
-    assert (seen.guards["GPU throttling"], seen.guards["GPU clock"]) == ("", "")
+    readings = watched(3, lambda done: None)
+    assert readings.guards["foreign GPU processes"] == "NVML: Insufficient Permissions"
+    assert "nvmlDeviceGetTemperature" in readings.guards["GPU temperature"]
+    assert (readings.guards["GPU throttling"], readings.guards["GPU clock"]) == ("", "")
 
 
 def test_a_reading_that_fails_later_spoils_nothing_from_then_on(nvml: Any) -> None:
@@ -153,27 +150,27 @@ def test_a_reading_that_fails_later_spoils_nothing_from_then_on(nvml: Any) -> No
         failing = raises(NVMLError("GPU is lost")) if done >= 2 else lambda gpu: [process(-7)]
         nvml.nvmlDeviceGetComputeRunningProcesses = failing
 
-    seen = watched(5, others)
-    assert seen.spoiled == dict.fromkeys((0, 1), FOREIGN)
-    assert seen.guards["foreign GPU processes"] == "NVML: GPU is lost"
+    readings = watched(5, others)
+    assert readings.spoiled == dict.fromkeys((0, 1), FOREIGN)
+    assert readings.guards["foreign GPU processes"] == "NVML: GPU is lost"
 
 
 def test_a_cell_of_the_cpu_is_not_judged_by_the_gpu(nvml: Any) -> None:
     nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: THERMAL
-    seen = watched(3, lambda done: None, device="cpu")
-    assert seen.spoiled == {}
-    assert list(seen.guards) == ["other processes", "stolen time", "CPU clock"]
+    readings = watched(3, lambda done: None, device="cpu")
+    assert readings.spoiled == {}
+    assert list(readings.guards) == ["other processes", "stolen time", "CPU clock"]
 
 
 def test_without_nvml_every_guard_of_a_gpu_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.nvml._library", raises(ValueError("no NVIDIA driver")))
-    seen = watched(3, lambda done: None)
-    assert {seen.guards[name] for name in watch.WATCHED["cuda"]} == {"no NVIDIA driver"}
-    assert seen.spoiled == {}
+    monkeypatch.setattr("bench.machine.nvml._library", raises(ValueError("no NVIDIA driver")))
+    readings = watched(3, lambda done: None)
+    assert {readings.guards[name] for name in watch.WATCHED["cuda"]} == {"no NVIDIA driver"}
+    assert readings.spoiled == {}
 
 
 @pytest.mark.parametrize(
-    ("others", "stolen", "told"),
+    ("others", "stolen", "shares"),
     [
         (0.0, 0.0, {"others_busy_percent": 0.0, "stolen_percent": 0.0}),
         (3.0, 0.1, {"others_busy_percent": 75.0, "stolen_percent": 2.5}),
@@ -181,13 +178,12 @@ def test_without_nvml_every_guard_of_a_gpu_says_why(monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_load_is_the_share_of_the_cpus_time_that_others_take(
-    others: float, stolen: float, told: dict[str, float], monkeypatch: pytest.MonkeyPatch
+    others: float, stolen: float, shares: dict[str, float]
 ) -> None:
     before, after = CpuTime(100, 7, 1000), CpuTime(100 + others, 7 + stolen, 1004)
-    monkeypatch.setattr(watch, "perf_counter", lambda: 2.0)
-    assert watch._meanwhile(before, after, begun=0.0) == told
-    assert watch._meanwhile(before, after, begun=1.9) == {}
-    assert watch._meanwhile(None, after, begun=0.0) == {}
+    assert watch._shares(before, after, 2.0) == shares
+    assert watch._shares(before, after, 0.1) == {}
+    assert watch._shares(None, after, 2.0) == {}
 
 
 # Dropping.
@@ -234,87 +230,6 @@ def test_a_row_never_ends_without_a_sample_or_with_one_that_was_not_measured(
         assert kept == [each for index, each in enumerate(samples) if index not in spoiled]
 
 
-# What is said.
-
-
-def row(**known: Any) -> Row:
-    return replace(
-        generate("sd15", "cuda", "512x512", 30, MEASURED, samples=(1.0, 1.1) * 4), **known
-    )
-
-
-def under(*given: Row) -> str:
-    return tables.render(given, MACHINE, 300)
-
-
-def test_dropped_samples_are_a_column_and_a_footnote() -> None:
-    text = under(row(spoiled={FOREIGN: 3}), row())
-    heading, _, first, second = text.split("\n")[3:7]
-    assert heading.split("  ")[0] == "cell"
-    assert "rounds  dropped" in heading
-    assert [line[heading.index("dropped") :].split()[0] for line in (first, second)] == ["3", "0"]
-    assert (
-        f"\n¹ the dropped samples were spoiled by {FOREIGN}: "
-        "end them, or wait: nvidia-smi lists them" in text
-    )
-    assert "dropped" not in under(row())
-
-
-def test_an_undersampled_row_says_that_alone() -> None:
-    text = under(
-        row(samples=(1.0,) * 4, undersampled="undersampled: 40 of 44", spoiled={FOREIGN: 40})
-    )
-    assert "\n¹ undersampled: 40 of 44\n" in text + "\n"
-    assert "fewer than six" not in text
-
-
-@pytest.mark.parametrize(
-    ("extra", "quiet", "note"),
-    [
-        (
-            {"others_busy_percent": 34.0},
-            {"others_busy_percent": 33.0},
-            "other processes kept more than a third of the CPUs busy",
-        ),
-        (
-            {"stolen_percent": 1.1},
-            {"stolen_percent": 1.0},
-            "other virtual machines took more than 1 % of the CPUs' time",
-        ),
-        (
-            {"cpu_lowest_mhz": 2549.0, "cpu_highest_mhz": 3400.0},
-            {"cpu_lowest_mhz": 2550.0, "cpu_highest_mhz": 3400.0},
-            "the CPU's clock fell under 75 %",
-        ),
-        (
-            {"gpu_power_capped_percent": 5.0},
-            {"gpu_power_capped_percent": 0.0},
-            "the GPU's power limit held its clock down",
-        ),
-    ],
-)
-def test_what_went_on_meanwhile_is_a_footnote(
-    extra: dict[str, float], quiet: dict[str, float], note: str
-) -> None:
-    assert f"\n¹ {note}" in under(row(extra=extra))
-    assert "¹" not in under(row(extra=quiet))
-
-
-def test_what_was_watched_and_what_was_not_is_said_under_the_tables() -> None:
-    guards = {"other processes": "", "CPU clock": "no cpufreq here", "GPU clock": "NVML: Unknown"}
-    assert (
-        "\nwatched meanwhile: other processes; "
-        "not watched: CPU clock (no cpufreq here); GPU clock (NVML: Unknown)"
-        in under(row(guards=guards))
-    )
-    nothing = {"GPU clock": "no NVIDIA driver", "GPU throttling": "no NVIDIA driver"}
-    assert (
-        "\nwatched meanwhile: nothing; not watched: GPU clock, GPU throttling (no NVIDIA driver)"
-        in under(row(guards=nothing))
-    )
-    assert "watched" not in under(row())
-
-
 def test_every_sensor_of_this_machine_is_read_or_says_why() -> None:
     answers = watch.unread()
     assert list(answers) == [sensor.name for sensor in sensors.SENSORS]
@@ -323,75 +238,12 @@ def test_every_sensor_of_this_machine_is_read_or_says_why() -> None:
 
 # The whole, over the real plugin.
 
-SUITE = f"""
-import os
-import sys
-import time
-
-import pytest
-
-sys.path.insert(0, {str(ROOT / "tests")!r})
-from support import simulated_nvml
-from bench.harness import energy, profiled, watch
-from bench.results.cell import Cell
-
-FAKE = simulated_nvml.simulated()
-FAKE.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: 0
-sys.modules["pynvml"] = FAKE
-os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-watch.PERIOD_S, watch.SHARE = 0.0, float("inf")
-energy.SHORTEST_S = 0.02
-
-CELLS = [
-    Cell("preprocess", {{"work": name}}, device="cuda")
-    for name in ("hot", "short", "shared", "cool")
-]
-HOT = {{"hot": range(9, 12), "short": range(10, 1000), "shared": (), "cool": ()}}
-
-
-class Cuda:
-    def __getattr__(self, name):
-        return lambda *_: 0
-
-
-class Torch:
-    cuda = Cuda()
-
-    def get_num_threads(self):
-        return 1
-
-
-def unwatched(call, parts, device):
-    return profiled.Profile(0.0, None, {{}}, {{}})  # there is no torch that could profile
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
-def test_work(measure, cell, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", Torch())
-    monkeypatch.setattr(profiled, "profile", unwatched)
-    others = [simulated_nvml.process(-7)] if cell.id == "shared" else []
-    me = simulated_nvml.process(os.getpid(), 10**9)
-    FAKE.nvmlDeviceGetComputeRunningProcesses = lambda gpu: [me, *others]
-    joules = iter(range(0, 10**9, 30000))
-    FAKE.nvmlDeviceGetTotalEnergyConsumption = lambda gpu: next(joules)
-    calls = 0
-
-    def work():
-        nonlocal calls
-        calls += 1
-        time.sleep(0.003)
-        bits = 0x40 if calls in HOT[cell.id] else 0
-        FAKE.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: bits
-
-    measure(work, check=lambda output: [])
-"""
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Cells of a simulated GPU that is hot for a while, nearly all the time, shared, and cool."""
     return pytest_in(
-        folder_of(tmp_path_factory.mktemp("watch"), SUITE),
+        suite_in(tmp_path_factory.mktemp("watch"), "watching"),
         "--benchmark-max-time=0.1",
         "--benchmark-precision=0.000001",
         "--benchmark-json=out.json",
@@ -457,4 +309,4 @@ def test_joules_and_bytes_are_columns(run: Run, ended: dict[str, Row]) -> None:
         assert row.extra["energy_j_per_image"] > 0
         assert row.extra["gpu_process_bytes"] == 10**9
     assert "J/image" in run.out
-    assert "process MB" in run.out
+    assert "process M" in run.out

@@ -14,187 +14,10 @@ from bench.measuring.measure import MAXIMUM_ROUNDS, PILOT_CALLS
 from bench.results import record
 from bench.results.cell import FAILED, JULIA, MEASURED, WALL, Row
 from bench.statistics.stats import MIN_ROUNDS
-from support.runs import Run, folder_of, pytest_in
+from support.runs import Run, pytest_in, suite_in
 
 MEMORY_PASS = 1
 """Calls after the rounds, for the most memory that one takes."""
-
-COUNTING = """
-import json
-import sys
-import time
-from collections import Counter
-from pathlib import Path
-from types import SimpleNamespace
-
-import pytest
-
-from bench.results.cell import Cell
-
-CALLS = Counter()
-
-
-def counted(name, work):
-    def call():
-        CALLS[name] += 1
-        return work()
-
-    return call
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _calls():
-    yield
-    Path("calls.json").write_text(json.dumps(CALLS))
-"""
-
-SPEEDS = f"""{COUNTING}
-from bench.measuring import profiled
-
-
-def simulated(call, parts, device):
-    call()
-    return profiled.Profile(0.5, 0.25, {{"UNet": 0.2}}, {{"UNet": 4}})
-
-
-def spin():
-    end = time.perf_counter() + 150e-6
-    while time.perf_counter() < end:
-        pass
-
-
-WORK = {{
-    "steady": lambda: time.sleep(0.0005),
-    "slow": lambda: time.sleep(0.04),
-    "outlasting": lambda: time.sleep(0.3),
-    "capped": spin,
-    "quick": lambda: None,
-    "device": lambda: None,
-}}
-CELLS = [
-    Cell(
-        "preprocess",
-        {{"work": name}},
-        device="cuda" if name == "device" else "cpu",
-        weight=10.0 if name == "capped" else 1.0,
-    )
-    for name in WORK
-]
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
-def test_work(measure, cell, monkeypatch):
-    order = []
-    if cell.device == "cuda":
-        cuda = SimpleNamespace(
-            synchronize=lambda: order.append("wait"),
-            is_available=lambda: True,
-            is_initialized=lambda: False,
-            empty_cache=lambda: None,
-            reset_peak_memory_stats=lambda: None,
-            max_memory_allocated=lambda: 2000,
-            max_memory_reserved=lambda: 3000,
-        )
-        torch = SimpleNamespace(cuda=cuda, get_num_threads=lambda: 1)
-        monkeypatch.setitem(sys.modules, "torch", torch)
-        monkeypatch.setattr(profiled, "profile", simulated)
-    work = counted(cell.id, WORK[cell.id])
-
-    def call():
-        order.append("call")
-        work()
-
-    measure.expect(call_flop=5e9)
-    measure(call if cell.device == "cuda" else work, check=lambda output: [], weights="none")
-    if cell.device == "cuda":
-        assert order == ["call", "wait"] * CALLS[cell.id]
-"""
-
-FAULTS = f"""{COUNTING}
-import torch
-from PIL import Image
-
-from pipeline import contracts
-
-COUNTS = torch.linspace(0, 1, 192).reshape(1, 3, 8, 8)
-WORK = {{
-    "shape": lambda: torch.zeros(1, 3, 8, 9),
-    "nan": lambda: COUNTS.clone().index_fill_(3, torch.tensor(0), float("nan")),
-    "above": lambda: COUNTS * 1.01,
-    "flat": lambda: Image.new("RGB", (8, 8)),
-    "late": lambda: COUNTS,
-    "pulled": lambda: COUNTS,
-    "good": lambda: COUNTS,
-}}
-
-
-@pytest.mark.parametrize(
-    "cell", [Cell("preprocess", {{"work": name}}) for name in WORK], ids=lambda cell: cell.id
-)
-def test_work(measure, cell):
-    name = cell.id
-
-    def work():
-        if name == "pulled" and CALLS[name] > PILOT:
-            raise ValueError("the cable was pulled")
-        time.sleep(0.0005)
-        return WORK[name]()
-
-    def check(output):
-        if name == "flat":
-            return contracts.check_images([output], 1, (8, 8))
-        return contracts.check_batch(output, (1, 3, 8, 8))
-
-    measure(counted(name, work), check, fingerprint=lambda output: "ab")
-    assert name != "late", "it failed after it had been timed"
-
-
-PILOT = {PILOT_CALLS} + 3
-"""
-
-INSIDE = f"""{COUNTING}
-
-PERIODS = {{
-    "varying": lambda: 2**-10 * (1 + CALLS["varying"] % 7 / 64),
-    "quick": lambda: 2**-16,
-    "outlasting": lambda: 0.25,
-    "wall": None,
-}}
-SECONDS = {{name: [] for name in PERIODS}}
-EXTRA = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _seconds():
-    yield
-    Path("seconds.json").write_text(json.dumps(SECONDS | {{"extra": EXTRA}}))
-
-
-@pytest.mark.parametrize(
-    "cell", [Cell("forward", {{"work": name}}) for name in PERIODS], ids=lambda cell: cell.id
-)
-def test_work(measure, cell):
-    period = PERIODS[cell.id]
-
-    def work():
-        CALLS[cell.id] += 1
-        if period is None:
-            time.sleep(0.0005)
-            return "scores", None
-        SECONDS[cell.id].append(period())
-        return "scores", SECONDS[cell.id][-1]
-
-    def extra():
-        EXTRA.append([cell.id, CALLS[cell.id]])
-        return {{"julia_allocated_bytes": 1234.0}}
-
-    measure(
-        work,
-        check=lambda output: [] if output[0] == "scores" else 1 / 0,
-        inside=(lambda output: output[1]) if period else None,
-        extra=extra,
-    )
-"""
 
 BATCH = "check what was fed to this stage"
 RANGE = "divide 8-bit levels by 255"
@@ -213,7 +36,7 @@ BROKEN = {
 def measured(path: Path, suite: str, seconds: float) -> Run:
     """Measure a suite whose cells all hold, at a precision that none of them reaches."""
     run = pytest_in(
-        folder_of(path, suite),
+        suite_in(path, suite),
         f"--benchmark-max-time={seconds}",
         "--benchmark-precision=0.000001",
         "--benchmark-json=out.json",
@@ -226,13 +49,13 @@ def measured(path: Path, suite: str, seconds: float) -> Run:
 @pytest.fixture(scope="module")
 def speeds(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Cells of different speeds, 0.2 s each, at a precision that none of them reaches."""
-    return measured(tmp_path_factory.mktemp("speeds"), SPEEDS, seconds=0.2)
+    return measured(tmp_path_factory.mktemp("speeds"), "speeds", seconds=0.2)
 
 
 @pytest.fixture(scope="module")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Cells that break their contract, fail after it or in a round, and one good cell."""
-    folder = folder_of(tmp_path_factory.mktemp("faults"), FAULTS)
+    folder = suite_in(tmp_path_factory.mktemp("faults"), "faults")
     return pytest_in(
         folder,
         "--benchmark-max-time=0.1",
@@ -246,7 +69,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Cells whose calls return the seconds that another clock has read, and one by the wall."""
-    return measured(tmp_path_factory.mktemp("inside"), INSIDE, seconds=0.1)
+    return measured(tmp_path_factory.mktemp("inside"), "inside", seconds=0.1)
 
 
 @pytest.fixture(scope="module")

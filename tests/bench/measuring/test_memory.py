@@ -10,58 +10,8 @@ import pytest
 from bench.machine import sensors
 from bench.measuring import memory
 from bench.results.cell import MEASURED, OUT_OF_MEMORY
-from support.runs import Run, folder_of, pytest_in
+from support.runs import Run, pytest_in, suite_in
 from support.simulated_nvml import process, raises, simulated
-
-SUITE = """
-import gc
-import time
-import warnings
-import weakref
-
-import pytest
-
-from bench.results.cell import Cell
-
-TORCH_SAYS = (
-    "CUDA out of memory. Tried to allocate 96.00 GiB. GPU 0 has a total capacity of 80.00 GiB of "
-    "which 41.00 GiB is free. See documentation for Memory Management and so on."
-)
-CELLS = [
-    Cell("preprocess", {"work": name}) for name in ("large", "rounds", "expected", "warned")
-]
-HELD = []
-
-
-class Activations:
-    pass
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
-def test_work(measure, cell):
-    import torch
-
-    calls = 0
-    if cell.id == "expected":
-        measure.expect(estimated_bytes=8.14e9)
-    if cell.id == "warned":
-        gc.collect()
-        assert len(HELD) > 3
-        assert [held() for held in HELD] == [None] * len(HELD), "an error keeps what it held"
-
-    def work():
-        nonlocal calls
-        calls += 1
-        activations = Activations()
-        HELD.append(weakref.ref(activations))
-        time.sleep(0.001)
-        if cell.id in ("large", "expected") or (cell.id == "rounds" and calls == 9):
-            raise torch.OutOfMemoryError(TORCH_SAYS)
-        if cell.id == "warned":
-            warnings.warn("a library says that it will change", FutureWarning)
-
-    measure(work, check=lambda output: [])
-"""
 
 REASON = (
     "CUDA out of memory. Tried to allocate 96.00 GiB. GPU 0 has a total capacity of 80.00 GiB of "
@@ -71,14 +21,14 @@ REASON = (
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = folder_of(tmp_path_factory.mktemp("memory") / "run", SUITE)
+    folder = suite_in(tmp_path_factory.mktemp("memory") / "run", "memory")
     brief = ("--benchmark-max-time=0.1", "--benchmark-json=out.json")
     return pytest_in(folder, "test_cells.py", "--benchmark-only", *brief)
 
 
 def test_what_was_estimated_before_is_said_beside_what_was_needed_and_free(run: Run) -> None:
     row = run.others["expected"]
-    assert row["reason"] == f"{REASON} Estimated before: 8.14 GB."
+    assert row["reason"] == f"{REASON} Estimated before: 7.58 GiB."
     assert row["extra"] == {"estimated_bytes": 8.14e9}
 
 
@@ -210,7 +160,7 @@ def test_memory_that_ran_out_under_another_error_is_recognised(explicit: bool) -
     )
     error = chained(first, RuntimeError("operation failed during capture"), explicit)
     assert memory.ran_out(error)
-    assert memory.gist(error) == (
+    assert memory.reason(error) == (
         "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB "
         "of which 1.56 GiB is free."
     ), "no record names a process"
@@ -224,12 +174,14 @@ def test_memory_of_the_cpu_that_runs_out_is_recognised() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(2**60, dtype=torch.uint8)
     assert memory.ran_out(refused.value)
-    assert memory.gist(refused.value).startswith(
+    assert memory.reason(refused.value).startswith(
         f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {2**60} bytes."
     )
-    assert "memory). Estimated before: 8 GB." in memory.gist(refused.value, 8e9)
+    assert "memory). Estimated before: 7.45 GiB." in memory.reason(refused.value, 8e9)
     assert memory.ran_out(MemoryError())
-    assert memory.gist(MemoryError(), 8e9) == "Python ran out of memory. Estimated before: 8 GB."
+    assert (
+        memory.reason(MemoryError(), 8e9) == "Python ran out of memory. Estimated before: 7.45 GiB."
+    )
 
 
 @pytest.mark.parametrize(

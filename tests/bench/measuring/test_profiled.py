@@ -3,10 +3,10 @@
 There is no GPU here: events of a device are simulated, and said to be.
 """
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,11 +35,9 @@ def test_overlapping_work_counts_once(intervals: list[tuple[float, float]], leng
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9))))
-def test_what_is_covered_are_the_points_that_some_interval_holds(
-    given_: list[tuple[int, int]],
-) -> None:
-    intervals = [(float(start), float(start + length)) for start, length in given_]
-    points = {point for start, length in given_ for point in range(start, start + length)}
+def test_what_is_covered_are_the_points_of_all_intervals(spans: list[tuple[int, int]]) -> None:
+    intervals = [(float(start), float(start + length)) for start, length in spans]
+    points = {point for start, length in spans for point in range(start, start + length)}
     assert covered(intervals) == len(points)
 
 
@@ -98,92 +96,62 @@ def test_calls_of_each_stage_are_counted_and_timed() -> None:
     assert unet.given == [0, 1, 2]
 
 
-def test_watching_leaves_a_part_as_it_was() -> None:
+def test_profiling_leaves_a_part_as_it_was_also_where_a_call_raises() -> None:
     plain, own = Network(), Network()
     replaced = own.forward
     own.forward = replaced  # type: ignore[method-assign]
     parts = [Part("a", plain, "forward"), Part("b", own, "forward")]
-    profiled.profile(lambda: plain.forward(1), parts, "cpu")
-    assert "forward" not in vars(plain)
-    assert vars(own)["forward"] is replaced
-
-
-def test_a_call_that_raises_leaves_its_parts_as_they_were() -> None:
-    network = Network()
-    with pytest.raises(ValueError, match="-1"):
-        profiled.profile(lambda: network.forward(-1), [Part("a", network, "forward")], "cpu")
-    assert "forward" not in vars(network)
-
-
-def test_a_part_is_called_as_before_by_those_who_look_at_it() -> None:
-    import inspect
-
-    network = Network()
-    before = inspect.signature(network.forward)
-    part = Part("a", network, "forward")
+    before = inspect.signature(plain.forward)
 
     def call() -> None:
-        assert inspect.signature(network.forward) == before
-        assert network.forward.__doc__ == "Its documentation."
+        assert inspect.signature(plain.forward) == before
+        assert plain.forward.__doc__ == "Its documentation."
+        plain.forward(-1)
 
-    profiled.profile(call, [part], "cpu")
+    with pytest.raises(ValueError, match="-1"):
+        profiled.profile(call, parts, "cpu")
+    assert "forward" not in vars(plain)
+    assert vars(own)["forward"] is replaced
 
 
 # On a device: what torch.profiler records.
 
 
-@dataclass(frozen=True)
-class SimulatedEvent:
-    """One of kineto's, with what is asked of it."""
-
-    device: str
-    title: str
-    start: int
-    end: int
-    correlation: int = 0
-    linked: int = 0
-    annotation: bool = False
-
-    def name(self) -> str:
-        return self.title
-
-    def device_type(self) -> Any:
-        return SimpleNamespace(name=self.device)
-
-    def start_ns(self) -> int:
-        return self.start
-
-    def end_ns(self) -> int:
-        return self.end
-
-    def correlation_id(self) -> int:
-        return self.correlation
-
-    def linked_correlation_id(self) -> int:
-        return self.linked
-
-    def is_user_annotation(self) -> bool:
-        return self.annotation
-
-
 EPOCH = 1_795_000_000_000_000_000
 
+
+def event(
+    device: str, name: str, start: int, end: int, correlation: int, linked: int = 0
+) -> SimpleNamespace:
+    """One of kineto's events, with what is asked of it."""
+    answers = {
+        "name": name,
+        "device_type": SimpleNamespace(name=device),
+        "start_ns": EPOCH + start,
+        "end_ns": EPOCH + end,
+        "correlation_id": correlation,
+        "linked_correlation_id": linked,
+        "is_user_annotation": name.startswith("stage: "),
+    }
+    return SimpleNamespace(**{key: lambda value=value: value for key, value in answers.items()})
+
+
 SIMULATED = [
-    SimulatedEvent("CPU", "stage: UNet", EPOCH, EPOCH + 900, 1, annotation=True),
-    SimulatedEvent("CPU", "aten::mm", EPOCH + 100, EPOCH + 300, 2),
-    SimulatedEvent("CPU", "cudaLaunchKernel", EPOCH + 200, EPOCH + 250, 70),
-    SimulatedEvent("CUDA", "gemm", EPOCH + 400, EPOCH + 1400, 70, 2),
-    SimulatedEvent("CPU", "cudaGraphLaunch", EPOCH + 500, EPOCH + 520, 71),
-    SimulatedEvent("CUDA", "graphed one", EPOCH + 1500, EPOCH + 1600, 71),
-    SimulatedEvent("CUDA", "graphed two", EPOCH + 1700, EPOCH + 1900, 71),
-    SimulatedEvent("CUDA", "stage: UNet", EPOCH + 400, EPOCH + 1900, 1, annotation=True),
-    SimulatedEvent("CPU", "stage: VAE decode", EPOCH + 1000, EPOCH + 2000, 3, annotation=True),
-    SimulatedEvent("CPU", "aten::conv2d", EPOCH + 1100, EPOCH + 1200, 4),
-    SimulatedEvent("CUDA", "conv", EPOCH + 2000, EPOCH + 2500, 72, 4),
-    SimulatedEvent("CPU", "cuLaunchKernelEx", EPOCH + 1300, EPOCH + 1310, 73),
-    SimulatedEvent("CUDA", "triton", EPOCH + 2400, EPOCH + 2600, 73),
-    SimulatedEvent("CPU", "cudaMemcpyAsync", EPOCH + 2100, EPOCH + 2700, 74),
-    SimulatedEvent("CUDA", "Memcpy DtoH", EPOCH + 2600, EPOCH + 2700, 74),
+    event("CPU", "stage: UNet", 0, 900, 1),
+    event("CPU", "aten::mm", 100, 300, 2),
+    event("CPU", "cudaLaunchKernel", 200, 250, 70),
+    event("CUDA", "gemm", 400, 1400, 70, 2),
+    event("CPU", "cudaGraphLaunch", 500, 520, 71),
+    event("CUDA", "graphed one", 1500, 1600, 71),
+    event("CUDA", "graphed two", 1700, 1900, 71),
+    event("CUDA", "stage: UNet", 400, 1900, 1),
+    event("CPU", "stage: VAE decode", 1000, 2000, 3),
+    event("CPU", "aten::conv2d", 1100, 1200, 4),
+    event("CUDA", "conv", 2000, 2500, 72, 4),
+    event("CPU", "cuLaunchKernelEx", 1300, 1310, 73),
+    event("CUDA", "triton", 2400, 2600, 73),
+    event("CPU", "cudaMemcpyAsync", 2100, 2700, 74),
+    event("CUDA", "Memcpy DtoH", 2600, 2700, 74),
 ]
 
 
@@ -206,11 +174,11 @@ def test_what_torch_records_on_the_cpu_has_ranges_and_no_work_of_a_device() -> N
     import torch
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    with profile(activities=[ProfilerActivity.CPU]) as watch, record_function("stage: UNet"):
+    with profile(activities=[ProfilerActivity.CPU]) as running, record_function("stage: UNet"):
         torch.ones(3) + 1
-    assert watch.profiler is not None
-    assert watch.profiler.kineto_results is not None
-    work, (found,) = profiled.read_events(watch.profiler.kineto_results.events())
+    assert running.profiler is not None
+    assert running.profiler.kineto_results is not None
+    work, (found,) = profiled.read_events(running.profiler.kineto_results.events())
     assert work == []
     assert found.stage == "UNet"
     assert 0 < found.end - found.start < 60

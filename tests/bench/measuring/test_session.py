@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 from pathlib import Path
 
@@ -11,68 +12,7 @@ import pytest
 from bench.machine import allocator
 from bench.results import record
 from bench.results.cell import CHECKED, MEASURED, UNAVAILABLE
-from support.runs import Run, compare, folder_of, pytest_in, python_in
-
-SUITE = """
-import json
-import os
-import platform
-import signal
-import socket
-import time
-from collections import Counter
-from pathlib import Path
-
-import pytest
-
-from bench.results.cell import Cell
-from pipeline import availability
-from pipeline.errors import Missing
-from pipeline.errors import UnavailableError
-
-platform.node = socket.gethostname = lambda: "secret-host"
-GPU = Missing("cuda", "a CUDA device", "no CUDA: hidden", "show it")
-HUB = Missing("weights", "weights", "no weights: the hub is far", "bring them")
-availability.NEEDS["cuda"] = lambda: GPU
-
-CALLS = Counter()
-CELLS = [
-    Cell("preprocess", {"work": "first"}),
-    Cell("preprocess", {"work": "gpu"}, needs=("cuda",)),
-    Cell("preprocess", {"work": "hub"}),
-    Cell("preprocess", {"work": "second"}),
-    Cell("preprocess", {"work": "third"}),
-    Cell("preprocess", {"work": "fourth"}),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _calls():
-    yield
-    if CALLS:
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-        Path(f"calls{worker}.json").write_text(json.dumps(CALLS))
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
-def test_work(measure, cell):
-    if cell.id == "hub":
-        raise UnavailableError("--sd-model owner/name", HUB)
-
-    def work():
-        CALLS[cell.id] += 1
-        time.sleep(0.001)
-        if cell.id == "third" and CALLS["third"] == 10 and "SEND" in os.environ:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.kill(os.getpid(), getattr(signal, os.environ["SEND"]))
-            time.sleep(60)
-
-    measure(work, check=lambda output: [])
-
-
-def test_no_cell():
-    pass
-"""
+from support.runs import Run, compare, pytest_in, python_in, suite_in
 
 BRIEF = (
     "test_cells.py",
@@ -85,7 +25,7 @@ RUN = [f"test_cells.py::test_work[{name}]" for name in ("first", "second", "thir
 
 def new(factory: pytest.TempPathFactory, name: str) -> Path:
     """A folder that `record.load` and privacy know by a name that nothing else has."""
-    return folder_of(factory.mktemp(name) / "secret-folder", SUITE)
+    return suite_in(factory.mktemp(name) / "secret-folder", "sessions")
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +86,8 @@ def test_what_is_missing_is_a_row_with_its_reason_and_remedy(whole: Run) -> None
 def test_the_rounds_of_a_steady_cell_are_ended_by_its_precision(whole: Run) -> None:
     rows = record.load(whole.folder / "out.json").rows
     ended = {row.cell.id: row.limited_by for row in rows if row.status == MEASURED}
-    assert set(ended.values()) == {"precision"}
+    assert set(ended.values()) <= {"precision", "budget"}  # the latter on a busy machine
+    assert "precision" in ended.values()
 
 
 def test_the_result_file_says_where_it_is(whole: Run) -> None:
@@ -206,7 +147,7 @@ def test_a_run_without_timing_calls_each_cell_once_and_has_no_number(checked: Ru
         **dict.fromkeys(("gpu", "hub"), UNAVAILABLE),
     }
     assert not any(row["samples"] for row in checked.others.values())
-    assert "4 cells held the contract; nothing was timed" in checked.out
+    assert "4 cells passed the contract check; not timed" in checked.out
     counts = [json.loads(file.read_text()) for file in checked.folder.glob("calls*.json")]
     assert sorted(pair for calls in counts for pair in calls.items()) == [
         ("first", 1),
@@ -261,8 +202,8 @@ def test_ctrl_c_keeps_the_finished_rows(interrupted: Run) -> None:
     assert list(interrupted.measured) == ["first", "second"]
     assert set(interrupted.others) == {"gpu", "hub"}
     tables = interrupted.out.partition("= sd-flux-bench =")[2]
-    assert "\nfirst " in tables
-    assert "\nsecond " in tables
+    assert re.search(r"^first[¹²³⁴⁵,]* ", tables, re.MULTILINE)
+    assert re.search(r"^second[¹²³⁴⁵,]* ", tables, re.MULTILINE)
     assert "  → show it" in tables
     assert "third" not in tables.partition("KeyboardInterrupt")[0]
     assert "benchmark 'preprocess': 2 tests" in tables
@@ -279,8 +220,8 @@ def test_after_a_kill_every_finished_row_can_be_shown(killed: Run) -> None:
     assert not (killed.folder / "out.json").exists()
     shown = python_in(killed.folder, "-m", "bench", "show")
     assert shown.code == 0, shown.err
-    assert "\nfirst " in shown.out
-    assert "\nsecond " in shown.out
+    assert "\nfirst" in shown.out
+    assert "\nsecond" in shown.out
     assert "third" not in shown.out
     assert "  → bring them" in shown.out
     assert "the run was cut short; cells that had ended: 4" in shown.out

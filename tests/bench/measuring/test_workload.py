@@ -4,30 +4,9 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.measuring import workload
-from bench.reporting import tables
-from bench.results.cell import MEASURED
-from support.results import MACHINE, generate
-from support.runs import Run, folder_of, pytest_in
-
-START = {
-    "python_loop_steps_per_s": 5.1e7,
-    "copy_cpu_bytes_per_s": 4.5e10,
-    "matrix_cuda_float16_flop_per_s": 6.61e14,
-}
-ROW = generate("tiny", "cpu", "64x64", 4, MEASURED, samples=(1.0,) * 7)
-
-
-def records(start: Any = START, end: Any = START) -> dict[str, Any]:
-    return {**MACHINE, "workload": {"start": start, "end": end}}
-
-
-def under(found: dict[str, Any], width: int = 300) -> list[str]:
-    lines = tables.render([ROW], found, width).split("\n")
-    return lines[len(lines) - lines[::-1].index("") + 1 :]
+from support.runs import Run, pytest_in, python_in, suite_in
 
 
 def test_each_dtype_that_is_used_has_a_matrix_product_and_the_machine_a_copy_and_a_loop(
@@ -68,90 +47,15 @@ def test_a_run_without_torch_does_not_import_it(monkeypatch: pytest.MonkeyPatch)
     assert len(workload.measured([])) == 2
 
 
-def test_the_ceiling_of_a_fraction_is_the_rate_at_the_start() -> None:
-    found = records(end={})
-    assert workload.matrix_rate(found, "cuda", "float16") == 6.61e14
-    assert workload.matrix_rate(found, "cuda", "float32") is None
-    assert workload.matrix_rate({}, "cuda", "float16") is None
-
-
-@given(st.floats(1e-3, 1e18), st.floats(0.5, 2))
-def test_a_change_is_told_from_five_percent_on(rate: float, ratio: float) -> None:
-    told = workload.drifts({"a": rate, "b": 0.0, "c": 1.0}, {"a": rate * ratio, "b": 1.0})
-    assert list(told) == (["a"] if abs(rate * ratio / rate - 1) > 0.05 else [])
-
-
-def test_a_steady_machine_is_one_line() -> None:
-    end = {name: rate * 1.049 for name, rate in START.items()}
-    assert under(records(end=end)) == [
-        "reference workload: Python loop 51.0 M steps/s, copy cpu 45.0 GB/s, "
-        "matrix cuda float16 661 TFLOP/s; at the end within 5\u00a0%"
-    ]
-
-
-def test_a_machine_that_changed_says_what_and_what_to_do() -> None:
-    end = START | {"copy_cpu_bytes_per_s": 3.6e10, "matrix_cuda_float16_flop_per_s": 7.1e14}
-    assert under(records(end=end))[1] == (
-        "the machine changed while it measured: at the end copy cpu -20\u00a0%, "
-        "matrix cuda float16 +7\u00a0%; end other work, let it cool, and measure again"
-    )
-
-
-def test_a_run_that_was_cut_short_has_a_start_alone() -> None:
-    assert under(records(end={})) == [
-        "reference workload: Python loop 51.0 M steps/s, copy cpu 45.0 GB/s, "
-        "matrix cuda float16 661 TFLOP/s"
-    ]
-    assert under({**MACHINE, "workload": {}}) == []
-    assert under(MACHINE) == []
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ([], "an object at workload, not a list"),
-        ({"start": 1}, "an object at workload.start, not 1"),
-        ({"start": {"a": "b"}}, "a number from 0 at workload.start.a, not 'b'"),
-        ({"start": {"a": float("nan")}}, "a number from 0 at workload.start.a, not nan"),
-    ],
-)
-def test_rates_that_are_none_are_refused(content: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        workload.start_and_end({"workload": content})
-
-
 # A whole run.
 
-SUITE = """
-import pytest
-
-from bench.measuring import workload
-from bench.results.cell import Cell
-
-RATES = iter([{"copy_cpu_bytes_per_s": 4e9}, {"copy_cpu_bytes_per_s": 3e9}])
-USED = []
-
-
-def measured(used):
-    USED.extend(used)
-    return next(RATES)
-
-
-workload.measured = measured
-CELLS = [Cell("preprocess", {"work": name}, dtype=name) for name in ("float32", "bfloat16", "")]
-
-
-@pytest.mark.parametrize("cell", CELLS, ids=["a", "b", "c"])
-def test_work(measure, cell):
-    assert USED == [("cpu", "float32"), ("cpu", "bfloat16")]
-    measure(lambda: None, check=lambda output: [])
-"""
+CHANGED = "the machine's speed changed during the run: copy cpu -25\u00a0% at the end"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run on a machine whose copies are slower at the end."""
-    folder = folder_of(tmp_path_factory.mktemp("workload"), SUITE)
+    folder = suite_in(tmp_path_factory.mktemp("workload"), "workload")
     brief = ("--benchmark-max-time=0.02", "--benchmark-json=out.json")
     return pytest_in(folder, *brief, "test_cells.py", COLUMNS="200")
 
@@ -162,13 +66,11 @@ def test_a_run_records_both_and_says_that_the_machine_changed(run: Run) -> None:
         "start": {"copy_cpu_bytes_per_s": 4e9},
         "end": {"copy_cpu_bytes_per_s": 3e9},
     }
-    assert "the machine changed while it measured: at the end copy cpu -25\u00a0%" in run.out
+    assert CHANGED in run.out
 
 
 def test_show_says_what_the_run_said(run: Run) -> None:
-    from support.runs import python_in
-
     for file in ("out.json", ".benchmarks/journal.jsonl"):
         shown = python_in(run.folder, "-m", "bench", "show", file, COLUMNS="200")
-        assert "at the end copy cpu -25\u00a0%" in shown.out
-        assert "watched meanwhile: other processes" in shown.out
+        assert CHANGED in shown.out
+        assert "watched during the rounds: other processes" in shown.out

@@ -7,18 +7,15 @@ import pytest
 from bench.__main__ import main
 from bench.reporting import tables
 from bench.results import record
+from bench.results.cell import Row
 from support.helpers import fresh_python
 from support.results import BAD_FILES, MACHINE, document, rows, small, write_journal
 
 
 @pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
-
-
-@pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is the current one."""
+    """The working folder, in a terminal of 100 columns."""
+    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -32,9 +29,7 @@ def test_a_bad_file_is_one_line_and_exit_code_2(
     path.parent.mkdir()
     make(path)
     assert main(["show", str(path)]) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err == f"{path}: expected {message}\n"
+    assert capsys.readouterr() == ("", f"{path}: expected {message}\n")
 
 
 def test_a_file_prints_the_tables_of_its_run(
@@ -46,37 +41,25 @@ def test_a_file_prints_the_tables_of_its_run(
     assert capsys.readouterr().out == tables.render(rows(), MACHINE, 100) + "\n"
 
 
-def test_without_a_file_the_journal_is_shown(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_file_the_journal_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     write_journal(record.JOURNAL, rows(), ended=1)
     assert main(["show"]) == 0
     assert capsys.readouterr().out == tables.render(rows(), MACHINE, 100) + "\n"
 
 
-def test_a_run_that_was_cut_short_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_journal(record.JOURNAL, small(), ended=None)
-    assert main(["show"]) == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith(tables.render(small(), MACHINE, 100))
-    assert shown.endswith("\n\nthe run was cut short; cells that had ended: 2\n")
-
-
-def test_an_interrupted_run_was_cut_short(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_journal(record.JOURNAL, [], ended=2)
-    assert main(["show"]) == 0
-    assert capsys.readouterr().out.endswith("the run was cut short; cells that had ended: 0\n")
-
-
-def test_a_journal_can_be_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_journal(record.JOURNAL, small()[:1])
-    assert main(["show", str(record.JOURNAL)]) == 0
-    assert capsys.readouterr().out == tables.render(small()[:1], MACHINE, 100) + "\n"
-
-
-def test_without_any_run_the_journal_is_missing(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("rows", "ended"), [(small(), None), ([], 2)])
+def test_a_run_that_was_cut_short_says_so(
+    rows: list[Row], ended: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_journal(record.JOURNAL, rows, ended)
+    assert main(["show", str(record.JOURNAL)]) == 0
+    assert capsys.readouterr().out == (
+        f"{tables.render(rows, MACHINE, 100)}\n"
+        f"\nthe run was cut short; cells that had ended: {len(rows)}\n"
+    )
+
+
+def test_without_any_run_the_journal_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show"]) == 2
     assert capsys.readouterr().err == (
         f"{record.JOURNAL}: expected a file that can be read (No such file or directory); "

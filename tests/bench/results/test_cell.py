@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results.cell import JULIA, STATUSES, WALL, Cell, Row
+from bench.results.cell import FAILED, JULIA, STATUSES, WALL, Cell, Row
 from support.results import rows
 
 text = st.text(max_size=12)
@@ -22,7 +22,7 @@ cells = st.builds(
     images=st.integers(1, 64),
     steps=st.integers(0, 100),
     device=text,
-    weight=seconds,
+    budget_factor=seconds,
     regime=axes,
     workload=st.integers(1, 9),
 )
@@ -69,6 +69,15 @@ def test_an_id_joins_the_axes_in_their_order(axes: dict[str, Any], expected: str
     assert Cell("generate", axes).id == expected
 
 
+def test_a_cell_has_its_size_in_pixels() -> None:
+    cell = Cell("generate", {"model": "tiny", "size": "768x512"})
+    assert cell.size == (768, 512)
+    assert cell == Cell("generate", {"model": "tiny", "size": "768x512"})
+    assert "size" not in Row("x", cell, FAILED).as_dict()["cell"]
+    with pytest.raises(KeyError, match="size"):
+        _ = Cell("forward", {"engine": "flux"}).size
+
+
 def test_cells_and_rows_do_not_change() -> None:
     row = rows()[0]
     with pytest.raises(FrozenInstanceError):
@@ -111,7 +120,7 @@ def test_keys_that_this_version_does_not_know_are_left_out() -> None:
     [
         ({"samples": None}, "a list at row.samples, not null"),
         ({"samples": [0.1, "0.2"]}, "a number from 0 at row.samples[1], not '0.2'"),
-        ({"first_call": -1.0}, "a number from 0 or null at row.first_call, not -1.0"),
+        ({"first_call": -1.0}, "a number from 0 at row.first_call, not -1.0"),
         ({"threads": 1.5}, "a whole number from 0 or null at row.threads, not 1.5"),
         ({"cell": "forward"}, "an object at row.cell, not 'forward'"),
         ({"cell": {"family": "forward"}}, "'axes' at row.cell"),

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results.reading import LIMIT, read
+from bench.results.reading import LIMIT, Number, Whole, read
 
 
 @dataclass(frozen=True)
 class Leaf:
-    count: int
+    count: Whole
     label: str | None = None
 
 
 @dataclass(frozen=True)
 class Tree:
     leaf: Leaf
-    values: tuple[float, ...] = ()
-    axes: Mapping[str, str | int] = field(default_factory=dict)
+    values: tuple[Number, ...] = ()
+    axes: Mapping[str, str | Whole] = field(default_factory=dict)
     extra: Any = None
 
 
@@ -51,17 +51,23 @@ def test_what_has_a_default_may_be_missing_and_unknown_keys_are_left_out() -> No
         (Tree, {"leaf": {"count": True}}, "a whole number from 0 at x.leaf.count, not True"),
         (Tree, {"leaf": {"count": -1}}, "a whole number from 0 at x.leaf.count, not -1"),
         (Leaf, {"count": 1, "label": 5}, "text or null at x.label, not 5"),
-        (tuple[float, ...], "1, 2", "a list at x, not '1, 2'"),
-        (tuple[float, ...], [1.0, None], "a number from 0 at x[1], not null"),
-        (tuple[float, ...], [1.0, float("nan")], "a number from 0 at x[1], not nan"),
-        (tuple[float, ...], [float("inf")], "a number from 0 at x[0], not inf"),
-        (Mapping[str, float], {"flop": 10**19}, None),
-        (tuple[float, ...], [10**400], f"a number from 0 at x[0], not 1{'0' * 39}"),
-        (Mapping[str, str | int], {"a": 1.5}, "text or a whole number from 0 at x.a, not 1.5"),
+        (tuple[Number, ...], "1, 2", "a list at x, not '1, 2'"),
+        (tuple[Number, ...], [1.0, None], "a number from 0 at x[1], not null"),
+        (tuple[Number, ...], [1.0, float("nan")], "a number from 0 at x[1], not nan"),
+        (tuple[Number, ...], [float("inf")], "a number from 0 at x[0], not inf"),
+        (Mapping[str, Number], {"flop": 10**19}, None),
+        (tuple[Number, ...], [10**400], f"a number from 0 at x[0], not 1{'0' * 39}"),
+        (Mapping[str, str | Whole], {"a": 1.5}, "text or a whole number from 0 at x.a, not 1.5"),
         (Mapping[str, Mapping[str, Any]], {"a": {}, "b": []}, "an object at x.b, not a list"),
+        (
+            Mapping[str, Mapping[str, Number]],
+            {"a": {"x": 1}, "b": {"x": 1, "y": -1}, "c": {"x": -1}},
+            "a number from 0 at x.b.y, not -1",
+        ),
+        (Whole, 2**63, "a whole number from 0 at x, not 9223372036854775808"),
         (str, "y" * 99 + "\n", None),
-        (int, "y" * 99, f"a whole number from 0 at x, not '{'y' * 39}"),
-        (int, "\n\ud800", r"a whole number from 0 at x, not '\n\ud800'"),
+        (Whole, "y" * 99, f"a whole number from 0 at x, not '{'y' * 39}"),
+        (Whole, "\n\ud800", r"text in UTF-8 at x, not '\n\ud800'"),
         (list, {}, "a list at x, not an object"),
     ],
 )

@@ -32,11 +32,8 @@ def covered(count: int, rho: float = 0.0, trials: int = 200) -> float:
     hits = 0
     for trial in range(trials):
         base, new = (correlated(count, rho, 2 * trial + side) for side in (0, 1))
-        found = ratio([base], [new])
-        assert found is not None
-        assert found.low is not None
-        assert found.high is not None
-        hits += found.low <= 1 <= found.high
+        result = ratio([base], [new])
+        hits += result.low <= 1 <= result.high
     return hits / trials
 
 
@@ -44,22 +41,19 @@ def covered(count: int, rho: float = 0.0, trials: int = 200) -> float:
 
 
 def test_the_ratio_is_that_of_the_medians() -> None:
-    found = ratio([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]], [[6.9, 7.0, 7.0, 7.0, 7.0, 7.1, 9.0]])
-    assert found is not None
-    assert found.value == 2.0
-    assert (found.unit, found.count) == (ROUNDS, 6)
+    result = ratio([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]], [[6.9, 7.0, 7.0, 7.0, 7.0, 7.1, 9.0]])
+    assert result.value == 2.0
+    assert (result.unit, result.count) == (ROUNDS, 6)
 
 
 def test_samples_without_spread_have_an_interval_without_width() -> None:
-    found = ratio([[0.25] * 8], [[0.5] * 8])
-    assert found is not None
-    assert (found.low, found.value, found.high) == pytest.approx((2.0, 2.0, 2.0))
+    result = ratio([[0.25] * 8], [[0.5] * 8])
+    assert (result.low, result.value, result.high) == pytest.approx((2.0, 2.0, 2.0))
 
 
 def test_below_six_rounds_there_is_a_ratio_without_an_interval() -> None:
-    found = ratio([[1.0] * 5], [[3.0] * 100])
-    assert found is not None
-    assert (found.value, found.low, found.high, found.count) == (3.0, None, None, 5)
+    result = ratio([[1.0] * 5], [[3.0] * 100])
+    assert (result.value, result.low, result.high, result.count) == (3.0, None, None, 5)
 
 
 @pytest.mark.parametrize("zero", [[[0.0] * 6], [[1.0] * 6, [0.0] * 6]])
@@ -91,10 +85,6 @@ def test_swapping_the_sides_inverts_the_ratio_and_its_interval(
     base: list[list[float]], new: list[list[float]]
 ) -> None:
     one, other = ratio(base, new), ratio(new, base)
-    assert one is not None
-    assert other is not None
-    assert one.low is not None
-    assert one.high is not None
     assert other.value == pytest.approx(1 / one.value)
     assert (other.low, other.high) == pytest.approx((1 / one.high, 1 / one.low))
     assert one.low <= one.value * (1 + 1e-9)
@@ -104,23 +94,16 @@ def test_swapping_the_sides_inverts_the_ratio_and_its_interval(
 @few
 @given(rounds, st.floats(0.01, 100))
 def test_a_unit_does_not_change_the_interval(base: list[float], scale: float) -> None:
-    new = [each * 1.5 for each in base]
+    new = [value * 1.5 for value in base]
     one = ratio([base], [new])
-    other = ratio([[each * scale for each in base]], [[each * scale for each in new]])
-    assert one is not None
-    assert other is not None
+    other = ratio([[value * scale for value in base]], [[value * scale for value in new]])
     assert (other.low, other.high) == pytest.approx((one.low, one.high))
 
 
 def test_samples_of_zero_and_runs_far_apart_stay_finite() -> None:
-    found = ratio([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]], [[1.0] * 7])
-    assert found is not None
-    assert found.low is not None
-    assert found.high is not None
-    assert 0 < found.low <= 1 <= found.high < math.inf
+    result = ratio([[0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0]], [[1.0] * 7])
+    assert 0 < result.low <= 1 <= result.high < math.inf
     wide = ratio([[1e-12], [1e12]], [[1.0]])
-    assert wide is not None
-    assert wide.high is not None
     assert wide.high < math.inf
 
 
@@ -143,8 +126,8 @@ def test_a_drift_leaves_a_few() -> None:
 @pytest.mark.parametrize(("rho", "share"), [(0.0, 0.95), (0.6, 0.33), (0.9, 0.08)])
 def test_a_correlation_leaves_its_share(rho: float, share: float) -> None:
     # the signs of a normal series correlate by 2 / pi * asin(rho), a little less than its values
-    found = [independent(correlated(1000, rho, seed)) / 1000 for seed in range(20)]
-    assert median(found) == pytest.approx(share, rel=0.2)
+    result = [independent(correlated(1000, rho, seed)) / 1000 for seed in range(20)]
+    assert median(result) == pytest.approx(share, rel=0.2)
 
 
 def test_outliers_do_not_hide_a_correlation() -> None:
@@ -162,25 +145,24 @@ def test_of_several_runs_the_middle_is_the_geometric_mean_of_their_medians() -> 
 
 
 def test_runs_are_the_unit_and_their_interval_is_students() -> None:
-    base = [[math.exp(each)] for each in (0.0, 0.1, 0.2)]
-    new = [[math.exp(each)] for each in (0.5, 0.6, 0.7)]
-    found = ratio(base, new)
-    assert found is not None
+    base = [[math.exp(value)] for value in (0.0, 0.1, 0.2)]
+    new = [[math.exp(value)] for value in (0.5, 0.6, 0.7)]
+    result = ratio(base, new)
     # one spread of 0.1 for both, 4 degrees of freedom: 2.776 * 0.1 * sqrt(1/3 + 1/3)
     reach = 2.7764451 * 0.1 * math.sqrt(2 / 3)
-    assert (found.value, found.unit, found.count) == (pytest.approx(math.exp(0.5)), RUNS, 3)
-    assert (found.low, found.high) == pytest.approx((math.exp(0.5 - reach), math.exp(0.5 + reach)))
+    assert (result.value, result.unit, result.count) == (pytest.approx(math.exp(0.5)), RUNS, 3)
+    assert (result.low, result.high) == pytest.approx(
+        (math.exp(0.5 - reach), math.exp(0.5 + reach))
+    )
 
 
 def test_more_rounds_inside_a_run_do_not_narrow_the_interval_of_runs() -> None:
     medians = (1.0, 1.1, 1.05)
-    short, long = ([[each] * count for each in medians] for count in (6, 600))
+    short, long = ([[value] * count for value in medians] for count in (6, 600))
     other = [[2.0] * 6, [2.1] * 6]
     assert ratio(short, other) == ratio(long, other)
 
 
 def test_one_run_against_two_rests_on_the_spread_of_the_two() -> None:
-    found = ratio([around(1.0, 1)], [around(2.0, 2), around(2.2, 3)])
-    assert found is not None
-    assert found.low is not None
-    assert found.low < 1 < 2 < found.value  # one degree of freedom: Student's t is 12.7
+    result = ratio([around(1.0, 1)], [around(2.0, 2), around(2.2, 3)])
+    assert result.low < 1 < 2 < result.value  # one degree of freedom: Student's t is 12.7

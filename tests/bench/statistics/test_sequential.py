@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, Floor
-from bench.statistics.sequential import judge, level, looks
+from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, Floor, decide_pairs
+from bench.statistics.sequential import level, looks
 
 FLOOR = Floor(0.02, "measured in turns")
 
@@ -21,7 +21,7 @@ def words(times: float, spread: Callable[[Random], float], count: int = 20) -> C
     random = Random(7)
     true = math.log(times)
     return Counter(
-        judge([true + spread(random) for _ in range(count)], FLOOR, final=True).word
+        decide_pairs([true + spread(random) for _ in range(count)], FLOOR, final=True).word
         for _ in range(TRIALS)
     )
 
@@ -65,16 +65,16 @@ def test_the_levels_of_all_looks_add_up_to_5_percent() -> None:
 def test_equal_sides_are_told_apart_in_less_than_5_percent(
     spread: Callable[[Random], float],
 ) -> None:
-    found = words(1.0, spread)
-    assert found[SLOWER] + found[FASTER] <= 0.02 * TRIALS
+    result = words(1.0, spread)
+    assert result[SLOWER] + result[FASTER] <= 0.02 * TRIALS
 
 
 @pytest.mark.parametrize("spread", SPREADS)
 def test_a_ratio_on_the_floor_is_decided_in_less_than_5_percent(
     spread: Callable[[Random], float],
 ) -> None:
-    found = words(1.02, spread)
-    assert found[SLOWER] + found[FASTER] + found[SAME] <= 0.05 * TRIALS
+    result = words(1.02, spread)
+    assert result[SLOWER] + result[FASTER] + result[SAME] <= 0.05 * TRIALS
 
 
 @pytest.mark.parametrize("spread", SPREADS)
@@ -95,46 +95,44 @@ def test_equal_sides_are_the_same_where_pairs_spread_by_1_percent() -> None:
 
 def test_the_first_look_that_decides_is_the_last() -> None:
     first = [0.100, 0.101, 0.099, 0.100]
-    early = judge(first, FLOOR)
+    early = decide_pairs(first, FLOOR)
     assert (early.word, early.ratio and early.ratio.count) == (SLOWER, 4)
-    assert judge([*first, *[0.0] * 16], FLOOR, final=True) == early
+    assert decide_pairs([*first, *[0.0] * 16], FLOOR, final=True) == early
 
 
 def test_an_interval_never_widens() -> None:
     random = Random(3)
     values = [random.gauss(0.02, 0.01) for _ in range(28)]
-    found = [judge(values[:count], FLOOR).ratio for count in looks(28)]
-    ends = [(ratio.low, ratio.high) for ratio in found if ratio and ratio.low and ratio.high]
+    result = [decide_pairs(values[:count], FLOOR).ratio for count in looks(28)]
+    ends = [(ratio.low, ratio.high) for ratio in result if ratio and ratio.low and ratio.high]
     assert len(ends) == 6
     assert all(one[0] <= two[0] and two[1] <= one[1] for one, two in pairwise(ends))
 
 
 def test_pairs_that_contradict_the_earlier_ones_decide_nothing() -> None:
     earlier = [0.0198, 0.0201, 0.0195, 0.0198]
-    found = judge([*earlier, *[0.5, 0.51, 0.49] * 40], FLOOR)
-    assert (found.word, found.code) == (UNDECIDED, "looks disagree")
-    assert found.remedy == "run it again"
+    result = decide_pairs([*earlier, *[0.5, 0.51, 0.49] * 40], FLOOR)
+    assert (result.word, result.code) == (UNDECIDED, "looks disagree")
+    assert result.remedy == "run it again"
 
 
 @pytest.mark.parametrize(("count", "counted"), [(0, "0 pairs"), (1, "1 pair"), (3, "3 pairs")])
 def test_too_few_pairs_say_so(count: int, counted: str) -> None:
-    found = judge([0.5] * count, FLOOR)
-    assert (found.word, found.code) == (UNDECIDED, "too few pairs")
-    assert found.why == f"{counted}, and the first look is at 4"
-    assert found.remedy == "a longer --budget, or fewer cells (-k)"
+    result = decide_pairs([0.5] * count, FLOOR)
+    assert (result.word, result.code) == (UNDECIDED, "too few pairs")
+    assert result.why == f"{counted}, and the first look is at 4"
+    assert result.remedy == "a longer --budget, or fewer cells (-k)"
 
 
 def test_an_undecided_row_says_how_many_more_pairs() -> None:
-    found = judge([0.04, 0.01, 0.03, 0.02], FLOOR)
-    assert (found.word, found.code) == (UNDECIDED, "across the floor")
-    assert found.remedy.startswith("about ") or "further from the noise floor" in found.remedy
+    result = decide_pairs([0.04, 0.01, 0.03, 0.02], FLOOR)
+    assert (result.word, result.code) == (UNDECIDED, "across the floor")
+    assert result.remedy.startswith("about ") or "further from the noise floor" in result.remedy
 
 
 def test_swapping_the_sides_swaps_the_verdict() -> None:
     values = [0.10, 0.11, 0.09, 0.10]
-    one, other = judge(values, FLOOR), judge([-value for value in values], FLOOR)
+    one, other = decide_pairs(values, FLOOR), decide_pairs([-value for value in values], FLOOR)
     assert (one.word, other.word) == (SLOWER, FASTER)
-    assert one.ratio is not None
-    assert other.ratio is not None
     assert one.ratio.value == pytest.approx(1 / other.ratio.value)
     assert one.ratio.low == pytest.approx(1 / (other.ratio.high or 0))

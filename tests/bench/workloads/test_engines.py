@@ -1,5 +1,6 @@
 """What computes scores: every engine holds its contract, and scores that are off break it."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from bench import grid
 from bench.workloads import engines
 from pipeline import availability
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, reference
-from support.helpers import with_julia
+from pipeline.flux import julia
+from pipeline.flux import network as reference
+from support.grids import options
+from support.helpers import ROOT, with_julia
 
 FLUX = ("flux", "flux-inside", "flux-bridge")
 
@@ -71,15 +74,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_every_engine_of_the_grid_is_there() -> None:
     assert list(engines.ENGINES) == list(
-        dict.fromkeys(cell.axes["engine"] for cell in grid.forward(grid.Options()))
+        dict.fromkeys(cell.axes["engine"] for cell in grid.forward(options()))
     )
 
 
 def test_the_reference_holds_its_contract() -> None:
     batch = batch_of(2)
-    engine = engines.ready("reference", "cpu", batch)
-    scores = engine.call(batch)
-    assert said(engine.check(scores, batch)) == []
+    with engines.ready("reference", "cpu", batch) as engine:
+        assert said(engine.check(engine.call(batch), batch)) == []
     assert engine.weights == "fixture, seeded random"
     assert engine.classes == 10
 
@@ -89,11 +91,11 @@ def test_compiled_the_reference_scores_as_it_does_eagerly() -> None:
     if absent is not None:
         pytest.skip(str(absent))
     batch = batch_of(2)
-    engine = engines.ready("compiled", "cpu", batch)
-    scores = engine.call(batch)
+    with engines.ready("compiled", "cpu", batch) as engine:
+        scores = engine.call(batch)
+        assert said(engine.check(scores, batch)) == []
     assert (scores.shape, str(scores.dtype)) == ((2, 10), "float32")
     assert abs(scores - reference.forward(batch)).max() < 1e-4
-    assert said(engine.check(scores, batch)) == []
 
 
 @pytest.mark.parametrize("name", ["reference", "flux", "flux-inside", "compiled", "flux-bridge"])
@@ -152,60 +154,32 @@ def test_only_flux_as_python_sees_it_says_what_julia_allocates(asked: list[Any])
 
 def test_the_bridge_runs_on_no_weights(asked: list[Any]) -> None:
     batch = batch_of(2)
-    engine = engines.ready("flux-bridge", "cpu", batch)
-    assert said(engine.check(engine.call(batch), batch)) == []
+    with engines.ready("flux-bridge", "cpu", batch) as engine:
+        assert said(engine.check(engine.call(batch), batch)) == []
     assert engine.weights == ""
 
 
-def test_an_engine_has_had_the_batch_once_with_torchs_threads(asked: list[Any]) -> None:
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("name", FLUX)
+def test_flux_has_had_the_batch_once_with_torchs_threads_and_gives_a_gpus_memory_back(
+    asked: list[Any], name: str, device: str
+) -> None:
     import torch
 
-    engines.ready("flux", "cpu", batch_of(2))
-    assert asked == [
-        ("load", 3, "cpu", ""),
-        ("blas", torch.get_num_threads()),
-        ("call", 2),
-    ]
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-@pytest.mark.parametrize("name", engines.ENGINES)
-def test_only_flux_on_a_gpu_gives_memory_back(asked: list[Any], name: str, device: str) -> None:
-    engines.release(name, device)
-    assert asked == ([("reclaim", "cuda")] if device == "cuda" and name in FLUX else [])
+    with suppress(ZeroDivisionError), engines.ready(name, device, batch_of(2)):
+        called = list(asked)
+        raise ZeroDivisionError
+    assert called[:2] == [("load", 3, device, ""), ("blas", torch.get_num_threads())]
+    assert called[2:] == ([("call", 2)] if name == "flux" else [])
+    assert asked[len(called) :] == ([("reclaim", "cuda")] if device == "cuda" else [])
 
 
 # The real ones.
 
-CODE = """
-import torch
-
-from bench.workloads import engines
-from pipeline.flux import julia
-
-answer = {}
-images = torch.rand((8, 3, 224, 224), generator=torch.Generator().manual_seed(0))
-for threads, count in ((2, 1), (1, 8)):
-    torch.set_num_threads(threads)
-    batch = images[:count]
-    for name in ("flux", "flux-inside", "flux-bridge"):
-        engine = engines.ready(name, "cpu", batch)
-        output = engine.call(batch)
-        off = (output[0] + 1e-3, output[1]) if engine.inside else output + 1e-3
-        answer[f"{name}, batch {count}"] = {
-            "held": [str(each) for each in engine.check(output, batch)],
-            "off": [str(each) for each in engine.check(off, batch)],
-            "seconds": engine.inside(output) if engine.inside else None,
-            "extra": engine.extra(batch),
-            "blas": julia.blas_threads() - threads,
-        }
-        engines.release(name, "cpu")
-"""
-
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Any]:
-    answers: dict[str, Any] = with_julia(CODE)
+    answers: dict[str, Any] = with_julia((ROOT / "tests/suites/flux_engines.py").read_text())
     return answers
 
 
@@ -214,10 +188,10 @@ def answers() -> dict[str, Any]:
 def test_flux_holds_its_contract_with_torchs_threads(
     answers: dict[str, Any], name: str, count: int
 ) -> None:
-    found = answers[f"{name}, batch {count}"]
-    assert found["held"] == []
-    assert found["off"] == ([] if name == "flux-bridge" else [OFF])
-    assert found["blas"] == 0
+    answer = answers[f"{name}, batch {count}"]
+    assert answer["held"] == []
+    assert answer["off"] == ([] if name == "flux-bridge" else [OFF])
+    assert answer["blas"] == 0
 
 
 @pytest.mark.parametrize("count", [1, 8])

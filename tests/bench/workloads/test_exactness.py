@@ -1,4 +1,4 @@
-"""What lies too far from Pillow's resize is a violation that names how far."""
+"""A batch too far from Pillow's resize is a violation that says how far."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def test_what_preprocess_makes_holds(gray: bool) -> None:
 def test_a_resize_without_antialiasing_does_not() -> None:
     expected = exactness.reference(images(), 224, False)
     batch = preprocessing.preprocess(images(), antialias=False)
-    lines = [str(each) for each in exactness.check(batch, expected, boundary="opencv")]
+    lines = [str(violation) for violation in exactness.check(batch, expected, boundary="opencv")]
     assert len(lines) == 2
     assert lines[0].startswith("opencv: largest difference ")
     assert lines[0].endswith(

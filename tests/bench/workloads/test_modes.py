@@ -1,4 +1,4 @@
-"""Modes: what they change in a pipeline, what its picture may then be, and what they need."""
+"""Modes: what they change in a pipeline, how much its picture may change, what they need."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -70,7 +70,7 @@ def test_compile_draws_what_eager_draws() -> None:
     assert images[0].tobytes() != images[1].tobytes()
     weight = pipe.unet.conv_in.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
-    assert {type(each).__name__ for each in pipe.unet.attn_processors.values()} == {
+    assert {type(processor).__name__ for processor in pipe.unet.attn_processors.values()} == {
         "FusedAttnProcessor2_0"
     }
 
@@ -86,9 +86,9 @@ def test_eager_is_the_pipeline_as_it_is() -> None:
 
 def test_a_graph_needs_cuda() -> None:
     pipe = SimpleNamespace(device=SimpleNamespace(type="cpu"))
-    with pytest.raises(UnavailableError) as refused:
+    with pytest.raises(UnavailableError) as caught:
         modes.apply(pipe, "graph")
-    assert str(refused.value) == (
+    assert str(caught.value) == (
         "--sd-mode graph: expected a CUDA device; no CUDA graph on the CPU; add --sd-device cuda"
     )
 
@@ -97,9 +97,9 @@ def test_a_graph_needs_cuda() -> None:
 def test_compiling_for_cuda_needs_triton(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modes, "_has_triton", lambda: False)
     pipe = SimpleNamespace(device=SimpleNamespace(type="cuda"))
-    with pytest.raises(UnavailableError) as refused:
+    with pytest.raises(UnavailableError) as caught:
         modes.apply(pipe, mode)
-    assert str(refused.value) == (
+    assert str(caught.value) == (
         f"--sd-mode {mode}: expected Triton; no Triton, which torch.compile uses on CUDA; "
         "pip install triton"
     )
@@ -119,8 +119,8 @@ class SimulatedCapture:
         output = call()
 
         def replay() -> None:
-            for held, new in zip(output, call(), strict=True):
-                held.copy_(new)
+            for result, new in zip(output, call(), strict=True):
+                result.copy_(new)
 
         return replay, output
 
@@ -138,28 +138,19 @@ def test_a_replay_gives_what_the_function_gives() -> None:
     for number in range(1, 4):
         sample, ids = torch.full((2, 3), float(number)), torch.arange(number, number + 4)
         arguments = (sample, torch.tensor(number))
-        (found,) = graphed(*arguments, conditions={"ids": ids})
-        assert torch.equal(found, network(*arguments, conditions={"ids": ids})[0])
+        (result,) = graphed(*arguments, conditions={"ids": ids})
+        assert torch.equal(result, network(*arguments, conditions={"ids": ids})[0])
     assert capture.captures == 1
 
 
-def test_a_result_survives_the_next_replay() -> None:
+def test_the_next_replay_changes_neither_arguments_nor_results() -> None:
     import torch
 
     graphed = Graphed(network, SimulatedCapture())
-    (first,) = graphed(torch.ones(2), torch.tensor(1))
-    graphed(torch.ones(2), torch.tensor(5))
-    assert first.tolist() == [1, 1]
-
-
-def test_what_goes_in_is_not_written_to() -> None:
-    import torch
-
-    graphed = Graphed(network, SimulatedCapture())
-    first = torch.ones(2)
-    graphed(first, torch.tensor(1))
-    graphed(torch.zeros(2), torch.tensor(1))
-    assert first.tolist() == [1, 1]
+    sample = torch.ones(2)
+    (first,) = graphed(sample, torch.tensor(3))
+    graphed(torch.zeros(2), torch.tensor(5))
+    assert (sample.tolist(), first.tolist()) == ([1, 1], [3, 3])
 
 
 def test_another_shape_type_or_constant_is_another_capture() -> None:
@@ -177,6 +168,6 @@ def test_another_shape_type_or_constant_is_another_capture() -> None:
     ]
     for _ in range(2):
         for sample, named in calls:
-            (found,) = graphed(sample, step, **named)
-            assert torch.equal(found, network(sample, step, **named)[0])
+            (result,) = graphed(sample, step, **named)
+            assert torch.equal(result, network(sample, step, **named)[0])
     assert capture.captures == len(calls)

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from bench.workloads import exactness, peers, pictures
-from pipeline import availability, contracts
+from pipeline import contracts, needs
 from pipeline.preprocessing.decoding import decode
 
 PATH = pictures.FILES["jpeg", (512, 512)]
@@ -14,7 +14,7 @@ PATH = pictures.FILES["jpeg", (512, 512)]
 @pytest.mark.parametrize("name", peers.NEEDS)
 def test_a_peer_does_the_same_work(name: str) -> None:
     for need in peers.NEEDS[name]:
-        if absent := availability.NEEDS[need]():
+        if absent := needs.NEEDS[need]():
             pytest.skip(str(absent))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a peer's own

@@ -1,4 +1,4 @@
-"""The pictures of fixtures/ are what their names say; a folder of one's own has a fingerprint."""
+"""The pictures of fixtures/ are what their names say; a user's folder has a fingerprint."""
 
 from pathlib import Path
 

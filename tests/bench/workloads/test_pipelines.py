@@ -1,6 +1,6 @@
 """The pipelines of a run: one in memory at a time, eager's pictures drawn before a mode is applied.
 
-Loading, drawing and modes are simulated; `tests/test_modes.py` has the real ones.
+Loading, drawing and modes are simulated; `test_modes.py` has the real ones.
 """
 
 import gc
@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from bench import grid
-from bench.grid import Options
 from bench.results.cell import Cell
 from bench.workloads import modes, pipelines
 from bench.workloads.pipelines import Pipelines
 from pipeline.stable_diffusion import diffusion
 from pipeline.validation import meta
+from support.grids import options
 
 
 class Pipe:
@@ -30,7 +30,7 @@ class Simulated:
         self.loaded: list[tuple[str, str, str]] = []
         self.alive: list[int] = []
         self.drawn: list[tuple[str, str]] = []
-        self.asked: list[Any] = []
+        self.checked: list[Any] = []
         self._pipes: list[weakref.ref[Pipe]] = []
 
     def load(self, name: str, device: str, dtype: str) -> Pipe:
@@ -42,7 +42,7 @@ class Simulated:
 
     def alive_now(self) -> int:
         gc.collect()
-        return sum(each() is not None for each in self._pipes)
+        return sum(pipe() is not None for pipe in self._pipes)
 
     def draw(self, pipe: Pipe, cell: Cell) -> list[Any]:
         self.drawn.append((pipe.mode, cell.id))
@@ -51,42 +51,42 @@ class Simulated:
 
 @pytest.fixture
 def simulated(monkeypatch: pytest.MonkeyPatch) -> Simulated:
-    found = Simulated()
-    monkeypatch.setattr(diffusion, "load", found.load)
-    monkeypatch.setattr(pipelines, "draw", found.draw)
-    monkeypatch.setattr(meta, "require", lambda model, *question: found.asked.append(question))
+    simulated = Simulated()
+    monkeypatch.setattr(diffusion, "load", simulated.load)
+    monkeypatch.setattr(pipelines, "draw", simulated.draw)
+    monkeypatch.setattr(meta, "require", lambda model, *point: simulated.checked.append(point))
     monkeypatch.setattr(modes, "apply", lambda pipe, mode: setattr(pipe, "mode", mode))
-    return found
+    return simulated
+
+
+def held(typed: str) -> tuple[Pipelines, list[Cell]]:
+    """The pipelines and the cells of a command line."""
+    chosen = options(f"--sd-model tiny {typed}")
+    cells = grid.generate(chosen)
+    return Pipelines(grid.models_of(chosen), cells), cells
 
 
 def test_cells_of_one_model_share_a_pipeline_and_another_replaces_it(simulated: Simulated) -> None:
-    options = Options(sd_model="tiny", sd_dtype="float32,bfloat16", sd_steps="2,4", sd_batch="1,2")
-    held = Pipelines(options)
-    for cell in grid.generate(options):
-        held.of(cell)
+    pipelines, cells = held("--sd-dtype float32,bfloat16 --sd-steps 2,4 --sd-batch 1,2")
+    for cell in cells:
+        pipelines.of(cell)
     assert simulated.loaded == [("tiny", "cpu", "float32"), ("tiny", "cpu", "bfloat16")]
     assert simulated.alive == [0, 0]
     assert simulated.drawn == []
-    assert simulated.asked[:3:2] == [((64, 64), 1, "float32"), ((128, 128), 1, "float32")]
+    assert simulated.checked[:3:2] == [((64, 64), 1, "float32"), ((128, 128), 1, "float32")]
 
 
 def test_a_pipeline_that_is_held_is_given_at_no_cost(simulated: Simulated) -> None:
     """End to end, it is asked for inside the clock."""
-    options = Options(sd_model="tiny", sd_size="64", sd_steps="2")
-    (cell,) = grid.generate(options)
-    held = Pipelines(options)
-    assert held.of(cell) is held.of(cell)
-    assert simulated.asked == [((64, 64), 1, "float32")]
+    pipelines, [cell] = held("--sd-size 64 --sd-steps 2")
+    assert pipelines.of(cell) is pipelines.of(cell)
+    assert simulated.checked == [((64, 64), 1, "float32")]
 
 
 def test_a_mode_has_a_pipeline_of_its_own_for_each_size_and_batch(simulated: Simulated) -> None:
-    options = Options(
-        sd_model="tiny", sd_size="64,96", sd_steps="4,2", sd_batch="1,2", sd_mode="eager,compile"
-    )
-    held = Pipelines(options)
-    found = {cell.id: held.of(cell).mode for cell in grid.generate(options)}
-    assert {mode for name, mode in found.items() if "compile" in name} == {"compile"}
-    assert {mode for name, mode in found.items() if "compile" not in name} == {"eager"}
+    pipelines, cells = held("--sd-size 64,96 --sd-steps 4,2 --sd-batch 1,2 --sd-mode eager,compile")
+    for cell in cells:
+        assert pipelines.of(cell).mode == cell.axes.get("mode", "eager")
     assert len(simulated.loaded) == 1 + 4
     assert set(simulated.alive) == {0}
 
@@ -94,45 +94,28 @@ def test_a_mode_has_a_pipeline_of_its_own_for_each_size_and_batch(simulated: Sim
 def test_eager_draws_every_number_of_steps_before_the_mode_is_applied(
     simulated: Simulated,
 ) -> None:
-    options = Options(sd_model="tiny", sd_size="64", sd_steps="4,2,8", sd_mode="compile")
-    held = Pipelines(options)
-    cells = grid.generate(options)
+    pipelines, cells = held("--sd-size 64 --sd-steps 4,2,8 --sd-mode compile")
     for cell in cells:
-        held.of(cell)
-        assert held.eager(cell) == [f"{cell.id} as eager draws it"]
+        pipelines.of(cell)
+        assert pipelines.eager(cell) == [f"{cell.id} as eager draws it"]
     names = [cell.id for cell in cells]
     eager = [("eager", name) for name in names]
     assert simulated.drawn == [*eager, ("compile", names[1])]  # the quickest compiles
 
 
-def test_a_pipeline_that_fails_to_load_leaves_none(
-    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("broken", ["load", "apply"])
+def test_a_pipeline_that_fails_to_load_or_to_compile_is_not_kept(
+    simulated: Simulated, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    options = Options(sd_model="tiny", sd_dtype="float32,bfloat16", sd_steps="2")
-    first, *_, last = grid.generate(options)
-    held = Pipelines(options)
-    held.of(first)
-    with monkeypatch.context() as broken:
-        broken.setattr(diffusion, "load", lambda *question: 1 / 0)
+    pipelines, [first, last] = held("--sd-size 64 --sd-steps 2 --sd-mode eager,compile")
+    pipelines.of(first)
+    with monkeypatch.context() as faulty:
+        faulty.setattr({"load": diffusion, "apply": modes}[broken], broken, lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            held.of(last)
-    held.of(first)
-    assert len(simulated.loaded) == 2
-    assert simulated.alive == [0, 0]
-
-
-def test_a_pipeline_that_fails_to_compile_is_not_kept(
-    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (cell,) = grid.generate(Options(sd_model="tiny", sd_mode="compile", sd_size="64", sd_steps="2"))
-    held = Pipelines(Options(sd_model="tiny", sd_mode="compile", sd_size="64", sd_steps="2"))
-    with monkeypatch.context() as broken:
-        broken.setattr(modes, "apply", lambda pipe, mode: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            held.of(cell)
+            pipelines.of(last)
     assert simulated.alive_now() == 0
-    held.of(cell)
-    assert len(simulated.loaded) == 2
+    assert pipelines.of(first).mode == "eager"
+    assert set(simulated.alive) == {0}
 
 
 def test_the_parts_of_a_call_are_the_stages_that_a_table_names() -> None:
@@ -153,7 +136,7 @@ def test_the_parts_of_a_call_are_the_stages_that_a_table_names() -> None:
 
 def test_a_batch_is_drawn_from_the_first_seeds() -> None:
     pipe = diffusion.load("tiny", "cpu")
-    (cell,) = grid.generate(Options(sd_model="tiny", sd_size="64", sd_steps="2", sd_batch="2"))
+    _, [cell] = held("--sd-size 64 --sd-steps 2 --sd-batch 2")
     expected = diffusion.sample(pipe, diffusion.PROMPT, [0, 1], (64, 64), 2)
-    found = pipelines.draw(pipe, cell)
-    assert [image.tobytes() for image in found] == [image.tobytes() for image in expected]
+    images = pipelines.draw(pipe, cell)
+    assert [image.tobytes() for image in images] == [image.tobytes() for image in expected]

@@ -14,22 +14,26 @@ import pytest
 
 from pipeline.errors import Missing, UnavailableError
 from pipeline.flux import julia
-from support.helpers import HIDDEN, fresh_python, hide_julia, with_julia
+from support.helpers import HIDDEN, SUITES, fresh_python, hide_julia, with_julia
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 
-NONE_FITS = Missing(
-    "julia",
-    "Julia",
+
+def missing(reason: str, remedy: str, what: str = "Julia") -> Missing:
+    return Missing("julia", what, reason, remedy)
+
+
+NONE_FITS = missing(
     "no Julia: none that fits is on PATH, and its download server cannot be reached",
     "install Julia 1.10 or later and put it on PATH, or connect this machine to a network",
 )
-NO_PACKAGES = Missing(
-    "julia",
-    "Flux.jl",
+NO_PACKAGES = missing(
     "no Flux.jl: Julia is here, its packages are not, and they could not be added",
     "connect to a network once and run: python -m pipeline doctor",
+    "Flux.jl",
 )
+LATE = missing("no Julia: it did not start in time", "start it by hand once: julia")
+BY_HAND = "run: python -m pipeline.flux.julia"
 
 Child = Callable[[str], Path]
 
@@ -53,62 +57,34 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
 
 @posix_only
 @pytest.mark.parametrize(
-    ("script", "missing"),
+    ("script", "expected"),
     [
-        (
-            "echo Traceback >&2; "
-            "echo 'urllib.error.URLError: <urlopen error [Errno -2] unknown>' >&2; exit 1",
-            NONE_FITS,
-        ),
-        (
-            "echo resolved; echo 'ERROR: could not download Pkg server registry' >&2; exit 1",
-            NO_PACKAGES,
-        ),
-        (
-            "echo \"subprocess.CalledProcessError: Command '['julia']' returned 1\" >&2; exit 1",
-            NO_PACKAGES,
-        ),
+        ("echo Traceback >&2; echo 'URLError: <urlopen error [Errno -2]>' >&2; exit 1", NONE_FITS),
+        ("echo resolved; echo 'could not download Pkg registry' >&2; exit 1", NO_PACKAGES),
+        ("echo \"CalledProcessError: Command '['julia']'\" >&2; exit 1", NO_PACKAGES),
         (
             "kill -SEGV $$",
-            Missing(
-                "julia",
-                "Julia",
-                "no Julia: it crashed at start (SIGSEGV)",
-                "start it by hand: julia",
-            ),
+            missing("no Julia: it crashed at start (SIGSEGV)", "start it by hand: julia"),
         ),
         (
             "printf 'Traceback:\\n  ImportError: no juliapkg\\n\\n' >&2; exit 1",
-            Missing(
-                "julia",
-                "Julia",
-                "no Julia: ImportError: no juliapkg",
-                "run: python -m pipeline.julia",
-            ),
+            missing("no Julia: ImportError: no juliapkg", BY_HAND),
         ),
-        (
-            "exit 3",
-            Missing(
-                "julia",
-                "Julia",
-                "no Julia: it failed without a word",
-                "run: python -m pipeline.julia",
-            ),
-        ),
+        ("exit 3", missing("no Julia: it failed without a message", BY_HAND)),
     ],
     ids=["no network", "no registry", "no packages", "crash", "exception", "silence"],
 )
 def test_a_child_that_fails_is_diagnosed_in_one_line(
-    child: Child, capfd: pytest.CaptureFixture[str], script: str, missing: Missing
+    child: Child, capfd: pytest.CaptureFixture[str], script: str, expected: Missing
 ) -> None:
     child(script)
-    assert julia._probe() == missing
+    assert julia._probe() == expected
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_long_complaint_is_cut_to_one_readable_line() -> None:
-    missing = julia._diagnose(1, "Traceback\n" + "x" * 500 + "\n")
-    assert missing.reason == "no Julia: " + "x" * 160
+    diagnosis = julia._diagnose(1, "Traceback\n" + "x" * 500 + "\n")
+    assert diagnosis.reason == "no Julia: " + "x" * 160
 
 
 def test_what_julia_throws_is_told_without_its_trace() -> None:
@@ -145,9 +121,7 @@ def test_a_child_that_hangs_is_ended_and_said_to_be_late(
     limit = "START_TIMEOUT_S" if first_word else "RESOLVE_TIMEOUT_S"
     monkeypatch.setattr(julia, limit, 1.0)
     path = child(f"echo $$ > $0.pid; {first_word} exec sleep 60")
-    assert julia._probe() == Missing(
-        "julia", "Julia", "no Julia: it did not start in time", "start it by hand once: julia"
-    )
+    assert julia._probe() == LATE
     assert ended(int(Path(f"{path}.pid").read_text()))
 
 
@@ -228,7 +202,7 @@ def answers_version(version: str) -> str:
 
 @posix_only
 @pytest.mark.parametrize(
-    ("julia_says", "missing"),
+    ("julia_says", "expected"),
     [
         (None, NONE_FITS),
         (answers_version("1.6.7"), NONE_FITS),
@@ -238,19 +212,19 @@ def answers_version(version: str) -> str:
 )
 @pytest.mark.parametrize("strict", ["", "error"], ids=["warnings shown", "warnings as errors"])
 def test_offline_the_reason_is_one_line(
-    tmp_path: Path, julia_says: str | None, missing: Missing, strict: str
+    tmp_path: Path, julia_says: str | None, expected: Missing, strict: str
 ) -> None:
     environment = offline(tmp_path, julia_says)
     code = "from pipeline.flux import julia; print(julia.missing())"
     done = fresh_python("-c", code, PYTHONWARNINGS=strict, **environment)
-    assert (done.stdout, done.stderr) == (f"{missing}\n", "")
+    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
 
 
 # Starting it in this process. The Julia that starts is a stand-in.
 
 
 @pytest.fixture
-def found(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def main(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Let the child find a Julia, and let it start as an object that is nothing else."""
     main = SimpleNamespace()
     for name in ("THREADS", "HANDLE_SIGNALS", "EXE", "PROJECT"):
@@ -261,11 +235,11 @@ def found(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def test_julia_starts_as_it_was_probed_with_one_thread_and_no_signals(
-    found: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    main: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setenv("JULIA_NUM_THREADS", "8")
-    assert julia._start.__wrapped__() is found
+    assert julia._start.__wrapped__() is main
     settings = {
         name: os.environ[f"PYTHON_JULIACALL_{name}"]
         for name in ("THREADS", "HANDLE_SIGNALS", "EXE", "PROJECT")
@@ -279,19 +253,19 @@ def test_julia_starts_as_it_was_probed_with_one_thread_and_no_signals(
 
 
 def test_torch_before_julia_is_warned_of_with_the_remedy(
-    found: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    main: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
     with pytest.warns(RuntimeWarning) as warned:
-        assert julia._start.__wrapped__() is found
+        assert julia._start.__wrapped__() is main
     assert [str(warning.message) for warning in warned] == [
         "torch was imported before Julia, which can crash this process: call "
-        "pipeline.julia.start() before torch is imported"
+        "pipeline.flux.julia.start() before torch is imported"
     ]
 
 
 def test_julia_before_torch_is_not_warned_of(
-    found: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    main: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     with warnings.catch_warnings(record=True) as warned:
@@ -301,7 +275,7 @@ def test_julia_before_torch_is_not_warned_of(
 
 
 def test_nothing_is_started_where_the_child_failed(
-    found: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    main: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(julia, "_probe", lambda: HIDDEN)
     monkeypatch.setattr(julia, "_load", lambda: pytest.fail("it was started"))
@@ -315,38 +289,17 @@ def test_without_julia_start_is_unavailable_and_missing_says_why(
     assert julia.missing() is HIDDEN
     with pytest.raises(UnavailableError) as refused:
         julia.start()
-    assert str(refused.value) == (
-        "Flux.jl: expected Julia; no Julia: this test hides it; run another test"
-    )
+    assert str(refused.value) == f"Flux.jl: expected Julia; {HIDDEN}"
 
 
 # The real one, in a process of its own.
 
-QUESTIONS = {
-    "version": "julia.version()",
-    "threads": "julia.start().seval('Threads.nthreads()')",
-    "blas": "[(julia.set_blas_threads(n), julia.blas_threads())[1] for n in (2, 1)]",
-    "cuda": "str(julia.cuda_missing() or '')",
-    "one": "julia.start() is julia.start()",
-    "interrupt": "os.kill(os.getpid(), signal.SIGINT)",
-}
-
 
 @pytest.fixture(scope="module")
 def answers() -> dict[str, Any]:
-    """What a real Julia answers to each of `QUESTIONS`, or the exception that it raises."""
-    asked = ", ".join(f"{name!r}: lambda: {question}" for name, question in QUESTIONS.items())
-    code = (
-        "import os, signal\n"
-        "from pipeline.flux import julia\n"
-        "answer = {}\n"
-        f"for name, question in {{{asked}}}.items():\n"
-        "    try:\n"
-        "        answer[name] = question()\n"
-        "    except BaseException as error:\n"
-        "        answer[name] = repr(error)\n"
-    )
-    answers: dict[str, Any] = with_julia(code, JULIA_NUM_THREADS="4")
+    """What a real Julia answers to each question, or the exception that it raises."""
+    suite = (SUITES / "julia_answers.py").read_text(encoding="utf-8")
+    answers: dict[str, Any] = with_julia(suite, JULIA_NUM_THREADS="4")
     return answers
 
 

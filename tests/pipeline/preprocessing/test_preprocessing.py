@@ -1,4 +1,4 @@
-"""Images become one float32 batch in [0, 1]; what is no image is refused with one line."""
+"""Images become one float32 batch in [0, 1]; anything else is refused with one line."""
 
 from io import BytesIO
 from pathlib import Path
@@ -10,27 +10,15 @@ from hypothesis import strategies as st
 
 from pipeline import availability, contracts, pregenerated
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.preprocessing import decoding
 from pipeline.preprocessing import preprocess as preprocessing
 from support.helpers import NO_CUDA
+from support.pictures import encode, filled, noise, photo
 
 IMAGES = pregenerated.paths()
 
 
-def encode(image: Any, format_: str, **options: Any) -> bytes:
-    stream = BytesIO()
-    image.save(stream, format_, **options)
-    return stream.getvalue()
-
-
-def filled(colour: tuple[int, int, int], size: tuple[int, int] = (8, 6)) -> Any:
-    from PIL import Image
-
-    return Image.new("RGB", size, colour)
-
-
-def photo() -> Any:
-    return decoding.decode(IMAGES[0])
+def transform(picture: Any, size: int = 224, **options: Any) -> Any:
+    return preprocessing.preprocess([picture], size, **options)[0]
 
 
 @pytest.mark.parametrize(("grayscale", "channels"), [(False, 3), (True, 1)])
@@ -41,7 +29,7 @@ def test_a_batch_holds_its_contract(grayscale: bool, channels: int, count: int) 
 
 
 def test_channels_are_red_green_blue_in_shares_of_255() -> None:
-    tensor = preprocessing.transform(filled((255, 0, 51)), 4)
+    tensor = transform(filled("RGB", (255, 0, 51)), 4)
     assert tensor.shape == (3, 4, 4)
     assert tensor.unique(dim=1).unique(dim=2).flatten().tolist() == pytest.approx([1, 0, 0.2])
 
@@ -58,7 +46,7 @@ def test_channels_are_red_green_blue_in_shares_of_255() -> None:
     ],
 )
 def test_grayscale_gives_one_channel_of_luma(colour: tuple[int, int, int], luma: float) -> None:
-    tensor = preprocessing.transform(filled(colour), 4, grayscale=True)
+    tensor = transform(filled("RGB", colour), 4, grayscale=True)
     assert tensor.shape == (1, 4, 4)
     assert tensor.unique().tolist() == pytest.approx([luma], abs=1 / 255)  # one level
 
@@ -66,18 +54,10 @@ def test_grayscale_gives_one_channel_of_luma(colour: tuple[int, int, int], luma:
 # Against the reference: Pillow's bilinear resize with antialiasing, then levels over 255.
 
 
-def noise(size: tuple[int, int]) -> Any:
-    import numpy as np
-    from PIL import Image
-
-    drawn = np.random.default_rng(7).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Image.fromarray(drawn)
-
-
 def drawing(size: tuple[int, int]) -> Any:
     from PIL import ImageDraw
 
-    image = filled((255, 255, 255), size)
+    image = filled("RGB", (255, 255, 255), size)
     pen = ImageDraw.Draw(image)
     pen.line((0, 0, *size), fill=(255, 0, 0))
     pen.ellipse((size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2), outline=(0, 0, 0))
@@ -85,14 +65,14 @@ def drawing(size: tuple[int, int]) -> Any:
 
 
 def stripes(size: tuple[int, int]) -> Any:
-    image = filled((0, 0, 0), size)
+    image = filled("RGB", (0, 0, 0), size)
     for column in range(0, size[0], 2):
         image.paste((255, 255, 255), (column, 0, column + 1, size[1]))
     return image
 
 
 MOTIFS = {
-    "photo": lambda size: photo().resize(size),
+    "photo": photo,
     "drawing": drawing,
     "noise": noise,
     "stripes": stripes,
@@ -107,9 +87,9 @@ def differences(image: Any, size: int, **options: Any) -> tuple[float, float]:
 
     resized = image.resize((size, size), Image.Resampling.BILINEAR)
     expected = np.asarray(resized.convert("L" if options.get("grayscale") else "RGB"), np.float32)
-    found = preprocessing.preprocess([image], size, **options)[0].permute(1, 2, 0).numpy() * 255
-    apart = np.abs(found.reshape(expected.shape) - expected)
-    return float(apart.max()), float(apart.mean())
+    levels = transform(image, size, **options).permute(1, 2, 0).numpy() * 255
+    difference = np.abs(levels.reshape(expected.shape) - expected)
+    return float(difference.max()), float(difference.mean())
 
 
 SOURCES = [(512, 512), (300, 101), (50, 77), (1, 1), (225, 223), (448, 448), (1000, 3), (1, 6000)]
@@ -154,15 +134,14 @@ def test_interpolation_is_what_was_asked_for(interpolation: str) -> None:
 
     image = photo()
     expected = image.resize((100, 100), Image.Resampling[interpolation.upper()])
-    [found] = preprocessing.preprocess([image], 100, interpolation=interpolation)
-    apart = np.abs(found.permute(1, 2, 0).numpy() * 255 - np.asarray(expected, np.float32))
-    assert apart.max() <= 1.001
+    levels = transform(image, 100, interpolation=interpolation).permute(1, 2, 0).numpy() * 255
+    assert np.abs(levels - np.asarray(expected, np.float32)).max() <= 1.001
 
 
 def test_without_antialiasing_pixels_are_left_out() -> None:
-    [smooth] = preprocessing.preprocess([stripes((448, 448))])
-    [sharp] = preprocessing.preprocess([stripes((448, 448))], 64, antialias=False)
-    [nearest] = preprocessing.preprocess([stripes((448, 448))], interpolation="nearest")
+    smooth = transform(stripes((448, 448)))
+    sharp = transform(stripes((448, 448)), 64, antialias=False)
+    nearest = transform(stripes((448, 448)), interpolation="nearest")
     middle = smooth[:, 10:-10, 10:-10]
     assert middle.min() > 0.45
     assert middle.max() < 0.55
@@ -170,17 +149,17 @@ def test_without_antialiasing_pixels_are_left_out() -> None:
     assert nearest.unique().tolist() == [1]
 
 
-def test_the_aspect_ratio_gives_way() -> None:
-    wide = filled((0, 0, 0), (40, 8))
+def test_the_aspect_ratio_is_not_kept() -> None:
+    wide = filled("RGB", (0, 0, 0), (40, 8))
     wide.paste((255, 255, 255), (20, 0, 40, 8))
-    red = preprocessing.transform(wide, 8)[0]
+    red = transform(wide, 8)[0]
     assert red[:, :3].unique().tolist() == [0]
     assert red[:, 5:].unique().tolist() == [1]
 
 
 def test_an_image_of_the_right_size_keeps_its_pixels() -> None:
-    image = photo().resize((224, 224))
-    again = preprocessing.to_image(preprocessing.transform(image))
+    image = photo((224, 224))
+    again = preprocessing.to_image(transform(image))
     assert again.mode == "RGB"
     assert again.tobytes() == image.tobytes()
 
@@ -226,8 +205,7 @@ def test_a_gray_array_fills_three_channels_or_one() -> None:
     import numpy as np
 
     array = np.asarray(photo().convert("L"))
-    [colour] = preprocessing.preprocess([array], 32)
-    [gray] = preprocessing.preprocess([array], 32, grayscale=True)
+    colour, gray = transform(array, 32), transform(array, 32, grayscale=True)
     assert colour.shape == (3, 32, 32)
     assert (colour == gray).all()
 
@@ -240,11 +218,9 @@ def test_grayscale_gives_three_equal_channels_when_asked() -> None:
 
 
 def test_transparency_is_white_or_what_was_asked_for() -> None:
-    from PIL import Image
-
-    clear = Image.new("RGBA", (8, 8), (255, 0, 0, 0))
-    assert preprocessing.preprocess([clear], 4).unique().tolist() == [1]
-    [green] = preprocessing.preprocess([clear], 4, background=(0, 255, 0))
+    clear = filled("RGBA", (255, 0, 0, 0))
+    assert transform(clear, 4).unique().tolist() == [1]
+    green = transform(clear, 4, background=(0, 255, 0))
     assert green.mean(dim=(1, 2)).tolist() == [0, 1, 0]
 
 
@@ -259,48 +235,51 @@ def test_a_batch_may_come_from_anything_that_yields_pictures() -> None:
 ALONE = "expected a list of images; put it in a list"
 
 
+def refusal(*arguments: Any, **options: Any) -> str:
+    with pytest.raises(PipelineError) as refused:
+        preprocessing.preprocess(*arguments, **options)
+    return str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("picture", "line"),
     [
         ("photo.png", f"image photo.png, alone: {ALONE}"),
         (b"1234", f"image of 4 bytes, alone: {ALONE}"),
-        (filled((0, 0, 0)), f"image in a Image, alone: {ALONE}"),
+        (filled("RGB", 0), f"image in a Image, alone: {ALONE}"),
     ],
 )
-def test_one_picture_is_no_list_of_them(picture: Any, line: str) -> None:
-    with pytest.raises(PipelineError) as refused:
-        preprocessing.preprocess(picture)
-    assert str(refused.value) == line
-
-
-def test_an_array_alone_is_not_read_row_by_row() -> None:
+def test_one_picture_is_not_a_list(picture: Any, line: str) -> None:
     import numpy as np
 
-    with pytest.raises(PipelineError) as refused:
-        preprocessing.preprocess(np.zeros((4, 4, 3), np.uint8))
-    assert str(refused.value) == f"image in a ndarray, alone: {ALONE}"
+    assert refusal(picture) == line
+    assert refusal(np.asarray(photo())) == f"image in a ndarray, alone: {ALONE}"
 
 
-def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(PipelineError) as refused:
-        preprocessing.preprocess([IMAGES[0], None])  # type: ignore[list-item]
-    assert str(refused.value) == (
+def test_what_is_not_a_picture_is_refused() -> None:
+    assert refusal([IMAGES[0], None]) == (
         "image in a NoneType: expected a path, bytes, a file, a PIL image, an array or a tensor; "
         "convert it"
     )
 
 
 def test_the_first_bad_image_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError) as refused:
-        preprocessing.preprocess([IMAGES[0], tmp_path / "nowhere.png", tmp_path])
-    assert str(refused.value) == (
-        f"image {tmp_path / 'nowhere.png'}: expected a file that exists; check the path"
-    )
+    nowhere = tmp_path / "nowhere.png"
+    line = f"image {nowhere}: expected a file that exists; check the path"
+    assert refusal([IMAGES[0], nowhere, tmp_path]) == line
 
 
 @pytest.mark.parametrize(
     ("options", "line"),
     [
+        ({"images": []}, "no image: expected at least one; pass one image or more"),
+        ({"size": 0}, "size 0: expected at least 1 pixel; use 224"),
+        ({"size": -224}, "size -224: expected at least 1 pixel; use 224"),
+        *(
+            ({"size": size}, f"3 images of size {size}: expected a batch that fits into memory; "
+                             "use 224")
+            for size in (10**8, 10**30)
+        ),
         ({"channels": 2}, "channels 2: expected 3, or 1 with grayscale; add grayscale=True"),
         ({"channels": 1}, "channels 1: expected 3, or 1 with grayscale; add grayscale=True"),
         (
@@ -310,17 +289,15 @@ def test_the_first_bad_image_is_named(tmp_path: Path) -> None:
         ),
         ({"device": "tpu"}, "device tpu: expected cpu or cuda; use cpu"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_keyword_is_refused(options: dict[str, Any], line: str) -> None:
-    with pytest.raises(PipelineError) as refused:
-        preprocessing.preprocess(IMAGES, **options)
-    assert str(refused.value) == line
+    assert refusal(**{"images": IMAGES, **options}) == line
 
 
 # On CUDA.
 
 
-def test_a_device_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(availability, "torch_cuda", lambda: NO_CUDA)
     with pytest.raises(UnavailableError) as refused:
         preprocessing.preprocess(IMAGES, device="cuda:0")
@@ -329,12 +306,7 @@ def test_a_device_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
-CUDA_JPEG = (32.0, 3.0)
-"""Levels of 255 that a JPEG file decoded by nvJPEG may differ: the largest, the mean. Its inverse
-transform rounds otherwise, and it repeats chroma where libjpeg-turbo interpolates it."""
-
-
-@pytest.mark.parametrize(("format_", "largest", "mean"), [("PNG", 2.0, 0.5), ("JPEG", *CUDA_JPEG)])
+@pytest.mark.parametrize(("format_", "largest", "mean"), [("PNG", 2.0, 0.5), ("JPEG", 32.0, 3.0)])
 def test_cuda_gives_what_the_cpu_gives(format_: str, largest: float, mean: float) -> None:
     if absent := availability.torch_cuda():
         pytest.skip(str(absent))
@@ -348,7 +320,7 @@ def test_cuda_gives_what_the_cpu_gives(format_: str, largest: float, mean: float
 
 
 class FakeDecoder:
-    """Stands for nvJPEG on a machine without it: decodes on the CPU, and says that it was asked."""
+    """Stands for nvJPEG on a machine without it: decodes on the CPU, and records its devices."""
 
     def __init__(self, fails: Exception | None) -> None:
         self.fails = fails
@@ -408,7 +380,7 @@ def test_what_cuda_cannot_shrink_is_shrunk_on_the_cpu(
     )
     slot = torch.empty((3, 16, 16), device="meta")  # stands for a device that is not the CPU
     settings = preprocessing.Settings(16, interpolation=interpolation)
-    preprocessing.fill(slot, filled((1, 2, 3), (20, side)), settings)
+    preprocessing.fill(slot, filled("RGB", (1, 2, 3), (20, side)), settings)
     assert devices == [device]
 
 
@@ -417,26 +389,3 @@ def test_the_weights_of_what_is_shrunk_on_cuda_fit_its_shared_memory() -> None:
     floats, threads = 48 * 1024 // 4, 32
     weights = 2 * (2 * preprocessing.SHRUNK_ON_CUDA) + 1
     assert weights * threads + weights * (threads + 1) <= floats
-
-
-@pytest.mark.parametrize("size", [10**8, 10**30])
-def test_a_batch_that_no_memory_can_hold_is_refused(size: int) -> None:
-    with pytest.raises(PipelineError) as refused:
-        preprocessing.preprocess(IMAGES, size)
-    assert str(refused.value) == (
-        f"3 images of size {size}: expected a batch that fits into memory; use 224"
-    )
-
-
-@pytest.mark.parametrize(
-    ("images", "size", "line"),
-    [
-        ([], 224, "no image: expected at least one; pass one image or more"),
-        (IMAGES, 0, "size 0: expected at least 1 pixel; use 224"),
-        (IMAGES, -224, "size -224: expected at least 1 pixel; use 224"),
-    ],
-)
-def test_nothing_to_preprocess_is_refused(images: list[Path], size: int, line: str) -> None:
-    with pytest.raises(PipelineError) as refused:
-        preprocessing.preprocess(images, size)
-    assert str(refused.value) == line

@@ -32,7 +32,8 @@ def pictures(count: int) -> list[Any]:
 
 
 def threads() -> list[str]:
-    return [each.name for each in threading.enumerate() if each.name.startswith("preprocess")]
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("preprocess")]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -65,15 +66,10 @@ def test_a_bad_image_has_an_error_and_no_row(tmp_path: Path) -> None:
     ]
 
 
-def test_where_all_are_bad_the_batch_is_empty(tmp_path: Path) -> None:
+def test_a_batch_may_be_empty_and_so_may_a_stream(tmp_path: Path) -> None:
     first, second = stream([tmp_path, tmp_path, IMAGES[0]], 2, settings=SMALL)
-    assert first[0] == []
-    assert first[1].shape == (0, 3, 16, 16)
-    assert len(first[2]) == 2
+    assert (first[0], first[1].shape, len(first[2])) == ([], (0, 3, 16, 16), 2)
     assert second[1].shape == (1, 3, 16, 16)
-
-
-def test_nothing_gives_nothing() -> None:
     assert list(stream([])) == []
 
 
@@ -88,7 +84,7 @@ def test_paths_are_taken_as_they_are_needed() -> None:
     batches = stream(endless(), 4, 2, SMALL)
     next(batches)
     next(batches)
-    assert len(taken) == 12  # two that were given out, and the one that is being filled
+    assert len(taken) == 12  # two batches that were returned, and one that is being filled
     batches.close()  # type: ignore[attr-defined]
     assert threads() == []
 
@@ -98,7 +94,7 @@ def test_at_most_two_batches_are_in_memory() -> None:
     most = 0
     for _, batch, _ in stream(pictures(200), 4, 2, SMALL):
         alive.append(weakref.ref(batch))
-        most = max(most, sum(each() is not None for each in alive))
+        most = max(most, sum(reference() is not None for reference in alive))
     assert len(alive) == 50
     assert most <= 2  # the loop's own variable holds the last one until it has the next
 
@@ -114,40 +110,21 @@ def test_an_error_in_the_callers_loop_ends_the_threads() -> None:
     assert threads() == []
 
 
-@pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        ({"batch": 0}, "batch 0: expected at least 1; change batch"),
-        ({"workers": 0}, "workers 0: expected at least 1; change workers"),
-    ],
-)
-def test_a_wrong_number_is_refused_at_once(options: dict[str, int], line: str) -> None:
+@pytest.mark.parametrize("option", ["batch", "workers"])
+def test_a_wrong_number_is_refused_at_once(option: str) -> None:
     with pytest.raises(PipelineError) as refused:
-        stream(IMAGES, **options)  # type: ignore[arg-type]
-    assert str(refused.value) == line
+        stream(IMAGES, **{option: 0})  # type: ignore[arg-type]
+    assert str(refused.value) == f"{option} 0: expected at least 1; change {option}"
 
 
-def test_there_is_a_thread_for_each_core_that_may_be_used() -> None:
+def test_default_workers_are_the_cores_of_this_process() -> None:
     assert 1 <= default_workers() <= (os.cpu_count() or 1)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_ends_it_without_a_thread_left() -> None:
-    program = """
-from itertools import repeat
-from pipeline import pregenerated
-from pipeline.preprocessing.streaming import stream
-import threading
-try:
-    for number, _ in enumerate(stream(repeat(pregenerated.paths()[0]), 4, 2)):
-        print(number, flush=True)
-except KeyboardInterrupt:
-    print("left", flush=True)
-import gc; gc.collect()
-print([each.name for each in threading.enumerate()], flush=True)
-"""
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, str(ROOT / "tests/suites/streams_for_ever.py")],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

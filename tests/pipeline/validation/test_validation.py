@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline import contracts
 from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.flux import reference
+from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
 from pipeline.stable_diffusion.architectures import (

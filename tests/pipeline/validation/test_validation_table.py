@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.flux import reference
+from pipeline.flux import network as reference
 from pipeline.validation import answers as validation
 from pipeline.validation import table
 from pipeline.validation.answers import Answer, Scorer

@@ -1,0 +1,36 @@
+"""What is used of pytest-benchmark's inside is still there, and does what it did."""
+
+from importlib.metadata import version
+from typing import Any
+
+from bench.measuring import internals
+
+REMEDY = "read its fixture.py, session.py and stats.py again, then raise READ_AGAINST"
+
+
+def test_the_plugin_is_of_the_version_that_was_read() -> None:
+    """Measuring goes on with any later version: only this test says that it changed."""
+    assert version("pytest-benchmark") == internals.READ_AGAINST, REMEDY
+
+
+def test_the_samples_are_the_list_that_the_plugin_publishes(benchmark: Any) -> None:
+    assert not internals.is_disabled(benchmark)
+    benchmark.pedantic(lambda: None, rounds=3)
+    samples = internals.samples(benchmark)
+    assert len(samples) == 3
+    samples[:] = [0.5, 0.25]
+    assert benchmark.stats.as_dict(include_data=True)["stats"]["data"] == [0.5, 0.25]
+    assert benchmark.stats.stats.median == 0.375
+
+
+def test_a_test_that_is_withdrawn_leaves_no_samples(benchmark: Any) -> None:
+    benchmark.pedantic(lambda: None, rounds=2)
+    assert not benchmark.has_error
+    internals.withdraw(benchmark)
+    assert internals.samples(benchmark) == []
+    assert benchmark.stats.has_error
+
+
+def test_a_test_without_a_round_can_be_withdrawn(benchmark: Any) -> None:
+    internals.withdraw(benchmark)
+    assert benchmark.stats is None

@@ -1,0 +1,50 @@
+"""What may have spoiled a number is a footnote with its remedy."""
+
+import pytest
+
+from bench.reporting.tables import render
+from bench.results.cell import Row
+from support.results import MACHINE, drifting
+from support.tables import fields, measured, table_of
+
+
+def under(*rows: Row) -> list[str]:
+    """The footnotes."""
+    lines = render(rows, MACHINE, 300).split("\n")
+    return lines[len(lines) - lines[::-1].index("") + 1 :]
+
+
+FIRST_CALL = (
+    "a single sample: the first call alone used up the time budget; raise --benchmark-max-time to "
+    "get more rounds"
+)
+SIX = "six rounds, the fewest that give an interval: raise --benchmark-max-time for more"
+FEW = "fewer than six rounds, too few for an interval: measure again"
+AUTOCORRELATED = (
+    "samples are autocorrelated; the interval is too narrow: rely on the spread of several runs "
+    "instead"
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "notes"),
+    [
+        (measured(*[1.0] * 7), []),
+        (measured(*[1.0] * 7, limited_by="budget"), []),
+        (measured(9.0, limited_by="first call"), [FIRST_CALL]),
+        (measured(*[1.0] * 6, limited_by="budget"), [SIX]),
+        (measured(*[1.0] * 5), [FEW]),
+        (measured(*drifting(20, 1.0, 0.1)), [AUTOCORRELATED]),
+        (measured(*drifting(19, 1.0, 0.1)), []),
+    ],
+)
+def test_each_caveat_is_a_footnote_with_its_remedy(row: Row, notes: list[str]) -> None:
+    assert under(row) == [f"¹ {note}" for note in notes]
+    assert fields(table_of(row)[1])[0] == row.cell.id + "¹" * len(notes)
+
+
+def test_a_caveat_of_many_rows_is_printed_once_and_numbered_as_it_first_appears() -> None:
+    few, slow = measured(*[1.0] * 5), measured(9.0, limited_by="first call")
+    _, *lines = table_of(few, slow, few, slow)
+    assert [fields(line)[0][-1] for line in lines] == list("¹²¹²")
+    assert under(few, slow, few, slow) == [f"¹ {FEW}", f"² {FIRST_CALL}"]

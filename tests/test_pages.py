@@ -1,0 +1,177 @@
+"""Every command and every output in README and docs is what one gets."""
+
+import ast
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench import grid
+from support.helpers import ROOT
+from support.documents import ANY, PAGES, Block, blocks, commands, matches, plain
+
+LIMIT_S = 600
+README_LINES = 180
+LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of its own to type commands in, and `python` and `pytest` that are this Python's."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    for name in ("bench", "pipeline"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("fixtures", "julia"):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, arguments in {"python": "", "pytest": "-m pytest -p no:cacheprovider"}.items():
+        path = tools / name
+        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+def typed(checkout: Path, command: str) -> "subprocess.CompletedProcess[str]":
+    """Type a command in a shell, 80 columns wide; what both streams say comes in one."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=checkout,
+        env=kept
+        | {
+            "PATH": f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "COLUMNS": "80",
+            "NO_COLOR": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def ids(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_what_a_page_shows_is_what_one_gets(page: Path, checkout: Path) -> None:
+    for block in blocks(page):
+        if block.language == "julia" and (name := re.match(r"# (\w+\.jl)\n", block.text)):
+            (checkout / name[1]).write_text(block.text)
+        elif block.language == "toml":
+            tomllib.loads(block.text)
+        elif block.language == "python":
+            ast.parse(block.text)
+            if not block.why_not:
+                (checkout / "page.py").write_text(block.text)
+                done = typed(checkout, "python page.py")
+                assert done.returncode == 0, done.stdout
+        elif block.language == "console" and not block.why_not:
+            for command in commands(block):
+                done = typed(checkout, command.text)
+                shown, printed = command.output, done.stdout.splitlines()
+                assert matches(shown, printed), "\n".join(
+                    [f"$ {command.text}", *map(plain, shown), "printed:", *map(plain, printed)]
+                )
+
+
+def known(command: str) -> str:
+    """The same command, as one that only says whether its words are known."""
+    if command.startswith("pytest"):
+        return f"{command} --collect-only -q"
+    return " ".join([*command.split()[:4], "--help"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_the_options_of_a_command_that_is_not_run_are_known(page: Path, checkout: Path) -> None:
+    for block in blocks(page):
+        if block.language != "console" or not block.why_not:
+            continue
+        for command in commands(block):
+            if not command.text.startswith(("pytest", "python -m")):
+                continue
+            done = typed(checkout, known(command.text))
+            if command.text.startswith("pytest"):
+                assert "unrecognized arguments" not in done.stdout, done.stdout
+                continue
+            assert done.returncode == 0, done.stdout
+            options = re.findall(r"(?<= )--[a-z][a-z-]*", command.text.partition('="')[0])
+            help_text = done.stdout
+            assert [option for option in options if option not in help_text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            path, _, heading = target.partition("#")
+            file = page.parent / path if path else page
+            assert file.exists(), target
+            titles = re.findall(r"^#+ (.*)$", file.read_text("utf-8"), re.M) if heading else []
+            slugs = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+            assert not heading or heading in slugs, target
+
+
+def table_of_axes() -> str:
+    """The options of the grids as a table, from where each is declared."""
+    lines = ["| Option | Values | Default |", "|--|--|--|"]
+    for axes in grid.SUBJECTS.values():
+        for axis in axes:
+            default = axis.help.removeprefix(f"{axis.about} (default: ").removesuffix(")")
+            default = "none" if axis.help == axis.about else default
+            lines.append(f"| `{axis.option}` | {axis.about} | {default} |")
+    return "\n".join(lines)
+
+
+def test_the_table_of_options_is_what_is_declared() -> None:
+    path = ROOT / "docs" / "options.md"
+    before, start, rest = path.read_text(encoding="utf-8").partition("<!-- axes -->\n")
+    table, end, after = rest.partition("<!-- /axes -->")
+    assert start
+    assert end
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(f"{before}{start}{table_of_axes()}\n{end}{after}", encoding="utf-8")
+    else:
+        assert table == f"{table_of_axes()}\n"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES
+
+
+def test_the_gate_runs_the_commands_of_the_readme() -> None:
+    gate = dict(re.findall(r"^(\w+)='(.*)'$", (ROOT / ".ci/commands").read_text(), re.MULTILINE))
+    assert set(gate) == {"main_job", "tests"}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for command in gate.values():
+        assert command in readme.splitlines() or f"    {command}" in readme.splitlines()
+
+
+def test_a_line_of_a_page_stands_for_what_differs_only_in_numbers() -> None:
+    shown = ["cell ms/image ± 95 %", ANY, "tiny-2steps¹  17.99  1.5 %  –"]
+    printed = ["cell   ms/image   ± 95 %", "──────", "other  1  2 %  3", "tiny-2steps  8.1  12 %  20.5"]
+    assert matches(shown, printed)
+    assert not matches(shown, [*printed, "a line more"])
+    assert not matches(shown, [printed[0], "tiny-4steps  8.1  12 %  20.5"])
+
+
+def test_the_blocks_of_a_page_are_read(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- not run: needs CUDA -->\n```console\n$ a\nb\n$ c\n```\n")
+    (block,) = blocks(page)
+    assert block == Block("console", "$ a\nb\n$ c\n", "not run: needs CUDA")
+    assert [(command.text, command.output) for command in commands(block)] == [("a", ["b"]), ("c", [])]
