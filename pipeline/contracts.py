@@ -46,6 +46,7 @@ __all__ = [
     "check_input",
     "check_scores",
     "describe",
+    "dtype_of",
     "require",
 ]
 
@@ -171,7 +172,7 @@ def check(
         given = f"of type {type(value).__name__}"
         return [Violation(name, given, "a tensor or an array", spec.source)]
     violations = _check_shape(tuple(value.shape), spec, dims)
-    dtype = _dtype(value)
+    dtype = dtype_of(value)
     if dtype not in spec.dtypes:
         expected = " or ".join(spec.dtypes)
         violations.append(Violation(name, f"dtype {dtype}", expected, f"convert it to {expected}"))
@@ -189,7 +190,7 @@ def check(
 
 def describe(value: Any) -> str:
     """Return the shape and dtype of a tensor or an array, worded as `Spec.expected`."""
-    return f"{tuple(value.shape)} {_dtype(value)}"
+    return f"{tuple(value.shape)} {dtype_of(value)}"
 
 
 def check_images(
@@ -353,7 +354,8 @@ def _shape_text(shape: Sequence[int | str], dims: Mapping[str, int]) -> str:
     return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
 
 
-def _dtype(value: Any) -> str:
+def dtype_of(value: Any) -> str:
+    """Return a dtype by the name that torch and numpy share."""
     return str(value.dtype).removeprefix("torch.")
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "bounded",
     "build",
     "class_of",
+    "denoiser",
     "import_classes",
     "is_known",
     "knows",
@@ -43,6 +44,7 @@ _BASES = {
 }
 """The components that a call needs, and the classes of which each must be, or inherit from, one."""
 
+MOST_LAYERS = 1000
 MOST_MODULES = 20_000
 """Modules of one network: XL's UNet has 1 930. Building millions of them takes hours."""
 
@@ -179,6 +181,19 @@ def require_text_to_image(model: Model) -> None:
         raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
 
 
+def denoiser(pipe: Any) -> tuple[str, Any]:
+    """Return the network that a pipeline calls at every step, and its kind.
+
+    Raises `PipelineError` for a pipeline that has neither.
+    """
+    for kind in ("UNet", "transformer"):
+        network = getattr(pipe, kind.lower(), None)
+        if network is not None:
+            return kind, network
+    name = type(pipe).__name__
+    raise PipelineError(name, "a pipeline with a UNet or a transformer", "choose another model")
+
+
 def read(model: Model) -> tuple[dict[str, Any], dict[str, ComponentConfig]]:
     """Return a model's index and the components that it names, from configuration files alone.
 
@@ -283,6 +298,7 @@ def _construct(component: Any, config: ComponentConfig) -> Any:
     if config.folder is not None:
         return component.from_pretrained(config.folder)
     settings = _without_dtypes(config.config)
+    _bound_layers(settings)
     if hasattr(component, "config_class"):  # transformers
         return component(component.config_class.from_dict(settings))
     return component.from_config(settings)
@@ -295,6 +311,14 @@ def _without_dtypes(settings: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in settings.items()
         if name not in ("dtype", "torch_dtype")
     }
+
+
+def _bound_layers(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a number of layers that takes minutes to build, or hours."""
+    for name, value in settings.items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        if "layers" in name and any(isinstance(n, int) and n > MOST_LAYERS for n in numbers):
+            raise ValueError(f"{name} is {value}, expected at most {MOST_LAYERS}")
 
 
 def class_of(name: str, part: str, config: ComponentConfig) -> Any:
@@ -337,10 +361,12 @@ def _load(name: str, folder: Path, file: str) -> dict[str, Any]:
         content = json.loads((folder / file).read_text(encoding="utf-8"))
         if isinstance(content, dict):
             return content
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, or not UTF-8
+    except OSError as error:
+        cause, expected = error, f"a file {file} ({error.strerror})"
+    except RecursionError as error:
+        cause, expected = error, f"JSON in {file} (it is nested too deeply)"
+    except ValueError as error:  # not JSON, or not UTF-8
         cause, expected = error, f"JSON in {file} ({one_line(error)})"
-        if isinstance(error, OSError):
-            expected = f"a file {file} ({error.strerror})"
     raise PipelineError(f"--sd-model {name}", expected, "copy the folder again") from cause
 
 

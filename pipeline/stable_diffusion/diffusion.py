@@ -141,12 +141,13 @@ class Drawing:
             "seed": "",
             "steps": str(self.steps),
             "guidance": "none" if guidance is None else f"{guidance:g}",
-            "size": size_label(self.size) if self.size else "",
             "scheduler": type(own).__name__,
             "model": self.model.weights,
             "dtype": self.dtype,
             "device": self.device,
         }
+        if self.size is not None:
+            self._info["size"] = size_label(self.size)
 
     def info(self, index: int) -> dict[str, str]:
         """Return the text that image `index`, from 0, carries; its size where that is known."""

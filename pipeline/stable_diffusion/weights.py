@@ -51,7 +51,7 @@ def variant_of(folder: Path) -> str | None:
     return "fp16" if "fp16" in variants else min(variants)
 
 
-def _load(given: str, folder: Path, class_: Any, dtype: Any) -> Any:
+def _load(label: str, folder: Path, class_: Any, dtype: Any) -> Any:
     is_transformers = hasattr(class_, "config_class")
     options: dict[str, Any] = {"dtype" if is_transformers else "torch_dtype": dtype}
     variant = variant_of(folder)
@@ -64,20 +64,24 @@ def _load(given: str, folder: Path, class_: Any, dtype: Any) -> Any:
             low_cpu_mem_usage=False,
             local_files_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named below
             **options,
         )
     buffers = {key for key, _ in network.named_buffers()}
     missing = sorted(info["missing_keys"])
-    mismatched = sorted(str(key) for key in info["mismatched_keys"])
+    mismatched = sorted(
+        f"{key} of shape {tuple(given)} instead of {tuple(needed)}"
+        for key, given, needed in info["mismatched_keys"]
+    )
     unexpected = sorted(key for key in info["unexpected_keys"] if key not in buffers)
     if missing or mismatched:
-        faults = {"missing": missing, "of another shape": mismatched, "unexpected": unexpected}
-        text = "; ".join(f"{_names(keys)} {fault}" for fault, keys in faults.items() if keys)
+        faults = {" missing": missing, "": mismatched, " unexpected": unexpected}
+        text = "; ".join(f"{_names(keys)}{fault}" for fault, keys in faults.items() if keys)
         expected = f"every tensor of its configuration in its weights ({text})"
-        raise PipelineError(given, expected, "copy the folder again, or check its config.json")
+        raise PipelineError(label, expected, "copy the folder again, or check its config.json")
     if unexpected:
         line = "%s: the weights have what the network does not: %s; check its config.json"
-        logger.warning(line, given, _names(unexpected))
+        logger.warning(line, label, _names(unexpected))
     return network
 
 

@@ -19,7 +19,7 @@ from pipeline.stable_diffusion import components, diffusion
 from pipeline.stable_diffusion import models as sd_models
 from pipeline.stable_diffusion.architectures import Model
 from pipeline.validation import meta
-from pipeline.validation.meta import Boundaries, Boundary, BrokenError
+from pipeline.validation.boundaries import Boundaries, Boundary, BrokenError, Tensor
 from pipeline.validation.tally import Cost
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Answer:
     """How often the scheduler calls the UNet for `steps`."""
     scored_by: str
     """The name of the scorer."""
+    tensors: tuple[Tensor, ...] = ()
+    """What goes into each component and comes out of it, where all boundaries hold."""
 
     @property
     def violations(self) -> list[Violation]:
@@ -206,12 +208,19 @@ def answer(question: Question, scorer: Scorer) -> Answer:
                 ),
             )
             crossed += (Boundary("steps", error.expected, str(steps), violation),)
+    tensors = walked.tensors
     if cost is not None:
-        crossed += tuple(_after_decoding(walked, question, scorer))
-    return Answer(question, walked.size, crossed, cost, steps, calls, scorer.name)
+        after = _after_decoding(walked, question, scorer)
+        crossed += tuple(after.crossed)
+        shapes = {"batch": contracts.BATCH.shape, "scores": contracts.SCORES.shape}
+        tensors += tuple(
+            Tensor("scorer", name, name == "batch", "float32", after.shape(shape))
+            for name, shape in shapes.items()
+        )
+    return Answer(question, walked.size, crossed, cost, steps, calls, scorer.name, tensors)
 
 
-def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> list[Boundary]:
+def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> Boundaries:
     """Cross the boundaries after the decoded images: batch, Julia's view of it, scores, memory."""
     import torch
 
@@ -234,7 +243,7 @@ def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> li
         else:
             boundaries.hold(scores, contracts.SCORES)
         _hold_memory(walked, question, boundaries)
-    return boundaries.crossed
+    return boundaries
 
 
 def _preprocessed(pixels: "torch.Tensor", count: int, channels: int) -> "torch.Tensor":
