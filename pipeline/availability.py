@@ -110,7 +110,12 @@ def compiler() -> Missing | None:
 @cache
 def peers() -> Missing | None:
     """Ask for the libraries that preprocessing is measured against; none of them is imported."""
-    modules = {"OpenCV": "cv2", "albumentations": "albumentations", "kornia": "kornia"}
+    modules = {
+        "OpenCV": "cv2",
+        "albumentations": "albumentations",
+        "kornia": "kornia",
+        "torchcodec": "torchcodec",
+    }
     absent = [name for name, module in modules.items() if find_spec(module) is None]
     if not absent:
         return None

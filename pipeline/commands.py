@@ -9,10 +9,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pipeline import availability, pregenerated
+from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import size_label
-from pipeline.errors import ContractError, PipelineError, UnavailableError
+from pipeline.errors import ContractError, PipelineError, UnavailableError, plain
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
 from pipeline.flux import forward as flux
@@ -44,17 +44,19 @@ def generate(options: Options) -> int:
 
 def preprocess(options: Options) -> int:
     """Write a preprocessed PNG for each image that has none yet; skip what cannot be read."""
-    settings = preprocessing.Settings(options.size, options.grayscale)
+    settings = preprocessing.Settings(options.size, options.grayscale, scaled=options.scaled)
     plan = conversion.plan(options.images, options.out, settings)
     if plan.done:
         images = "image was" if plan.done == 1 else "images were"
         print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+    if notice := plan.notice():
+        print(notice, file=sys.stderr)
     preprocessing.load()
     with progress("preprocess", len(plan.missing), "images") as show:
 
         def written(done: int, outputs: Sequence[Path]) -> None:
             for output in outputs:
-                print(output)
+                print(plain(str(output)))
             show(done)
 
         skipped = conversion.convert(plan.missing, settings, options.workers, written)
@@ -113,7 +115,7 @@ def validate(options: Options) -> int:
     """Print whether every tensor from prompt to scores fits; no weights are read."""
     if options.diff:
         lines = changes.changes(*map(changes.read, options.diff))
-        print("\n".join(lines) or "nothing changed")
+        print("\n".join(map(plain, lines)) or "nothing changed")
         return DOES_NOT_HOLD if lines else HOLDS
     served = server_files.read(options.check) if options.check else []
     questions = validation.questions(
@@ -154,7 +156,7 @@ def _serve(
         line for one in served for line in server_files.differences(options.check, one, components)
     ]
     if options.check:
-        print("\n".join(lines) or f"{options.check} holds")
+        print("\n".join(map(plain, lines or [f"{options.check} holds"])))
     return DOES_NOT_HOLD if lines else HOLDS
 
 
@@ -295,10 +297,13 @@ def _model(options: Options) -> models.Model | None:
 def _write(path: Path, content: bytes) -> None:
     with writing(path) as file:
         file.write(content)
-    print(path)
+    print(plain(str(path)))
 
 
 def _print_scores(names: Sequence[str], scores: "np.ndarray", top: int | None) -> None:
+    """Print the scores of each image; raises `ContractError` where one is not finite."""
+    finite = replace(contracts.SCORES, shape=scores.shape, varied=False)
+    contracts.require(contracts.check(scores, finite, values=True))
     for name, row in zip(names, scores, strict=True):
         ranked = sorted(enumerate(row), key=lambda pair: -pair[1])[:top] if top else enumerate(row)
         print(f"{name}: " + "  ".join(f"{index}: {score:+.4f}" for index, score in ranked))

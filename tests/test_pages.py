@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bench import grid
-from support.helpers import ROOT
 from support.documents import ANY, PAGES, Block, blocks, commands, matches, plain
+from support.helpers import ROOT
 
 LIMIT_S = 600
 README_LINES = 180
@@ -23,7 +23,7 @@ LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout of its own to type commands in, and `python` and `pytest` that are this Python's."""
+    """A checkout to type commands in, where `python` and `pytest` are this Python's."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in ("bench", "pipeline"):
@@ -163,7 +163,12 @@ def test_the_gate_runs_the_commands_of_the_readme() -> None:
 
 def test_a_line_of_a_page_stands_for_what_differs_only_in_numbers() -> None:
     shown = ["cell ms/image ± 95 %", ANY, "tiny-2steps¹  17.99  1.5 %  –"]
-    printed = ["cell   ms/image   ± 95 %", "──────", "other  1  2 %  3", "tiny-2steps  8.1  12 %  20.5"]
+    printed = [
+        "cell   ms/image   ± 95 %",
+        "──────",
+        "other  1  2 %  3",
+        "tiny-2steps  8.1  12 %  20.5",
+    ]
     assert matches(shown, printed)
     assert not matches(shown, [*printed, "a line more"])
     assert not matches(shown, [printed[0], "tiny-4steps  8.1  12 %  20.5"])
@@ -174,4 +179,7 @@ def test_the_blocks_of_a_page_are_read(tmp_path: Path) -> None:
     page.write_text("<!-- not run: needs CUDA -->\n```console\n$ a\nb\n$ c\n```\n")
     (block,) = blocks(page)
     assert block == Block("console", "$ a\nb\n$ c\n", "not run: needs CUDA")
-    assert [(command.text, command.output) for command in commands(block)] == [("a", ["b"]), ("c", [])]
+    assert [(command.text, command.output) for command in commands(block)] == [
+        ("a", ["b"]),
+        ("c", []),
+    ]

@@ -59,8 +59,9 @@ def peaks(call: Callable[[], Any], device: str, on_torch: bool) -> dict[str, flo
 
     On CUDA `peak_allocated_bytes` (tensors) and `peak_reserved_bytes` (torch's cache) where torch
     runs the call, and `gpu_process_bytes`, all that this process holds there afterwards, by NVML.
-    On the CPU `peak_rss_bytes`, of the whole process with its libraries and models. Readings that
-    fail are left out: `Row.guards` and the run's record say why.
+    On the CPU `added_rss_bytes`: how far the call raised the process's resident memory above what
+    libraries, models and freed memory held before; left out where it did not. Readings that fail
+    are left out too: `Row.guards` and the run's record say why.
     """
     if device != GPU:
         return _peak_rss(call)
@@ -98,7 +99,9 @@ def _origin(error: BaseException | None) -> BaseException | None:
 def _peak_rss(call: Callable[[], Any]) -> dict[str, float]:
     try:
         sensors.reset_peak_rss()
+        before = sensors.peak_rss_bytes()
         call()
-        return {"peak_rss_bytes": float(sensors.peak_rss_bytes())}
+        added = sensors.peak_rss_bytes() - before
     except (OSError, ValueError):
         return {}
+    return {"added_rss_bytes": float(added)} if added > 0 else {}

@@ -1,7 +1,10 @@
 """One run of pytest: rows as they end, the journal, the JSON and the summary."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -11,10 +14,11 @@ import pytest
 
 from bench.machine import records as machine
 from bench.machine import watch
-from bench.measuring import memory, workload
+from bench.measuring import internals, memory, workload
 from bench.measuring.clock import Clock
-from bench.measuring.live import Live
+from bench.measuring.live import Live, Progress
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
+from bench.measuring.saving import Saving
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
@@ -33,11 +37,23 @@ WORST = 1 + 1 / 3 + 1 + stats.MIN_ROUNDS
 """The most budgets that a cell can take: one for its first call, a third and one more call for its
 pilot, and six rounds of up to a budget each."""
 
+OF_THE_STOCK_TABLE = (
+    "--benchmark-columns",
+    "--benchmark-group-by",
+    "--benchmark-histogram",
+    "--benchmark-name",
+    "--benchmark-sort",
+)
+"""Options that change nothing in the harness's own tables."""
+
 COLD = "cold"
 """The family that runs only with `--cold`."""
 
 Render = Callable[[list[Row], dict[str, Any], int, bool], str]
 """Makes text of rows and the machine's records, for a terminal's width, with or without color."""
+
+_PLAIN = str.maketrans("─━│×–·µ→±…\u00a0¹²³⁴⁵⁶⁷⁸⁹⁰", "--|x--u>~. 1234567890")
+"""Signs of the tables, each with a sign of ASCII that is as wide."""
 
 _ROW = pytest.StashKey[Row]()
 _ATTRIBUTE = "sd_flux_bench_row"
@@ -53,14 +69,32 @@ class Session:
         self._required = required
         self._render = render
         self._rows: list[Row] = []
-        self._journal: record.Journal | None = None
-        self._saved = False
+        self._saving = Saving(config.rootpath, config.option.benchmark_json, self._say)
+        self._planned: dict[str, Cell] = {}
         self._used: list[tuple[str, str]] = []
         self._workload: dict[str, dict[str, float]] = {}
         self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
+        folder = Path.cwd() / record.JOURNAL.parent
+        self._stray = None if folder.exists() or Path.cwd() == config.rootpath else folder
 
     # Before: what will run, how long it may take, and Julia before torch.
+
+    def pytest_sessionstart(self) -> None:
+        """Take the writing of JSON over from the plugin, and end on SIGTERM as on Ctrl-C."""
+        if self._at_work:
+            option = self._config.option
+            hide_table = not option.stock_table
+            saving = self._saving
+            internals.take_over(self._config, hide_table, saving.write_json, saving.failed_of)
+            if getattr(option, "numprocesses", None):
+                self._say("xdist is on: contracts are checked and nothing is timed; leave -n out")
+            arguments = self._config.invocation_params.args
+            typed = {str(argument).partition("=")[0] for argument in arguments}
+            if names := [name for name in OF_THE_STOCK_TABLE if name in typed and hide_table]:
+                self._say(f"{', '.join(names)}: of pytest-benchmark's own table; add --stock-table")
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Give every cell the harness's clock, and its family as pytest-benchmark's group.
@@ -83,27 +117,50 @@ class Session:
         """Print how long it may take, and start Julia where a cell that will run needs it."""
         if self._config.option.collectonly:
             return
-        cells = [cell for item in session.items if (cell := _cell(item)) and not _skipped(item)]
-        if not cells:
-            return
-        running = [cell for cell in cells if _missing(cell) is None]  # starts Julia
+        cells = {
+            item.nodeid: cell
+            for item in session.items
+            if (cell := _cell(item)) and not _skipped(item)
+        }
         option = self._config.option
-        if self._at_work and (option.benchmark_enable or not option.benchmark_disable):
-            seconds = sum(self.budget(cell) for cell in running)
-            self._say(
-                f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
-                f"at most {ceil(WORST * seconds)} s where calls are slow; plus model loading"
-            )
-            if running:  # after Julia has started, since this imports torch
-                self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
-                self._workload["start"] = workload.measured(self._used)
-            self._journal = record.Journal(self._config.rootpath / record.JOURNAL, self._records())
+        measuring = self._at_work and (option.benchmark_enable or not option.benchmark_disable)
+        if cells and measuring:
+            self._saving.begin(self._records())
+        for name, cell in cells.items():
+            missing = _missing(cell)  # starts Julia
+            if missing is None:
+                self._planned[name] = cell
+            elif missing.need in self._required:
+                self._saving.discard()
+                pytest.exit(f"--require {missing.need}: {missing}", returncode=1)
+        if not cells or not measuring:
+            return
+        running = list(self._planned.values())
+        seconds = sum(map(self.budget, running))
+        self._say(
+            f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
+            f"at most {ceil(WORST * seconds)} s where calls are slow; plus model loading"
+        )
+        self._live.progress = Progress((cell, self.budget(cell)) for cell in running)
+        if running:  # after Julia has started, since this imports torch
+            self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
+            self._workload["start"] = workload.measured(self._used)
+            self._saving.note(self._records())
 
     def budget(self, cell: Cell) -> float:
         """Return the seconds that a cell's pilot and rounds may take."""
         return cell.budget_factor * float(self._config.option.benchmark_max_time)
 
     # One cell: skip what is missing, measure, and turn what happened into a row.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Show which cell begins; where there is no terminal, a line a family."""
+        cell = self._planned.get(nodeid)
+        if cell is not None and self._saving.journal is not None:
+            first = self._live.progress.begin(cell)
+            if not self._live.say(f"{self._live.progress.text()} · {cell.id}") and first:
+                self._say(f"{cell.family}: {self._live.progress.text()}")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a cell, with its row, where something that it needs is missing."""
@@ -190,8 +247,7 @@ class Session:
         if data is not None and self._at_work:
             row = Row.from_dict(data)
             self._rows.append(row)
-            if self._journal is not None:
-                self._journal.add(row)
+            self._saving.add(row)
 
     # After: pytest-benchmark's JSON with what it does not know, and the tables.
 
@@ -207,27 +263,26 @@ class Session:
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Add the machine and the rows without a number."""
-        self._saved = True
         record.update(output_json, self._rows, self._records())
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
-        """Run the reference workload again, before the plugin writes its JSON; then finish."""
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, None, None]:
+        """Run the reference workload again, before the plugin makes its JSON; then finish."""
         complete = exitstatus in record.ENDED
         if self._workload and complete and any(row.status == MEASURED for row in self._rows):
-            self._workload["end"] = workload.measured(self._used)
+            try:
+                self._workload["end"] = workload.measured(self._used)
+            except KeyboardInterrupt:  # every row has ended: only the closing rates are missing
+                session.exitstatus = pytest.ExitCode.INTERRUPTED
         try:
             yield
         finally:
-            self._finish(exitstatus)
-
-    def _finish(self, exitstatus: int) -> None:
-        """Close the journal; write the JSON where the plugin has nothing to write."""
-        if self._journal is not None:
-            self._journal.end(int(exitstatus), self._records())
-        path = self._config.option.benchmark_json
-        if path is not None and self._rows and not self._saved:
-            record.write(Path(path), self._document())
+            self._write_where_the_plugin_has_nothing()
+            self._saving.end(int(exitstatus), self._records())
+            if self._saving.failed and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the tables, and where the numbers are."""
@@ -235,10 +290,25 @@ class Session:
             return
         terminalreporter.section("sd-flux-bench")
         width, color = get_terminal_size().columns, bool(terminalreporter.hasmarkup)
-        terminalreporter.write_line(self._render(self._rows, self._records(), width, color))
+        table = self._render(self._rows, self._records(), width, color)
+        terminalreporter.write_line(_writable(table))
         terminalreporter.write_line("")
-        if self._config.option.benchmark_json is not None:
+        self._write_where_the_plugin_has_nothing()
+        if self._saving.written:
             terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
+        for path in internals.compared(self._config):
+            own = self._config.option.benchmark_json or self._saving.journal or "FILE"
+            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}")
+
+    def pytest_unconfigure(self) -> None:
+        """Remove the empty folder that pytest-benchmark makes wherever pytest is started."""
+        if self._stray is not None:
+            with suppress(OSError):
+                self._stray.rmdir()
+
+    def _write_where_the_plugin_has_nothing(self) -> None:
+        if self._rows and not self._saving.done:
+            self._saving.write_json(self._document())
 
     def _document(self) -> dict[str, Any]:
         hook, config = self._config.hook, self._config
@@ -262,7 +332,7 @@ class Session:
 
     def _leave_out(self, item: pytest.Item, cell: Cell, missing: Missing) -> None:
         item.stash[_ROW] = Row(item.nodeid, cell, UNAVAILABLE, missing.reason, missing.remedy)
-        if missing.need in self._required:
+        if missing.need in self._required:  # weights, of which only loading knows
             pytest.fail(f"--require {missing.need}: {missing}", pytrace=False)
         pytest.skip(str(missing))
 
@@ -299,6 +369,16 @@ def _fault(item: pytest.Item, cell: Cell, call: pytest.CallInfo[None]) -> Row:
         if isinstance(call.excinfo.value, PipelineError | pytest.fail.Exception):
             text, remedy = str(call.excinfo.value), ""
     return Row(item.nodeid, cell, FAILED, _shortened(text), remedy)
+
+
+def _writable(text: str) -> str:
+    """Replace the signs that standard output cannot encode: pytest would escape the whole text."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+        return text
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
 
 
 def _shortened(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import availability, contracts
 from pipeline.arguments import Size, size_label
 from pipeline.contracts import DTYPES
-from pipeline.errors import PipelineError, UnavailableError, one_line
+from pipeline.errors import PipelineError, UnavailableError, one_line, plain
 from pipeline.stable_diffusion import components, models, prompts, schedulers
 
 if TYPE_CHECKING:
@@ -298,9 +298,10 @@ def _read(text: str, name: str, tokenizers: list[tuple[Any, int]]) -> str:
     part = prompts.read_by(tokenizers, text)
     if part != text:
         most = max(limit for _, limit in tokenizers)
-        cut = text[len(part) :].strip()
+        cut = plain(text[len(part) :])
+        cut = f"“{cut[:80]}{'…' if len(cut) > 80 else ''}”"
         line = "%s: the model reads %d tokens and cuts off the rest: %s; shorten it"
-        logger.warning(line, name, most, f"“{cut[:80]}{'…' if len(cut) > 80 else ''}”")
+        logger.warning(line, name, most, cut)
     return part
 
 

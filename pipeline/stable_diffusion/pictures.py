@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline import pregenerated
+from pipeline.errors import plain
 from pipeline.files import writing
 from pipeline.stable_diffusion.diffusion import Drawing
 
@@ -46,4 +47,4 @@ def save(image: "Image", path: Path) -> None:
     image.save(encoded, format="PNG", pnginfo=text)
     with writing(path) as file:
         file.write(encoded.getvalue())
-    print(path)
+    print(plain(str(path)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, plain
 from pipeline.stable_diffusion import components
 from pipeline.stable_diffusion.architectures import ComponentConfig
 
@@ -80,8 +80,8 @@ def _load(label: str, folder: Path, class_: Any, dtype: Any) -> Any:
         expected = f"every tensor of its configuration in its weights ({text})"
         raise PipelineError(label, expected, "copy the folder again, or check its config.json")
     if unexpected:
-        line = "%s: the weights have what the network does not: %s; check its config.json"
-        logger.warning(line, label, _names(unexpected))
+        surplus = f"the weights have what the network does not: {_names(unexpected)}"
+        logger.warning("%s", plain(f"{label}: {surplus}; check its config.json"))
     return network
 
 

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from pipeline import contracts
-from pipeline.arguments import Size, parse_count, parse_list, parse_size
+from pipeline.arguments import Size, parse_choices, parse_count, parse_list, parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.flux import forward as flux
@@ -123,8 +123,8 @@ def questions(
     models = [sd_models.resolve(name) for name in parse_list(sd_model)]
     sizes = [parse_size(part, multiple=1) for part in parse_list(size)] if size else [None]
     batches = [parse_count(part, "--batch") for part in parse_list(batch or "1")]
-    dtypes = _known(dtype, "--dtype", contracts.DTYPES)
-    colors = _known(channels or "3", "--channels", CHANNELS)
+    dtypes = parse_choices(dtype, "--dtype", contracts.DTYPES)
+    colors = parse_choices(channels or "3", "--channels", CHANNELS)
     flux_models = parse_list(flux_model) if flux_model else [""]
     for name in filter(None, flux_models):
         flux.split_name(name)
@@ -275,11 +275,3 @@ def bytes_text(count: int) -> str:
     """Return `6.94 GB`, `1.24 MB` or `0.6 kB`, in powers of ten."""
     unit, scale = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6) if count >= 1e6 else ("kB", 1e3)
     return f"{count / scale:.4g} {unit}"
-
-
-def _known(text: str, name: str, known: Sequence[str]) -> list[str]:
-    values = parse_list(text) if text else []
-    for value in values:
-        if value not in known:
-            raise PipelineError(f"{name} {value}", " or ".join(known), f"change {name}")
-    return values

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import availability, commands, doctor, pregenerated
-from pipeline.errors import Missing
+from pipeline.errors import ContractError, Missing
 from pipeline.flux import julia
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion.diffusion import PROMPT
@@ -216,6 +216,17 @@ def test_scores_read_by_class_and_the_highest_first_when_asked(
         "a.png: 2: +2.0000  0: +0.5000",
         "b.png: 1: +3.0000  2: +1.0000",
     ]
+
+
+def test_scores_that_are_not_finite_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    with pytest.raises(ContractError) as refused:
+        commands._print_scores(["a.png"], np.float32([[0.5, np.nan]]), None)
+    assert str(refused.value) == (
+        "scores: a value that is not finite: expected finite; check the weights"
+    )
+    assert capsys.readouterr().out == ""
 
 
 # run

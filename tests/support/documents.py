@@ -1,8 +1,8 @@
 """The pages for people: their blocks, and whether what they show is what one gets.
 
 A `console` block holds commands behind `$` and what they print. `…` alone on a line stands for any
-lines, within a line for any words. Numbers and the marks of footnotes differ from run to run, so they
-match any others. A block below `<!-- not run: why -->` is not run; its commands must still be known.
+lines, within a line for any words. Numbers and the marks of footnotes differ from run to run, so
+they match any others. A block below `<!-- not run: why -->` is not run; its options must be known.
 """
 
 import re
@@ -23,8 +23,9 @@ FENCE = re.compile(
     r"(?:<!-- (?P<why>not run: [^>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-NUMBER = re.compile(r"(?<![\w.-])[±×+-]?\d[\d\u202f .,]*(?:[kMG]?\b)?|(?<=\s)–(?=\s|$)")
-MARKS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+NUMBER = re.compile(r"[±×+-]?\d[\d.,–x]*%?|–")
+UNITS = frozenset({"%", "ns", "µs", "ms", "s", "KiB", "MiB", "GiB", "±", "×"})
+MARKS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+(?:,[⁰¹²³⁴⁵⁶⁷⁸⁹]+)*")
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,20 @@ def commands(block: Block) -> list[Command]:
 
 
 def plain(line: str) -> str:
-    """A line without what differs from run to run: numbers, marks of footnotes, widths."""
-    words = NUMBER.sub(" # ", MARKS.sub("", line))
-    return " ".join(re.sub(r"[─━]+", " ", words).split())
+    """A line without what differs from run to run.
+
+    Marks of footnotes and rules of tables go; numbers in a row, with their units, become one `#`,
+    so that a column more or less of them makes no difference.
+    """
+    words: list[str] = []
+    for word in re.sub(r"[─━]+", " ", MARKS.sub("", line)).split():
+        number = NUMBER.fullmatch(word.rstrip(",;:")) is not None
+        if number or (word in UNITS and words and words[-1] == "#"):
+            if words[-1:] != ["#"]:
+                words.append("#")
+        else:
+            words.append(word)
+    return " ".join(words)
 
 
 def matches(shown: Sequence[str], printed: Sequence[str]) -> bool:
@@ -75,6 +87,7 @@ def matches(shown: Sequence[str], printed: Sequence[str]) -> bool:
         if line == ANY:
             pattern += r"(?:.*\n)*?"
         elif line:
-            pattern += re.escape(line).replace(ANY, ".*") + r"\n"
+            escaped = re.escape(line).replace(rf"\ {ANY}", f" {ANY}").replace(f" {ANY}", "(?: .*)?")
+            pattern += escaped.replace(ANY, ".*") + r"\n"
     text = "".join(f"{line}\n" for line in map(plain, printed) if line)
     return re.fullmatch(pattern, text) is not None

@@ -38,8 +38,8 @@ def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(PipelineError) as error:
         parse(text)
     assert str(error.value) == (
-        f"--fail-on {text}: expected slower:10% (any percentage), missing, or both "
-        "with a comma between; change --fail-on"
+        f"--fail-on {text}: expected slower:10% (any percentage), missing, undecided, or several "
+        "with commas between; change --fail-on"
     )
 
 

@@ -37,7 +37,7 @@ def test_a_start_is_one_sample_and_says_so(run: Run) -> None:
         assert (row.status, row.limited_by, len(row.samples)) == (MEASURED, "fresh process", 1)
         assert "other processes" in row.guards
     assert rows["torch-import"].samples > rows["python-start"].samples
-    assert "\n¹ one sample in a fresh process: run again for another\n" in run.out
+    assert "\n¹ a single sample, from one fresh process: run again to get another\n" in run.out
     lines = lines_after(run.out, "cold · what happens once in a process")
     assert lines[2].startswith("python-start")
     assert lines[2].split()[2:5] == ["–", "1", "–"]
