@@ -82,11 +82,17 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
         index, configs = components.read(local)
         _require_folders(folder, index)
         kind = getattr(torch, dtype)
+        left_out = {  # such as the T5 of SD 3: diffusers asks for it all the same
+            name: None
+            for name, entry in index.items()
+            if isinstance(entry, list) and entry[:1] == [None]
+        }
         return DiffusionPipeline.from_pretrained(
             folder,
             dtype=kind,
             use_safetensors=True,
             low_cpu_mem_usage=False,
+            **left_out,
             **weights.load_networks(model.name, folder, configs, kind),
         )
     except torch.OutOfMemoryError:
@@ -97,7 +103,7 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
             raise UnavailableError(given, absent) from error
         if isinstance(error, PipelineError):
             raise
-        expected = f"a pipeline that diffusers can load ({one_line(error)})"
+        expected = f"a pipeline that diffusers can load ({one_line(error, 500)})"
         remedy = "check the folder or the id; weights must be safetensors"
         raise PipelineError(given, expected, remedy) from error
 
