@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError", "plain"]
+__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError", "one_line", "plain"]
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,11 @@ class UnavailableError(PipelineError):
 
 class ContractError(PipelineError):
     """A tensor or an image broke the contract of the boundary that it was to cross."""
+
+
+def one_line(error: BaseException | None, length: int = 200) -> str:
+    """Return one line of what a library raised, shortened, or the name of its class."""
+    text = plain(str(error))
+    if len(text) > length:
+        text = text[: length - 1].rstrip() + "…"
+    return text or type(error).__name__
