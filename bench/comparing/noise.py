@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
+from os.path import isfile
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -168,11 +169,8 @@ def known(hardware: Mapping[str, Any], folder: Path) -> Noise | None:
     It counts only where the whole hardware record is equal. Raises `PipelineError` for a file that
     is no such record, or whose values no machine can show.
     """
-    name = f"{hardware_key(hardware)}.json"
-    path = next(
-        (place / FOLDER / name for place in _checkout(folder) if (place / FOLDER / name).is_file()),
-        None,
-    )
+    paths = (place / FOLDER / f"{hardware_key(hardware)}.json" for place in _checkout(folder))
+    path = next(filter(isfile, paths), None)
     if path is None:
         return None
     try:

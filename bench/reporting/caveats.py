@@ -149,7 +149,7 @@ def _sampling(row: Row) -> Iterator[str]:
         )
     elif rounds < stats.MIN_ROUNDS and not row.undersampled:
         yield "fewer than six rounds, too few for an interval: measure again"
-    elif stats.MIN_ROUNDS <= rounds < stats.SEEN:
+    elif row.limited_by == "budget" and rounds < stats.SEEN:
         yield (
             f"fewer than {stats.SEEN} rounds do not show an autocorrelation, so the interval is "
             "widened for one: raise --benchmark-max-time"
@@ -160,10 +160,14 @@ def _sampling(row: Row) -> Iterator[str]:
             "process; if it happens again, look at what else runs (top)"
         )
     if stats.autocorrelated(row.samples):
-        worth = f"{stats.effective(row.samples):.2g} independent ones"
+        left_out = (
+            "too few for an interval"
+            if stats.why_no_interval(row.samples)
+            else ("by which the interval is widened")
+        )
         yield (
-            f"samples are autocorrelated: {rounds} are worth {worth}, and the interval is widened "
-            "for that, or left out below six; the spread of several runs says more"
+            f"samples are autocorrelated: {rounds} are worth {stats.effective(row.samples):.1f} "
+            f"independent ones, {left_out}; the spread of several runs says more"
         )
 
 

@@ -83,7 +83,11 @@ class Sheet:
                 aligned([*map(_ratio, ratios), or_nothing(mean[0] if mean else None)]),
             ),
             Column("95 %", [*map(_interval, ratios), ""]),
-            Column("verdict", [*texts, f"of {mean[1]} rows" if mean else "no row"], "left"),
+            Column(
+                "verdict",
+                [*texts, f"of {counted(mean[1] if mean else 0, 'row')}"],
+                "left",
+            ),
         ]
 
     def measured(self, numbers: Sequence[int]) -> list[bool]:

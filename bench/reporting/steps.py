@@ -34,8 +34,10 @@ class Latency:
 
     @property
     def margin(self) -> float:
-        """Half its interval, relative; 0 where there is no interval."""
-        return stats.margin(self.samples) or 0.0
+        """Half its interval, relative; half the range where there is none."""
+        margin = stats.margin(self.samples)
+        half = (max(self.samples) - min(self.samples)) / 2
+        return half / self.seconds if margin is None else margin
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,10 @@ class Fit:
     """Whether they lie further off than at 95 %: no line, or cells that differ more than said."""
     freedom: float
     """Degrees of freedom of the intervals (Satterthwaite, Biometrics Bulletin 2, 1946)."""
+    scale: float
+    """The largest y."""
     covariance: tuple[float, float, float]
-    """Variance of `fixed`, of `per_step`, and their covariance, in the squared unit of y."""
+    """Variance of `fixed`, of `per_step`, and their covariance, in squares of `scale`."""
     spread: float
     """Relative standard deviation of one more median around the line."""
 
@@ -64,12 +66,13 @@ class Fit:
         """Give the y expected at `x`, and the low and high end for one new median there."""
         value = self.fixed + self.per_step * x
         of_fixed, of_step, shared = self.covariance
-        variance = of_fixed + of_step * x * x + 2 * shared * x + (self.spread * value) ** 2
+        own = self.spread * value / self.scale
+        variance = of_fixed + of_step * x * x + 2 * shared * x + own * own
         return value, *self._around(value, variance)
 
     def _around(self, value: float, variance: float) -> tuple[float, float]:
         widened = max(1.0, self.birge)
-        reach = _quantile(self.freedom) * math.sqrt(max(0.0, variance)) * widened
+        reach = _quantile(self.freedom) * math.sqrt(max(0.0, variance)) * widened * self.scale
         return value - reach, value + reach
 
 
@@ -91,7 +94,9 @@ def fit_line(
     for number, value in enumerate(ys):
         if value <= 0:
             raise ValueError(f"the median of samples[{number}] is {value}: expected above 0")
-    relative, freedom = _pooled(samples, ys)
+    scale = max(ys)  # squares of the shortest times would be 0
+    ys = [y / scale for y in ys]
+    relative, freedom = _pooled([[value / scale for value in rounds] for rounds in samples], ys)
     own = [(relative * y) ** 2 * _of_median(rounds) for y, rounds in zip(ys, samples, strict=True)]
     variances = [max(v + (between * y) ** 2, 1e-24 * y * y) for v, y in zip(own, ys, strict=True)]
     fixed, per_step, covariance = _weighted(xs, ys, variances)
@@ -101,8 +106,9 @@ def fit_line(
     reach = freedom / share**2 if share and freedom else math.inf
     misfit = _is_misfit(chi, len(xs) - 2, reach)
     return Fit(
-        fixed=fixed,
-        per_step=per_step,
+        fixed=fixed * scale,
+        per_step=per_step * scale,
+        scale=scale,
         between=between,
         max_residual=max(abs(r) / y for r, y in zip(residuals, ys, strict=True)),
         points=len(xs),

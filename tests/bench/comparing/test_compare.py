@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
+from time import process_time
 from typing import Any
 
 import pytest
@@ -111,6 +113,32 @@ def test_a_journal_can_be_compared(capsys: pytest.CaptureFixture[str], tmp_path:
     assert code == 0
     assert f"B:{names[1]}" in "".join(out.split())
     assert " · cut short" in out
+
+
+def test_a_hundred_thousand_samples_a_row_take_no_longer_than_reading_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Autocorrelations by a product of all pairs took 60 s of CPU for such a row."""
+    content = json.loads(Path("plain-main.json").read_text())
+    (entry,) = content["benchmarks"] = content["benchmarks"][:1]
+    names, seconds = [], []
+    for count in (10_000, 100_000):
+        for seed in (1, 2):
+            entry["stats"]["data"] = [1e-6 * (1 + Random(n + seed).random()) for n in range(count)]
+            names.append(str(tmp_path / f"{count}-{seed}.json"))
+            Path(names[-1]).write_text(json.dumps(content))
+        begun = process_time()
+        assert answered(capsys, *names[-2:])[0] == 0
+        seconds.append(process_time() - begun)
+    assert seconds[1] < 30 * seconds[0]  # linear, with room; 100 times where it is quadratic
+
+
+def test_one_file_is_compared_across_its_engines(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = answered(capsys, "main.json", "--across", "engine")
+    assert code == 0
+    assert "A (baseline): main.json · engine flux · " in out
+    assert "C: main.json · engine reference (matched across engine)" in out
+    assert "\ncpu-batch1 " in out
 
 
 # Bad input.

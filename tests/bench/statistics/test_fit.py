@@ -23,7 +23,8 @@ def test_without_spread_and_with_an_equal_one_between_cells_the_fit_is_weighted_
         x, y, 1, w=[1 / (0.02 * value) for value in y], cov="unscaled"
     )
     assert (fit.fixed, fit.per_step) == pytest.approx((fixed, per_step))
-    assert fit.covariance == pytest.approx((covariance[1, 1], covariance[0, 0], covariance[0, 1]))
+    variances = [value * 2.58**2 for value in fit.covariance]
+    assert variances == pytest.approx([covariance[1, 1], covariance[0, 0], covariance[0, 1]])
     residuals = np.polyval([per_step, fixed], x) - y
     assert fit.max_residual == pytest.approx(np.max(np.abs(residuals) / y))
     assert fit.birge == pytest.approx(np.sqrt(np.sum((residuals / y / 0.02) ** 2) / 2))
