@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ _BASES = {
 """The components that a call needs, and the classes of which each must be, or inherit from, one."""
 
 MOST_LAYERS = 1000
+MOST_TRAINING_STEPS = 100_000
 MOST_MODULES = 20_000
 """Modules of one network: XL's UNet has 1 930. Building millions of them takes hours."""
 
@@ -298,7 +300,7 @@ def _construct(component: Any, config: ComponentConfig) -> Any:
     if config.folder is not None:
         return component.from_pretrained(config.folder)
     settings = _without_dtypes(config.config)
-    _bound_layers(settings)
+    _bound(settings)
     if hasattr(component, "config_class"):  # transformers
         return component(component.config_class.from_dict(settings))
     return component.from_config(settings)
@@ -313,12 +315,15 @@ def _without_dtypes(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _bound_layers(settings: Mapping[str, Any]) -> None:
-    """Raise ValueError for a number of layers that takes minutes to build, or hours."""
+def _bound(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a number that makes building take minutes, or all memory."""
     for name, value in settings.items():
         numbers = value if isinstance(value, list | tuple) else [value]
-        if "layers" in name and any(isinstance(n, int) and n > MOST_LAYERS for n in numbers):
-            raise ValueError(f"{name} is {value}, expected at most {MOST_LAYERS}")
+        most = MOST_LAYERS if "layers" in name else inf
+        if name == "num_train_timesteps":
+            most = MOST_TRAINING_STEPS
+        if any(isinstance(number, int) and number > most for number in numbers):
+            raise ValueError(f"{name} is {value}, expected at most {most}")
 
 
 def class_of(name: str, part: str, config: ComponentConfig) -> Any:

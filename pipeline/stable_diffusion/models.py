@@ -144,7 +144,10 @@ def _from_architecture(model: Model, architecture: Architecture, device: str, dt
     import diffusers
     import torch
 
-    seeded = [torch.cuda.current_device()] if device == "cuda" else []
+    seeded = []
+    if device.startswith("cuda"):
+        index = torch.device(device).index
+        seeded = [torch.cuda.current_device() if index is None else index]
     with torch.random.fork_rng(devices=seeded):
         torch.manual_seed(SEED)
         built = components.build(model.name, architecture.components, device, dtype)

@@ -30,7 +30,7 @@ def find(folder: Path, drawing: Drawing, index: int) -> "Image | None":
             assert isinstance(image, PngImagePlugin.PngImageFile)
             text = dict(image.text)
             picture = image.copy()
-    except (OSError, ValueError, SyntaxError):  # absent, cut off, or too large to be one of ours
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # absent, or damaged
         return None
     same = all(text.get(name) == value for name, value in drawing.info(index).items())
     return picture if same else None

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Walk", "cost", "require", "unet_calls", "walk"]
 
+MOST_TOKENS = 100_000
+
 TIME_IDS = 6
 """XL's numbers of size and cropping: original, top left, target, two each."""
 
@@ -159,11 +161,16 @@ class _Walker:
                 high=encoder.get_input_embeddings().num_embeddings - 1,
             )
             self._dims.pop("tokens", None)  # each tokenizer has its own
+            length = tokenizer.model_max_length
+            if length > MOST_TOKENS:  # every prompt is padded to as many
+                given, expected = f"{length} tokens", f"at most {MOST_TOKENS}"
+                violation = Violation(spec.boundary, given, expected, "shorten model_max_length")
+                self._boundaries.note(spec.boundary, expected, given, violation)
             with self._boundaries.calling(spec):
                 ids = tokenizer(
                     diffusion.PROMPT,
                     padding="max_length",
-                    max_length=tokenizer.model_max_length,
+                    max_length=length,
                     truncation=True,
                     return_tensors="pt",
                 ).input_ids

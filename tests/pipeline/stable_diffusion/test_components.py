@@ -88,6 +88,11 @@ BAD = {
         r", unet: expected a configuration that UNet2DConditionModel can be built from "
         r"\(layers_per_block is \[1, 10000000\], expected at most 1000\); check its config\.json",
     ),
+    "a billion training steps": (
+        configure("scheduler/scheduler_config.json", num_train_timesteps=10**9),
+        r", scheduler: expected a configuration that DDIMScheduler can be built from "
+        r"\(num_train_timesteps is 1000000000, expected at most 100000\); check its config\.json",
+    ),
     "ten million hidden layers": (
         configure(TEXT, num_hidden_layers=10**7),
         r", text_encoder: expected a configuration that CLIPTextModel can be built from "
