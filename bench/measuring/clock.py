@@ -62,6 +62,8 @@ def synchronised(call: Callable[[], T], device: str) -> Callable[[], T]:
         return call
     import torch
 
+    torch.cuda.synchronize()  # what was launched before is not the first call's
+
     def waited() -> T:
         result = call()
         torch.cuda.synchronize()

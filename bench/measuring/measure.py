@@ -197,7 +197,7 @@ class Measure:
         measured = {
             **self.row.extra,
             **(spent or energy.measured(call, device, images)),
-            **memory.peaks(call, device, on_torch),
+            **memory.peaks(call, device, on_torch, self.cell.axes.get("mode") == "graph"),
             **(extra() if extra is not None else {}),
         }
         self.row = replace(self.row, extra=measured)

@@ -23,7 +23,7 @@ from bench.measuring.saving import Saving
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
-from pipeline import needs
+from pipeline import availability, needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
@@ -72,6 +72,7 @@ class Session:
         self._used: list[tuple[str, str]] = []
         self._workload: dict[str, dict[str, float]] = {}
         self._output = be_patient()
+        self._unread: dict[str, str] = {}
         self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
         folder = Path.cwd() / record.JOURNAL.parent
@@ -125,8 +126,10 @@ class Session:
         measuring = self._at_work and (option.benchmark_enable or not option.benchmark_disable)
         if cells and measuring:
             self._saving.begin(self._records())
+        for cell in cells.values():
+            _absent(cell)  # starts Julia, before torch is imported
         for name, cell in cells.items():
-            missing = _missing(cell)  # starts Julia
+            missing = _missing(cell)
             if missing is None:
                 self._planned[name] = cell
             elif missing.need in self._required:
@@ -143,7 +146,7 @@ class Session:
         self._live.progress = Progress((cell, self.budget(cell)) for cell in running)
         if running:  # after Julia has started, since this imports torch
             self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
-            self._workload["start"] = workload.measured(self._used)
+            self._workload["start"] = workload.measured(self._used, self._unread)
             self._saving.note(self._records())
 
     def budget(self, cell: Cell) -> float:
@@ -272,7 +275,7 @@ class Session:
         complete = exitstatus in record.ENDED
         if self._workload and complete and any(row.status == MEASURED for row in self._rows):
             try:
-                self._workload["end"] = workload.measured(self._used)
+                self._workload["end"] = workload.measured(self._used, self._unread)
             except KeyboardInterrupt:  # every row has ended: only the closing rates are missing
                 session.exitstatus = pytest.ExitCode.INTERRUPTED
         try:
@@ -328,7 +331,8 @@ class Session:
 
     def _records(self) -> dict[str, Any]:
         """Return the machine's records as they are now."""
-        return {**machine.records(), "guards": watch.unread(), "workload": dict(self._workload)}
+        guards = watch.unread() | self._unread
+        return {**machine.records(), "guards": guards, "workload": dict(self._workload)}
 
     def _leave_out(self, item: pytest.Item, cell: Cell, missing: Missing) -> None:
         item.stash[_ROW] = Row(item.nodeid, cell, UNAVAILABLE, missing.reason, missing.remedy)
@@ -351,10 +355,18 @@ def _cell(item: pytest.Item) -> Cell | None:
     return cell if isinstance(cell, Cell) else None
 
 
-def _missing(cell: Cell) -> Missing | None:
-    """Return the first of the cell's needs that is missing, or None."""
+def _absent(cell: Cell) -> Missing | None:
+    """Return the first of the cell's needs that is missing, or None; torch is not asked."""
     answers = (needs.NEEDS[need]() for need in cell.needs)
     return next((missing for missing in answers if missing is not None), None)
+
+
+def _missing(cell: Cell) -> Missing | None:
+    """Return as `_absent`, then what torch says of CUDA; Julia must have started before."""
+    missing = _absent(cell)
+    if missing is None and "cuda" in cell.needs and "julia" not in cell.needs:
+        return availability.torch_cuda()
+    return missing
 
 
 def _skipped(item: pytest.Item) -> bool:

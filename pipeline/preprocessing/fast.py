@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from pipeline.preprocessing import decoders
 from pipeline.preprocessing.opening import is_upright
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def levels(image: "ImageFile", size: int = 0) -> "np.ndarray | None":
     """Return the levels of a plain file that Pillow has opened, `(H, W, C)`; None for others.
 
     C is 1 for gray, 3 for RGB, 4 for RGBA. With `size`, a JPEG is decoded at the smallest scale
-    that is still twice that side.
+    that is still twice that side. In a thread of `stream` they are valid until its next file.
     """
     try:
         if image.format == "PNG":
@@ -121,8 +122,10 @@ def _png(image: "ImageFile") -> "np.ndarray | None":
     pixels = types.index(b"IDAT")
     if set(types[pixels:-1]) != {b"IDAT"} or types[-1] != b"IEND" or NOT_PLAIN & set(types):
         return None
-    decode = library.io.decode_image_png_u8
-    decoded: np.ndarray = decode(data, (image.height, image.width), PNG_MODES[image.mode])
+    mode = PNG_MODES[image.mode]
+    if (decoder := decoders.current()) is not None:
+        return decoder.decode(data, image.height, image.width, mode)
+    decoded: np.ndarray = library.io.decode_image_png_u8(data, (image.height, image.width), mode)
     return decoded.reshape(image.height, image.width, -1)
 
 

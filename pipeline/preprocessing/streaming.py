@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.errors import PipelineError
+from pipeline.preprocessing.decoders import Team
 from pipeline.preprocessing.opening import name_of
 from pipeline.preprocessing.preprocess import (
     Picture,
@@ -42,8 +43,9 @@ def stream(
     Row i of a batch `(N, C, size, size)`, as `preprocess` makes it, is picture i of its paths.
     `errors` holds each picture that could not be read, with its `PipelineError`; it has no row, so
     N may be smaller than `batch`, or 0. `workers` threads (default: one a core) decode and resize
-    in parallel, as neither holds Python's lock. They end with the iteration, when the iterator is
-    closed, and on Ctrl-C, after the picture at hand. Raises `PipelineError` if either is below 1.
+    in parallel, PNG files with a process beside each (`decoders`). They end with the iteration,
+    when the iterator is closed, and on Ctrl-C, after the picture at hand.
+    Raises `PipelineError` if either is below 1.
     """
     workers = default_workers() if workers is None else workers
     batch = whole(batch, "batch", "at least 1", "change batch")
@@ -70,7 +72,8 @@ def _batches(
 ) -> Iterator[Batch]:
     load()
     started: deque[_Filling] = deque()
-    pool = ThreadPoolExecutor(workers, "preprocess")
+    team = Team(workers)
+    pool = ThreadPoolExecutor(workers, "preprocess", team.join)
     try:
         while pictures := list(islice(paths, count)):
             started.append(_Filling(pool, pictures, settings))
@@ -80,6 +83,7 @@ def _batches(
             yield started.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        team.disband()
 
 
 class _Filling:

@@ -100,6 +100,12 @@ def test_the_peaks_of_a_call_on_a_gpu_are_those_of_torch_and_of_nvml(cuda: Cuda)
     ]
 
 
+def test_a_replayed_graph_has_no_peak_of_tensors(cuda: Cuda) -> None:
+    """It works in the memory of its capture, which torch counts as reserved alone."""
+    peaks = memory.peaks(lambda: None, "cuda", on_torch=True, replayed=True)
+    assert peaks == {"peak_reserved_bytes": 9_000_000, "gpu_process_bytes": 2**30}
+
+
 def test_torch_is_not_asked_of_what_julia_holds(cuda: Cuda) -> None:
     found = memory.peaks(lambda: None, "cuda", on_torch=False)
     assert found == {"gpu_process_bytes": 2**30}
