@@ -84,10 +84,9 @@ def refuse_replacements(config: pytest.Config) -> None:
 
 def statistics(data: tuple[float, ...]) -> dict[str, Any]:
     """Return the plugin's statistics of these samples, as its JSON has them."""
-    from pytest_benchmark.stats import Stats
+    from pytest_benchmark import stats as plugin
 
-    stats = Stats()
-    for sample in data:
-        stats.update(sample)
+    stats: Any = plugin.Stats()  # type: ignore[no-untyped-call]
+    stats.data = list(data)
     summary: dict[str, Any] = stats.as_dict()
     return summary | {"data": list(data)}

@@ -18,6 +18,7 @@ from bench.measuring import internals, memory, workload
 from bench.measuring.clock import Clock
 from bench.measuring.live import Live, Progress
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
+from bench.measuring.output import be_patient
 from bench.measuring.saving import Saving
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
@@ -52,9 +53,6 @@ COLD = "cold"
 Render = Callable[[list[Row], dict[str, Any], int, bool], str]
 """Makes text of rows and the machine's records, for a terminal's width, with or without color."""
 
-_PLAIN = str.maketrans("─━│×–·µ→±…\u00a0¹²³⁴⁵⁶⁷⁸⁹⁰", "--|x--u>~. 1234567890")
-"""Signs of the tables, each with a sign of ASCII that is as wide."""
-
 _ROW = pytest.StashKey[Row]()
 _ATTRIBUTE = "sd_flux_bench_row"
 """Carries a row on pytest's report, which crosses processes under xdist."""
@@ -73,6 +71,7 @@ class Session:
         self._planned: dict[str, Cell] = {}
         self._used: list[tuple[str, str]] = []
         self._workload: dict[str, dict[str, float]] = {}
+        self._output = be_patient()
         self._unread: dict[str, str] = {}
         self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
@@ -284,7 +283,8 @@ class Session:
         finally:
             self._write_where_the_plugin_has_nothing()
             self._saving.end(int(exitstatus), self._records())
-            if self._saving.failed and session.exitstatus == pytest.ExitCode.OK:
+            unwritten = self._saving.failed or not (self._output is None or self._output.end())
+            if unwritten and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -294,7 +294,7 @@ class Session:
         terminalreporter.section("sd-flux-bench")
         width, color = get_terminal_size().columns, bool(terminalreporter.hasmarkup)
         table = self._render(self._rows, self._records(), width, color)
-        terminalreporter.write_line(_writable(table))
+        terminalreporter.write_line(table)
         terminalreporter.write_line("")
         self._write_where_the_plugin_has_nothing()
         if self._saving.written:
@@ -381,16 +381,6 @@ def _fault(item: pytest.Item, cell: Cell, call: pytest.CallInfo[None]) -> Row:
         if isinstance(call.excinfo.value, PipelineError | pytest.fail.Exception):
             text, remedy = str(call.excinfo.value), ""
     return Row(item.nodeid, cell, FAILED, _shortened(text), remedy)
-
-
-def _writable(text: str) -> str:
-    """Replace the signs that standard output cannot encode: pytest would escape the whole text."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-        return text
-    except UnicodeEncodeError:
-        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
 
 
 def _shortened(text: str) -> str:

@@ -43,3 +43,10 @@ def test_a_test_that_is_withdrawn_leaves_no_samples(benchmark: Any) -> None:
 def test_a_test_without_a_round_can_be_withdrawn(benchmark: Any) -> None:
     internals.withdraw(benchmark)
     assert benchmark.stats is None
+
+
+def test_statistics_of_samples_are_those_of_the_plugin(benchmark: Any) -> None:
+    benchmark.pedantic(lambda: None, rounds=4)
+    samples = tuple(internals.samples(benchmark))
+    published = benchmark.stats.as_dict(include_data=True)["stats"]
+    assert internals.statistics(samples) | {"iterations": 1} == published

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.runs import pytest_in, suite_in
+from support.runs import pytest_in, python_in, suite_in
 
 BRIEF = (
     "test_cells.py",
@@ -43,4 +43,23 @@ def test_without_a_place_for_its_journal_a_run_says_so_once_and_goes_on(
     run = pytest_in(folder, *BRIEF)
     assert run.code == 0, run.out
     assert run.out.count("no journal: .benchmarks/journals cannot be written (") == 1
+    assert list(run.measured) == ["first", "second", "third", "fourth"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full device is of Linux")
+def test_where_standard_output_is_full_the_run_is_measured_and_fails_in_one_line(
+    tmp_path: Path,
+) -> None:
+    folder = suite_in(tmp_path, "sessions")
+    code = (
+        "import subprocess, sys; full = open('/dev/full', 'w');"
+        "done = subprocess.run([sys.executable, '-m', 'pytest', *sys.argv[1:]], stdout=full);"
+        "sys.exit(done.returncode)"
+    )
+    run = python_in(folder, "-c", code, *BRIEF)
+    assert run.code == pytest.ExitCode.TESTS_FAILED
+    assert run.err == (
+        "output: expected a place that can be written (No space left on device); the run goes "
+        "on: python -m bench show\n"
+    )
     assert list(run.measured) == ["first", "second", "third", "fourth"]
