@@ -51,6 +51,12 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
 
     None below 6 samples, and where they are worth fewer than 6: `why_no_interval` says which.
     """
+    return _interval(tuple(samples))
+
+
+@lru_cache(maxsize=256)
+def _interval(samples: tuple[float, ...]) -> tuple[float, float] | None:
+    """Keep the intervals of some cells: a table, its charts and a comparison ask for each again."""
     count = len(checked(samples))
     worth = effective(samples)
     if worth < MIN_ROUNDS:
