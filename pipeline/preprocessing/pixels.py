@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-__all__ = ["is_opaque", "of_array", "of_image", "of_tensor"]
+__all__ = ["is_opaque", "of_array", "of_image", "of_tensor", "without_values"]
 
 
 class _ArrowArray(ctypes.Structure):
@@ -85,14 +85,20 @@ def of_tensor(tensor: "torch.Tensor", name: str) -> "torch.Tensor":
     """
     import torch
 
-    if tensor.layout is not torch.strided or tensor.device.type == "meta":
-        kind = "meta" if tensor.device.type == "meta" else "sparse"
-        raise PipelineError(f"{name}, {kind}", "a dense tensor with values", "call to_dense()")
     is_float = tensor.is_floating_point()
+    if tensor.layout is not torch.strided:
+        raise PipelineError(f"{name}, sparse", "a dense tensor", "call to_dense()")
+    if tensor.is_meta and is_float:
+        raise without_values(name)
     _check_layout(name, tensor.dtype, is_float, tensor.shape, tensor.shape[:-2], "({}, H, W)")
     if is_float:
         tensor = tensor.detach().to(torch.float32)
     return _checked(tensor if tensor.ndim == 3 else tensor[None], name)
+
+
+def without_values(name: str) -> PipelineError:
+    """Return the error of a tensor on the meta device."""
+    return PipelineError(f"{name}, meta", "a tensor with values", "make it on a real device")
 
 
 def _lent(image: "Image") -> Any:

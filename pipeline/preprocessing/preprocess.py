@@ -184,6 +184,8 @@ def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     levels = _pixels(picture, settings)
+    if levels.is_meta and not slot.is_meta:  # validation fills a slot without values
+        raise pixels.without_values(name_of(picture))
     if slot.device.type != "cpu":
         too_large = max(levels.shape[1:]) > SHRUNK_ON_CUDA * settings.size
         levels = levels.to("cpu" if too_large else slot.device)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.preprocessing import pixels
+from pipeline.preprocessing.preprocess import Settings, fill, preprocess
 
 
 def noise(height: int, width: int, seed: int = 0) -> Any:
@@ -179,3 +180,21 @@ def test_the_order_of_dimensions_is_not_guessed() -> None:
         pixels.of_array(noise(4, 6).transpose(2, 0, 1), "image")
     with pytest.raises(PipelineError, match=r"image of shape \(4, 6, 3\): expected \(H, W\)"):
         pixels.of_tensor(torch.from_numpy(noise(4, 6)), "image")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_tensor_without_values_is_refused_by_name(dtype: str) -> None:
+    import torch
+
+    empty = torch.empty((3, 8, 8), dtype=getattr(torch, dtype), device="meta")
+    with pytest.raises(PipelineError, match=r"meta: expected a tensor with values; make it on"):
+        preprocess([empty])
+
+
+def test_a_slot_without_values_takes_pixels_without_values() -> None:
+    """Validation walks through `fill` on the meta device."""
+    import torch
+
+    slot = torch.empty((3, 16, 16), device="meta")
+    fill(slot, torch.empty((3, 8, 8), dtype=torch.uint8, device="meta"), Settings(size=16))
+    assert slot.shape == (3, 16, 16)
