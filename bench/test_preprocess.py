@@ -125,11 +125,11 @@ def _expected(cell: Cell, paths: list[Path]) -> "torch.Tensor":
 
 def _check(cell: Cell, expected: "torch.Tensor") -> Callable[[Any], list[Violation]]:
     """Return a check of a batch against its contract and the reference."""
-    by_nvjpeg = cell.axes["regime"] == "file" and cell.axes.get("format") != "png"
-    on_cuda = by_nvjpeg and cell.device == "cuda"
-    tolerance = exactness.CUDA_JPEG if on_cuda else exactness.TOLERANCE
-    tolerance = exactness.SCALED if cell.axes["regime"] == "scaled" else tolerance
     name = str(cell.axes.get("peer", "batch"))
+    ours_from_file = cell.axes["regime"] == "file" and name == "batch"
+    by_nvjpeg = ours_from_file and cell.device == "cuda" and cell.axes.get("format") != "png"
+    tolerance = exactness.CUDA_JPEG if by_nvjpeg else exactness.TOLERANCE
+    tolerance = exactness.SCALED if cell.axes["regime"] == "scaled" else tolerance
 
     def check(batch: Any) -> list[Violation]:
         faults = contracts.check_batch(batch, tuple(expected.shape))

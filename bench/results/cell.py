@@ -115,7 +115,7 @@ class Row:
     first_call: Number | None = None
     """Seconds of the first call, which the contract checked."""
     iterations: Whole = 1
-    """Calls grouped into one sample; more than 1 only for CPU calls under 100 µs."""
+    """Calls grouped into one sample; more than 1 only for CPU calls under 200 µs."""
     limited_by: str = ""
     """What set the number of rounds: precision, budget, cap, first call or fresh process."""
     weights: str = ""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contracts import Violation
 from pipeline.errors import Missing, UnavailableError
+from pipeline.stable_diffusion import components
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,14 +37,15 @@ def apply(pipe: Any, mode: str) -> None:
 
     _require(pipe.device.type, mode)
     torch.compiler.reset()  # compiled code of other shapes counts towards dynamo's limit
-    for part in (pipe.unet, pipe.vae):
+    _, network = components.denoiser(pipe)
+    for part in (network, pipe.vae):
         part.to(memory_format=torch.channels_last)
         if hasattr(part, "fuse_qkv_projections"):
             part.fuse_qkv_projections()
     if mode == "compile":
-        pipe.unet.compile_repeated_blocks(fullgraph=True, dynamic=False)
+        network.compile_repeated_blocks(fullgraph=True, dynamic=False)
     else:
-        pipe.unet.forward = Graphed(torch.compile(pipe.unet.forward, fullgraph=True, dynamic=False))
+        network.forward = Graphed(torch.compile(network.forward, fullgraph=True, dynamic=False))
 
 
 def tolerance(dtype: str, device: str) -> int:

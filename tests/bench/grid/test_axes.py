@@ -145,7 +145,7 @@ COUNT = "expected a whole number of at least 1"
         ),
         (
             "--flux-engine jax",
-            "expected flux or flux-inside or flux-bridge or reference or compiled",
+            "expected flux or flux-inside or flux-buffered or flux-bridge or reference or compiled",
         ),
         ("--flux-device gpu", "expected cpu or cuda"),
         ("--flux-batch x", COUNT),

@@ -12,6 +12,7 @@ import pytest
 from bench import grid
 from bench.results.cell import Cell
 from pipeline import availability
+from pipeline.errors import PipelineError
 from support.grids import default_cells, ids, options
 from support.helpers import NO_CUDA, ROOT
 
@@ -35,6 +36,7 @@ IDS = {
     "forward": """
         flux-{cpu,cuda}-batch{1,8,32}
         flux-inside-{cpu,cuda}-batch{1,8,32}
+        flux-buffered-cpu-batch{1,8,32}
         flux-bridge-cpu-batch{1,8,32}
         reference-{cpu,cuda}-batch{1,8,32}
         compiled-{cpu,cuda}-batch{1,8,32}
@@ -211,6 +213,25 @@ def test_a_flux_model_of_the_users_runs_in_flux_alone_and_is_named(tmp_path: Pat
     file.touch()
     assert ids("forward", f"--flux-model {file}:wide --flux-device cpu --flux-batch 8") == list(
         spelled_out("mine.wide-flux{,-inside,-bridge}-cpu-batch8")
+    )
+
+
+def test_several_flux_models_are_cells_of_their_own(tmp_path: Path) -> None:
+    for name in ("a.jl", "b.jl", "deep/a.jl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    flags = "--flux-device cpu --flux-batch 8 --flux-engine flux"
+    one, other, deep = (str(tmp_path / name) for name in ("a.jl", "b.jl:wide", "deep/a.jl"))
+    assert ids("forward", f"--flux-model {one},{other} {flags}") == [
+        "a.model-flux-cpu-batch8",
+        "b.wide-flux-cpu-batch8",
+    ]
+    chosen = options(f"--flux-model {one},{other}")
+    assert grid.flux_models(chosen) == {"a.model": one, "b.wide": other}
+    with pytest.raises(PipelineError) as refused:
+        ids("forward", f"--flux-model {one},{deep} {flags}")
+    assert str(refused.value) == (
+        f"--flux-model {one},{deep}: expected one model called a.model; rename a file or a function"
     )
 
 
