@@ -19,7 +19,7 @@ from pipeline.contracts import SIZE, Violation
 from pipeline.errors import ContractError
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.preprocessing.decoding import decode
-from pipeline.preprocessing.preprocess import preprocess
+from pipeline.preprocessing.preprocess import Settings, preprocess
 from pipeline.preprocessing.streaming import stream
 
 if TYPE_CHECKING:
@@ -104,9 +104,10 @@ def _file(cell: Cell, paths: list[Path]) -> Callable[[], Any]:
 def _stream(cell: Cell, paths: list[Path]) -> Callable[[], Any]:
     """From files to a batch, by the cell's number of threads."""
     streamed = list(islice(cycle(paths), grid.STREAMED))
+    threads, settings = int(cell.axes["threads"]), Settings(SIZE, _is_gray(cell))
 
     def call() -> Any:
-        [(_, batch, errors)] = stream(streamed, len(streamed), int(cell.axes["threads"]))
+        [(_, batch, errors)] = stream(streamed, len(streamed), threads, settings)
         for _, error in errors:
             raise error
         return batch

@@ -87,7 +87,8 @@ def jpeg(image: "ImageFile") -> bytes | None:
     if image.format != "JPEG" or image.mode not in JPEG_MODES or not is_upright(image):
         return None
     data = _bytes(image)
-    return data if data.rstrip(b"\0").endswith(JPEG_END) else None
+    whole = data.endswith(JPEG_END) or data.rstrip(b"\0").endswith(JPEG_END)
+    return data if whole else None
 
 
 def png(levels: "np.ndarray", key: str, text: str) -> bytes:

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from io import BytesIO, TextIOBase
 from os import PathLike
 from pathlib import Path
@@ -62,9 +63,8 @@ def opened(source: Encoded, name: str) -> "Iterator[ImageFile]":
     with refusing(name), reading():
         file = _file(source, name)
         Image.init()
-        formats = [format_ for format_ in Image.ID if is_allowed(format_)]
         try:
-            image = Image.open(file, formats=formats)
+            image = Image.open(file, formats=_formats(tuple(Image.ID)))
         except UnidentifiedImageError as error:
             raise PipelineError(name, *_advice(_head(file))) from error
         with image:
@@ -121,6 +121,11 @@ def _unreadable(name: str, error: Exception, why: str) -> PipelineError:
     if isinstance(error, FileNotFoundError):
         return PipelineError(name, "a file that exists", "check the path")
     return PipelineError(name, f"a file that can be read ({why})", "check the path")
+
+
+@cache
+def _formats(known: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(format_ for format_ in known if is_allowed(format_))
 
 
 def is_allowed(format_: str) -> bool:

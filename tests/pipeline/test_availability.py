@@ -177,9 +177,9 @@ def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch)
     installed = {"cv2": object()}
     monkeypatch.setattr(availability, "find_spec", installed.get)
     assert str(availability.peers.__wrapped__()) == (
-        'no peers: albumentations, kornia not installed; pip install -e ".[peers]"'
+        'no peers: albumentations, kornia, torchcodec not installed; pip install -e ".[peers]"'
     )
-    installed |= {"albumentations": object(), "kornia": object()}
+    installed |= {name: object() for name in ("albumentations", "kornia", "torchcodec")}
     assert availability.peers.__wrapped__() is None
 
 

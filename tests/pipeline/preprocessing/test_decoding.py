@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.preprocessing import decoding
+from pipeline.preprocessing import decoding, opening
 from support.pictures import BLACK, GRAY, GREEN, RED, WHITE, encode, filled, palette, photo
 
 SMALL = (48, 32)
@@ -87,7 +87,7 @@ def test_an_image_is_turned_upright(format_: str, orientation: int) -> None:
     corners.paste(RED, (0, 0, 16, 8))
     corners.paste(GREEN, (16, 0, 32, 8))
     exif = Image.Exif()
-    exif[decoding.ORIENTATION] = orientation
+    exif[opening.ORIENTATION] = orientation
     lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
     encoded = encode(corners, format_, exif=exif, **lossless.get(format_, {}))
     turned = ImageOps.exif_transpose(Image.open(BytesIO(encoded)))

@@ -137,7 +137,7 @@ def test_a_tensor_is_channels_height_width(name: str) -> None:
 ARRAY = "expected (H, W), (H, W, 1) or (H, W, 3); an array is (H, W, C), a tensor (C, H, W)"
 TENSOR = "expected (H, W), (1, H, W) or (3, H, W); an array is (H, W, C), a tensor (C, H, W)"
 DTYPE = "expected uint8, or floats in [0, 1]; convert it"
-RANGE = "expected floats in [0, 1], or uint8; divide 8-bit levels by 255"
+FLOATS = "expected floats in [0, 1], or uint8"
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,11 @@ RANGE = "expected floats in [0, 1], or uint8; divide 8-bit levels by 255"
         ((4, 6), "bool", 1, f"image of bool: {DTYPE}"),
         ((4, 6), "complex64", 1, f"image of complex64: {DTYPE}"),
         ((4, 6), "object", 1, f"image of object: {DTYPE}"),
-        ((4, 6), "float32", 255, f"image of values from 255 to 255: {RANGE}"),
-        ((4, 6), "float32", -0.5, f"image of values from -0.5 to -0.5: {RANGE}"),
-        ((4, 6), "float64", float("nan"), f"image of values from nan to nan: {RANGE}"),
+        ((4, 6), "float32", 255, f"image of values from 255 to 255: {FLOATS}; "
+                               "divide 8-bit levels by 255"),
+        ((4, 6), "float32", -0.5, f"image of values from -0.5 to -0.5: {FLOATS}; scale them"),
+        ((4, 6), "float64", float("nan"), f"image of values from nan to nan: {FLOATS}; "
+                                        "replace what is not a number"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("as_tensor", [False, True])
