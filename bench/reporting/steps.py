@@ -16,6 +16,8 @@ OFF_THE_LINE = 0.05
 """Distance from the line, relative to the latency, above which a point is off it, unless the
 median's own interval is wider than that."""
 
+FURTHEST_APART = 1e9
+
 FEWEST = 3
 """Numbers of steps for a fit: through two, every line fits."""
 
@@ -92,6 +94,7 @@ def fits(rows: Iterable[Row], between: float = BETWEEN) -> list[StepsFit]:
         StepsFit(name, tuple(latencies), _fit(latencies, between))
         for name, latencies in ordered.items()
         if len({latency.steps for latency in latencies}) >= FEWEST
+        and _are_of_one_order([latency.seconds for latency in latencies])
     ]
 
 
@@ -127,6 +130,11 @@ def _quality(steps_fit: StepsFit) -> str:
         between = percent(steps_fit.fit.between)
         noise = f", more than their rounds and {between} between cells explain: intervals widened"
     return f"every point within {percent(furthest)} of the line{noise}"
+
+
+def _are_of_one_order(times: Sequence[float]) -> bool:
+    """Whether the squares of the shortest and the longest time fit into one sum."""
+    return max(times) / FURTHEST_APART < min(times)
 
 
 def _without_steps(row: Row) -> str:

@@ -104,7 +104,7 @@ def test_signs_that_an_encoding_lacks_are_replaced(encoding: str, tmp_path: Path
     shown = done.stdout.decode(encoding)
     assert "\\u" not in shown
     assert "?" not in shown
-    lines = shown.splitlines()
+    _, _, *lines = shown.splitlines()  # the date of the run stands above
     assert len(lines) == len(render(rows(), MACHINE, 100).splitlines())
     assert any(set(line) == {"-"} for line in lines)
 

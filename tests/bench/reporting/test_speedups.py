@@ -51,7 +51,7 @@ def test_the_margin_is_that_of_both() -> None:
     assert alone is not None
     assert one.margin == pytest.approx(alone)
     assert other.margin is None
-    line = f"file: 4.8 × the speed of v2 (± {alone:.0%}), 0.500 × the speed of opencv¹"
+    line = f"file: 4.75 × the speed of v2 (± {alone:.0%}), 0.500 × the speed of opencv¹"
     marked = {"file": "file", noisy.name: noisy.cell.id, few.name: f"{few.cell.id}¹"}
     lines = [line.replace("\u00a0", " ") for line in speedup_lines([row(2), noisy, few], marked)]
     assert lines == [line.replace("%", " %")]
