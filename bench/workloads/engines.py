@@ -102,7 +102,7 @@ def _compiled(device: str, channels: int, model: str) -> Engine:
     return Engine(call, holds, network.CLASSES, _weights(model), on_torch=True)
 
 
-FLUX_ENGINES = {
+FLUX_ENGINES: dict[str, Callable[[str, int, str], Engine]] = {
     "flux": _flux,
     "flux-inside": _flux_inside,
     "flux-buffered": partial(_flux, buffered=True),
