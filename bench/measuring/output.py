@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from pipeline.exits import FULL, use_plain_signs
 
-__all__ = ["Patient", "be_patient"]
+__all__ = ["Patient"]
 
 
 class Patient:
@@ -16,6 +16,21 @@ class Patient:
         """Wrap a stream; every other attribute is its own."""
         self._stream = stream
         self.failed = False
+
+    @classmethod
+    def instead_of_stdout(cls) -> "Patient | None":
+        """Stand for standard output before pytest's reporter takes it; None where there is none."""
+        if sys.stdout is None:
+            return None
+        use_plain_signs(sys.stdout)
+        patient = cls(sys.stdout)
+        sys.stdout = patient
+        return patient
+
+    def step_back(self) -> None:
+        """Give standard output back."""
+        if sys.stdout is self:
+            sys.stdout = self._stream
 
     def __getattr__(self, name: str) -> Any:
         """Return the stream's own attribute."""
@@ -54,13 +69,3 @@ class Patient:
             "python -m bench show",
             file=sys.stderr,
         )
-
-
-def be_patient() -> Patient | None:
-    """Make standard output patient before pytest's terminal reporter takes it; None without one."""
-    if sys.stdout is None:
-        return None
-    use_plain_signs(sys.stdout)
-    patient = Patient(sys.stdout)
-    sys.stdout = patient  # type: ignore[assignment]
-    return patient

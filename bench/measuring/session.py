@@ -18,7 +18,7 @@ from bench.measuring import internals, memory, workload
 from bench.measuring.clock import Clock
 from bench.measuring.live import Live, Progress
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
-from bench.measuring.output import be_patient
+from bench.measuring.output import Patient
 from bench.measuring.saving import Saving
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
@@ -71,10 +71,10 @@ class Session:
         self._planned: dict[str, Cell] = {}
         self._used: list[tuple[str, str]] = []
         self._workload: dict[str, dict[str, float]] = {}
-        self._output = be_patient()
         self._unread: dict[str, str] = {}
-        self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
+        self._output = Patient.instead_of_stdout() if self._at_work else None
+        self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
         folder = Path.cwd() / record.JOURNAL.parent
         self._stray = None if folder.exists() or Path.cwd() == config.rootpath else folder
 
@@ -128,15 +128,14 @@ class Session:
             self._saving.begin(self._records())
         for cell in cells.values():
             _absent(cell)  # starts Julia, before torch is imported
-        for name, cell in cells.items():
-            missing = _missing(cell)
-            if missing is None:
-                self._planned[name] = cell
-            elif missing.need in self._required:
+        missing = {name: _missing(cell) for name, cell in cells.items()}
+        for absent in missing.values():
+            if absent is not None and absent.need in self._required:
                 self._saving.discard()
-                pytest.exit(f"--require {missing.need}: {missing}", returncode=1)
+                pytest.exit(f"--require {absent.need}: {absent}", returncode=1)
         if not cells or not measuring:
             return
+        self._planned = {name: cell for name, cell in cells.items() if missing[name] is None}
         running = list(self._planned.values())
         seconds = sum(map(self.budget, running))
         self._say(
@@ -159,7 +158,7 @@ class Session:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Show which cell begins; where there is no terminal, a line a family."""
         cell = self._planned.get(nodeid)
-        if cell is not None and self._saving.journal is not None:
+        if cell is not None:
             first = self._live.progress.begin(cell)
             if not self._live.say(f"{self._live.progress.text()} · {cell.id}") and first:
                 self._say(f"{cell.family}: {self._live.progress.text()}")
@@ -308,6 +307,8 @@ class Session:
         if self._stray is not None:
             with suppress(OSError):
                 self._stray.rmdir()
+        if self._output is not None:
+            self._output.step_back()
 
     def _write_where_the_plugin_has_nothing(self) -> None:
         if self._rows and not self._saving.done:
