@@ -1,6 +1,7 @@
-"""python -m bench: show, compare, ab, noise, report."""
+"""python -m bench: show, compare, ab, noise, report, history."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ from bench.comparing.comparison import Comparison
 from bench.comparing.comparison import compare as compare_sides
 from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
+from bench.history import command as history
 from bench.machine import records as machine
+from bench.measuring import export
 from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
@@ -38,9 +41,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(options: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
     run = record.load(options.file or record.nearest_journal())
+    if options.json:
+        print(json.dumps(export.document(run), indent=4, allow_nan=False))
+        return HOLDS
+    print(f"run of {run.begun[:16].replace('T', ' ')} UTC\n" if run.begun else "")
     print(tables.render(run.rows, run.machine, get_terminal_size().columns, _on_terminal()))
     if not run.complete:
         print(f"\nthe run was cut short; cells that had ended: {len(run.rows)}")
+    if run.skipped:
+        print(f"\nlines of the journal that are damaged and left out: {run.skipped}")
     return HOLDS
 
 
@@ -181,6 +190,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument(
         "file", nargs="?", type=Path, help="a result file (default: the last run's journal)"
     )
+    command.add_argument(
+        "--json", action="store_true", help="print it as pytest-benchmark's JSON instead"
+    )
     command.set_defaults(command=show)
     command = commands.add_parser("compare", help="compare machines or commits with the first")
     command.add_argument(
@@ -236,6 +248,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="default: report.html",
     )
     command.set_defaults(command=write_report)
+    help_ = "say which commit made a machine's results slower"
+    history.add_to(commands.add_parser("history", help=help_))
     options, options_rest = parser.parse_known_args(arguments)
     if options_rest and options.command not in (ab, noise):
         parser.error(f"unrecognized arguments: {' '.join(options_rest)}")

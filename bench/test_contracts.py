@@ -1,5 +1,7 @@
 """What `--benchmark-skip` runs: checks that all tensors of the selected cells fit together."""
 
+from pathlib import Path
+
 import pytest
 
 from bench import grid, options
@@ -34,12 +36,22 @@ def test_contracts(
 
 
 @pytest.fixture(scope="module")
-def scorer(axes: grid.Options) -> Scorer | PipelineError:
+def scorers() -> dict[str, Scorer | PipelineError]:
+    """Who gives the shape of scores, by `--flux-model`; filled in as the tests ask."""
+    return {}
+
+
+@pytest.fixture
+def scorer(
+    question: Question, scorers: dict[str, Scorer | PipelineError]
+) -> Scorer | PipelineError:
     """The source of the scores' shape: Julia, started before torch is imported, or PyTorch."""
-    try:
-        return answers.scorer(axes[grid.FLUX_MODEL])
-    except PipelineError as error:
-        return error  # every test says why
+    if question.flux_model not in scorers:
+        try:
+            scorers[question.flux_model] = answers.scorer(question.flux_model)
+        except PipelineError as error:
+            scorers[question.flux_model] = error  # every test says why
+    return scorers[question.flux_model]
 
 
 def questions(axes: grid.Options) -> list[Question]:
@@ -53,10 +65,11 @@ def questions(axes: grid.Options) -> list[Question]:
             cell.images,
             cell.dtype,
             count,
-            axes[grid.FLUX_MODEL],
+            flux_model,
         )
         for cell in grid.generate(axes)
         for count in channels
+        for flux_model in list(grid.flux_models(axes).values()) or [""]
     ]
     return list(dict.fromkeys(questions))
 
@@ -64,4 +77,5 @@ def questions(axes: grid.Options) -> list[Question]:
 def _id(question: Question) -> str:
     color = "rgb" if question.channels == 3 else "gray"
     side = size_label(question.size) if question.size else ""
-    return f"{question.model.label}-{question.dtype}-{side}-batch{question.batch}-{color}"
+    scorer = f"-{Path(question.flux_model).name}" if question.flux_model else ""
+    return f"{question.model.label}-{question.dtype}-{side}-batch{question.batch}-{color}{scorer}"

@@ -19,7 +19,8 @@ def test_forward(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     """Time a batch of fixture images to scores."""
     paths = pregenerated.paths()
     batch = preprocessing.preprocess([paths[number % len(paths)] for number in range(cell.images)])
-    name, model = str(cell.axes["engine"]), axes[grid.FLUX_MODEL]
+    name = str(cell.axes["engine"])
+    model = grid.flux_models(axes).get(str(cell.axes.get("model", "")), "")
     with engines.ready(name, cell.device, batch, model) as engine:
         measure(
             lambda: engine.call(batch),

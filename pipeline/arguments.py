@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Collection
 from math import inf, nan
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline.errors import PipelineError
 
@@ -31,6 +31,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message and how to get help."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help; a full disk is an error, which argparse would hide."""
+        print(self.format_help(), end="", file=file)
 
 
 def parse_list(text: str) -> list[str]:

@@ -1,37 +1,106 @@
 """How a command ends: with an exit code, and with one line instead of a traceback."""
 
+import codecs
+import errno
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from io import TextIOWrapper
+from typing import TextIO
 
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 
-__all__ = ["DOES_NOT_HOLD", "HOLDS", "INTERRUPTED", "UNREAD", "WRONG_QUESTION", "exit_code"]
+__all__ = [
+    "DOES_NOT_HOLD",
+    "HOLDS",
+    "INTERRUPTED",
+    "UNREAD",
+    "WRONG_QUESTION",
+    "exit_code",
+    "use_plain_signs",
+]
 
 HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What standard output answers on a full disk; an error of another file carries its name."""
+
+SIGNS = dict(zip("×→·…±–—−⁻µ∞─━═│┃▁▂▃▄▅▆▇█", "x>-.~----u8---||_.-=+*%#", strict=True))
+"""What stands for a sign that a stream cannot write: one for one, so that columns stay aligned."""
 
 
 def exit_code(command: Callable[[], int], interrupted: str = "interrupted") -> int:
     """Run a command and return its exit code; print `interrupted` after Ctrl-C.
 
-    0 it holds; 1 it does not, or something is not installed; 2 a wrong question, answered with one
-    line; 130 after Ctrl-C and 141 where nobody reads on, such as after `| head`, as shells have it.
+    0 it holds; 1 it does not, or something is not installed; 2 a wrong question, or an output that
+    cannot be written, answered with one line; 130 after Ctrl-C and 141 where nobody reads on, such
+    as after `| head`, as shells have it.
     """
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal has the signs of a table
+    for stream in (sys.stdout, sys.stderr):
+        use_plain_signs(stream)
     try:
-        code = command()
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        try:
+            code = command()
+        except SystemExit:  # argparse's, after help or a wrong option
+            _flush()
+            raise
+        _flush()
         return code
     except PipelineError as error:
-        print(error, file=sys.stderr)
+        _complain(str(error))
         holds_not = isinstance(error, UnavailableError | ContractError)
         return DOES_NOT_HOLD if holds_not else WRONG_QUESTION
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
+        _complain(interrupted)
         return INTERRUPTED
-    except BrokenPipeError:  # the rest of the output has nowhere to go
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        _drop_output()
         return UNREAD
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        _drop_output()
+        reason = f"a place that can be written ({error.strerror})"
+        _complain(str(PipelineError("output", reason, "free space, or write elsewhere")))
+        return WRONG_QUESTION
+
+
+def use_plain_signs(stream: TextIO | None) -> None:
+    """Let a stream that is not UTF-8 write another sign for each one that it does not have."""
+    if isinstance(stream, TextIOWrapper):
+        stream.reconfigure(errors="plain-signs")
+
+
+def _plain_signs(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(map(_plain_sign, text)), error.end
+
+
+def _plain_sign(sign: str) -> str:
+    if sign in SIGNS:
+        return SIGNS[sign]
+    plain = unicodedata.normalize("NFKD", sign)[0]
+    is_letter = unicodedata.category(sign).startswith("L")  # another one would name another file
+    return plain if plain.isascii() and not is_letter else "?"
+
+
+codecs.register_error("plain-signs", _plain_signs)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _drop_output() -> None:
+    """Send the rest of the output nowhere, or Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complain(line: str) -> None:
+    with suppress(OSError):  # standard error may be closed or full too
+        print(line, file=sys.stderr)

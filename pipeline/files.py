@@ -1,9 +1,11 @@
 """Files that are whole or absent: written under a temporary name, then renamed."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import IO
 
@@ -19,29 +21,47 @@ FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that takes the name `path` when the block ends, and vanishes when it fails.
 
-    Missing folders above `path` are made. Raises `PipelineError` where that, or writing, cannot be
-    done (a parent that is a file, a full disk, no permission).
+    Missing folders above `path` are made. A symbolic link stays: the file that it names is
+    written. A pipe or a device stays too, and gets everything when the block ends. Raises
+    `PipelineError` where `path` cannot be written (a parent that is a file, a full disk, no
+    permission).
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with _through(path) if _is_special(path) else _replacing(path.resolve()) as file:
+            yield file
     except OSError as error:
-        raise _refused(path, error) from error
+        expected = f"a place that can be written ({error.strerror})"
+        raise PipelineError(f"output {path}", expected, "choose another folder") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
         os.chmod(scratch, 0o666 & ~_umask())
         os.replace(scratch, path)
-    except OSError as error:
-        raise _refused(path, error) from error
     finally:
         Path(scratch).unlink(missing_ok=True)
 
 
-def _refused(path: Path, error: OSError) -> PipelineError:
-    return PipelineError(
-        f"output {path}", f"a place that can be written ({error.strerror})", "choose another folder"
-    )
+@contextmanager
+def _through(path: Path) -> Iterator[IO[bytes]]:
+    content = BytesIO()
+    yield content
+    with os.fdopen(os.open(path, os.O_WRONLY), "wb") as file:
+        file.write(content.getbuffer())
+
+
+def _is_special(path: Path) -> bool:
+    """Say whether `path`, or what it links to, is a pipe, a device or the like."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _umask() -> int:

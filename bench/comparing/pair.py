@@ -254,7 +254,7 @@ class _Child:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("PYTHONSAFEPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+            if name != "PYTHONSAFEPATH" and not name.startswith("PYTEST_")
         }
         return {
             **kept,

@@ -201,6 +201,10 @@ def _load(file: str) -> Run:
         raise PipelineError(
             file, "at least one measured row", f"python -m bench show {file} says what is missing"
         )
+    gpus = (run.machine.get("hardware") or {}).get("gpus") or ()
+    if any(str(gpu.get("model")).startswith("simulated") for gpu in gpus):
+        expected = "results of a real device, not of the simulated GPU"
+        raise PipelineError(file, expected, "measure on the device itself")
     return run
 
 

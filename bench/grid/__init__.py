@@ -6,19 +6,19 @@ option, its help and its checks follow. This package may import whatever stands 
 
 from bench.grid import flux, preprocessing, stable_diffusion
 from bench.grid.axes import Options
-from bench.grid.flux import FLUX_MODEL, end_to_end, forward
+from bench.grid.flux import end_to_end, flux_models, forward
 from bench.grid.preprocessing import IMAGES, STREAMED, preprocess
 from bench.grid.stable_diffusion import generate, image_cell, model_of, models_of
 
 __all__ = [
     "FAMILIES",
-    "FLUX_MODEL",
     "IMAGES",
     "STREAMED",
     "SUBJECTS",
     "Options",
     "check",
     "end_to_end",
+    "flux_models",
     "forward",
     "generate",
     "image_cell",

@@ -3,28 +3,41 @@
 from itertools import product
 from pathlib import Path
 
-from bench.grid.axes import DEVICES, Axis, Options, choice, text
+from bench.grid.axes import DEVICES, Axis, Options, choice
 from bench.grid.stable_diffusion import image_cell
 from bench.results.cell import Cell
 from bench.workloads.engines import ENGINES
 from pipeline import pregenerated
 from pipeline.arguments import parse_count
+from pipeline.errors import PipelineError
 from pipeline.flux.forward import split_name
 
-__all__ = ["AXES", "FLUX_MODEL", "end_to_end", "forward"]
+__all__ = ["AXES", "FLUX_MODEL", "end_to_end", "flux_models", "forward"]
 
-BRIDGE_BUDGET = 0.5
-"""Budget factor of a call without a model, which takes microseconds."""
+BUDGETS = {"flux-bridge": 0.25, "flux-buffered": 0.5}
+"""Budget factors of what is quick: a call without a model takes microseconds."""
 
 _REGIMES: dict[str, dict[str, str | int]] = {
     "flux-inside": {"includes": "forward", "clock": "julia"},
+    "flux-buffered": {
+        "includes": "batch from the CPU, forward, scores to the CPU",
+        "buffers": "kept",
+    },
     "flux-bridge": {"includes": "batch into Julia, scores out", "model": "none"},
 }
 _REGIME: dict[str, str | int] = {"includes": "batch from the CPU, forward, scores to the CPU"}
 
+
+def _model_name(value: str, option: str) -> str:
+    """Read the name of a user's Flux model, whose file must exist."""
+    split_name(value)
+    return value
+
+
 ENGINE = choice(
     "--flux-engine",
-    "flux, flux-inside (its forward by Julia's clock), flux-bridge (the call without a model), "
+    "flux, flux-inside (its forward by Julia's clock), flux-buffered (with buffers that are kept, "
+    "on the CPU), flux-bridge (the call without a model), "
     "reference (the same network in PyTorch), compiled (the reference through torch.compile)",
     list(ENGINES),
 )
@@ -33,7 +46,7 @@ BATCH = Axis("--flux-batch", "images a call", parse_count, "1,8,32")
 FLUX_MODEL = Axis(
     "--flux-model",
     "your own: FILE.jl:NAME, a function that returns a Flux model (name: model)",
-    text,
+    _model_name,
 )
 AXES = (ENGINE, DEVICE, BATCH, FLUX_MODEL)
 
@@ -41,10 +54,10 @@ AXES = (ENGINE, DEVICE, BATCH, FLUX_MODEL)
 def forward(options: Options) -> list[Cell]:
     """Return the cells of the network that scores images: engine × device × batch.
 
-    `engines.ENGINES` says what each engine is. With `--flux-model` the three of Flux alone run:
-    PyTorch has no such network.
+    `engines.ENGINES` says what each engine is. With `--flux-model` each model runs in the three of
+    Flux alone: no other engine has such a network.
     """
-    model = _model(options)
+    models: list[dict[str, str | int]] = [{"model": label} for label in flux_models(options)]
     return [
         Cell(
             "forward",
@@ -53,14 +66,14 @@ def forward(options: Options) -> list[Cell]:
             images=batch,
             device=device,
             dtype="" if engine == "flux-bridge" else "float32",
-            budget_factor=BRIDGE_BUDGET if engine == "flux-bridge" else 1.0,
+            budget_factor=BUDGETS.get(engine, 1.0),
             regime=_REGIMES.get(engine, _REGIME),
         )
-        for engine, device, batch in product(
-            ENGINE.values(options), DEVICE.values(options), BATCH.values(options)
+        for model, engine, device, batch in product(
+            models or [{}], ENGINE.values(options), DEVICE.values(options), BATCH.values(options)
         )
-        if not (model and engine in ("reference", "compiled"))
-        and not (engine == "flux-bridge" and device == "cuda")  # it never reaches a device
+        if not (model and engine not in ("flux", "flux-inside", "flux-bridge"))
+        and not (engine in ("flux-bridge", "flux-buffered") and device == "cuda")
     ]
 
 
@@ -97,9 +110,17 @@ def _needs(engine: str, device: str) -> tuple[str, ...]:
     return tuple(need for need, needed in needs.items() if needed)
 
 
-def _model(options: Options) -> dict[str, str | int]:
-    """Return the axis that names a user's own Flux model; empty without one."""
-    if not options[FLUX_MODEL]:
-        return {}
-    file, name = split_name(options[FLUX_MODEL])
-    return {"model": f"{Path(file).stem}.{name}"}
+def flux_models(options: Options) -> dict[str, str]:
+    """Return the user's own Flux models as they were typed, by the label that cells have.
+
+    Raises `PipelineError` for two of one label.
+    """
+    models: dict[str, str] = {}
+    for typed in FLUX_MODEL.values(options):
+        file, name = split_name(typed)
+        label = f"{Path(file).stem}.{name}"
+        if label in models:
+            given = f"--flux-model {models[label]},{typed}"
+            raise PipelineError(given, f"one model called {label}", "rename a file or a function")
+        models[label] = typed
+    return models

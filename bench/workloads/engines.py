@@ -10,6 +10,7 @@ from pipeline import contracts
 from pipeline.contracts import Violation
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
+from pipeline.flux import model as models
 from pipeline.flux import network as reference
 
 __all__ = ["ENGINES", "FIXTURE_WEIGHTS", "Engine", "ready"]
@@ -53,8 +54,8 @@ def ready(name: str, device: str, batch: Any, model: str = "") -> Iterator[Engin
             julia.reclaim(device)
 
 
-def _flux(device: str, channels: int, model: str) -> Engine:
-    loaded = _load_flux(device, channels, model)
+def _flux(device: str, channels: int, model: str, buffered: bool = False) -> Engine:
+    loaded = _load_flux(device, channels, model, buffered)
     return Engine(
         loaded,
         _contract(loaded, model),
@@ -101,30 +102,44 @@ def _compiled(device: str, channels: int, model: str) -> Engine:
     return Engine(call, holds, network.CLASSES, _weights(model), on_torch=True)
 
 
-FLUX_ENGINES = {"flux": _flux, "flux-inside": _flux_inside, "flux-bridge": _flux_bridge}
+FLUX_ENGINES = {
+    "flux": _flux,
+    "flux-inside": _flux_inside,
+    "flux-buffered": partial(_flux, buffered=True),
+    "flux-bridge": _flux_bridge,
+}
 
 ENGINES = FLUX_ENGINES | {"reference": _reference, "compiled": _compiled}
 """By the values of `--flux-engine`: Flux as Python calls it, its forward alone by Julia's clock,
-the same call without a model, the network in PyTorch, and that network compiled."""
+the network with buffers that are kept, the same call without a model, the network in PyTorch, and
+that network compiled."""
 
 
-def _load_flux(device: str, channels: int, model: str) -> flux.Model:
+def _load_flux(device: str, channels: int, model: str, buffered: bool = False) -> flux.Model:
     """Load the model; Julia's BLAS gets as many threads as torch has."""
     import torch
 
-    loaded = flux.load(channels, device, model)
+    loaded = flux.load(channels, device, model, buffered=buffered)
     julia.set_blas_threads(torch.get_num_threads())
     return loaded
 
 
 def _contract(loaded: flux.Model, model: str) -> Callable[[Any, Any], list[Violation]]:
-    """Return a check of scores; our own network's must also agree with the PyTorch reference."""
+    """Return a check of scores.
+
+    Those of our own network must agree with the PyTorch reference. A user's model is called again:
+    its scores must repeat, and the batch must stay as it is.
+    """
 
     def holds(scores: Any, batch: Any) -> list[Violation]:
         violations = contracts.check_scores(scores, (len(batch), loaded.classes))
-        if violations or model:
+        if violations:
             return violations
-        return contracts.check_close(scores, reference.forward(batch))
+        if not model:
+            return contracts.check_close(scores, reference.forward(batch))
+        before = batch.clone()
+        repeated = models.check_repeated(scores, loaded(batch))
+        return models.check_unchanged(batch, before) or repeated
 
     return holds
 

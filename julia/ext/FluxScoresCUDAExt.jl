@@ -8,8 +8,16 @@ using FluxScores: FluxScores
 
 function FluxScores.move(thing, ::Val{:cuda})
     CUDA.functional() || throw(ArgumentError("no GPU: CUDA.functional() is false"))
-    return Flux.gpu(thing)
+    # The default lets cuDNN round to TF32, which is up to 9e-4 off.
+    CUDA.math_mode!(CUDA.PEDANTIC_MATH)
+    return Flux.gpu_device(; force=true)(thing)  # an error, where `Flux.gpu` stays on the CPU
 end
+
+FluxScores.lies_on(array, ::Val{:cuda}) = array isa CUDA.AnyCuArray
+
+# Not public; CUDA.jl's own `versioninfo` reads the preference by its package too.
+FluxScores.waits_on_threads(::Val{:cuda}) =
+    (isdefined(CUDA, :CUDACore) ? CUDA.CUDACore : CUDA).use_nonblocking_synchronization
 
 FluxScores.synchronize(::Val{:cuda}) = CUDA.synchronize()
 

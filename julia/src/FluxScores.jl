@@ -9,12 +9,12 @@ holds in its own memory. Devices are "cpu" and, once CUDA and cuDNN are loaded, 
 """
 module FluxScores
 
-using Flux: Flux
+using Flux: Flux, NNlib
 using ImageCore: ImageCore
 using PNGFiles: PNGFiles
 using SafeTensors: SafeTensors
 
-export build, load_image, load_model, load_weights, move, output_size, scores
+export Buffered, build, load_image, load_model, load_weights, move, output_size, place, scores
 
 "Side of a preprocessed image in pixels."
 const SIDE = 224
@@ -22,6 +22,7 @@ const SIDE = 224
 include("device.jl")
 include("weights.jl")
 include("model.jl")
+include("buffered.jl")
 include("image.jl")
 include("layout.jl")
 

@@ -24,6 +24,10 @@ function correlate(image, kernel, bias)
     ]
 end
 
+# A device that Flux cannot use: it leaves everything where it is, as `Flux.gpu` may.
+FluxScores.move(thing, ::Val{:elsewhere}) = thing
+FluxScores.lies_on(array, ::Val{:elsewhere}) = false
+
 "Run the stand-alone script; return its exit code, output and complaint."
 function script(arguments...)
     out, err = IOBuffer(), IOBuffer()
@@ -64,6 +68,21 @@ message_of(action) =
             @test result isa Matrix{Float32}
             @test size(result) == (10, 2)
             @test result[:, 2] ≈ scores(model, batch[:, :, :, 2:2])[:, 1] atol = 1e-5
+        end
+
+        @testset "the mean over the grid is Flux's own" begin
+            maps = rand(Float32, 224, 224, 16, 2)
+            expected = Flux.AdaptiveMeanPool((7, 7))(maps)
+            @test FluxScores.grid_mean(maps) ≈ expected atol = 1e-5
+        end
+
+        @testset "buffers that are kept change no score" begin
+            kept = Buffered(model)
+            for count in (3, 1)
+                batch = rand(Float32, 224, 224, channels, count)
+                @test kept(batch) ≈ model(batch) atol = 1e-5
+                @test kept(batch) == kept(batch)
+            end
         end
 
         @testset "a batch in another's memory is read in place" begin
@@ -136,17 +155,33 @@ message_of(action) =
                 include("part.jl")
                 model() = Chain(GlobalMeanPool(), Flux.flatten, Dense(3 => CLASSES))
                 wide() = Chain(GlobalMeanPool())
+                two() = images -> (images, images)
+                smooth() = Chain(Upsample(:bilinear; size=(8, 8)), GlobalMeanPool(), Flux.flatten)
                 """,
             )
             @test Base.invokelatest(output_size, load_model(path, "model"), 3, 2) == (5, 2)
             @test message_of(() -> output_size(load_model(path, "wide"), 3, 2)) ==
                 "the model gives size (1, 1, 3, 2); expected (classes, 2)"
+            @test message_of(() -> output_size(load_model(path, "two"), 3, 2)) ==
+                "the model gives a tuple of 2; expected one array"
+            @test Base.invokelatest(output_size, load_model(path, "smooth"), 3, 2) == (3, 2)
+            for name in ("one", "Chain")  # what Julia and Flux call so is not the file's
+                @test message_of(() -> load_model(path, name)) ==
+                    "$path: it defines no function called $name"
+            end
             @test_throws DimensionMismatch output_size(load_model(path, "model"), 1, 2)
             @test message_of(() -> load_model(path, "absent")) ==
                 "$path: it defines no function called absent"
             @test message_of(() -> load_model("absent.jl", "model")) ==
                 "absent.jl: there is no such file"
         end
+    end
+
+    @testset "weights that stay behind are refused" begin
+        model = build(weights_of("rgb"))
+        @test place(model, "cpu") === model
+        @test message_of(() -> place(model, "elsewhere")) ==
+            "weights lie in Array{Float32, 4}; expected them on elsewhere"
     end
 
     @testset "the script prints ten scores, or one line" begin

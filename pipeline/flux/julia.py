@@ -8,20 +8,20 @@ crash.
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import tempfile
-import time
+import tomllib
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline import availability
 from pipeline.errors import Missing, PipelineError, UnavailableError
+from pipeline.files import writing
+from pipeline.flux import child
 
 __all__ = [
     "PACKAGE",
@@ -30,6 +30,7 @@ __all__ = [
     "cuda_missing",
     "gist",
     "missing",
+    "prefer_blocking",
     "reclaim",
     "set_blas_threads",
     "software",
@@ -41,16 +42,19 @@ PACKAGE = "FluxScores"
 """The package of `julia/`."""
 
 CUDA_PACKAGES = {
-    "CUDA": ("052768ef-5323-5732-b1bb-66c8b64840ba", "5"),
-    "cuDNN": ("02a925ec-e4fe-4b08-9a7e-0d78e3d38ccd", "1"),
+    "CUDA": ("052768ef-5323-5732-b1bb-66c8b64840ba", "5, 6"),
+    "cuDNN": ("02a925ec-e4fe-4b08-9a7e-0d78e3d38ccd", "1, 6"),
 }
 """Added to juliacall's environment where the driver has a device."""
 
-RESOLVE_TIMEOUT_S = 1800.0
-START_TIMEOUT_S = 300.0
+SYNCHRONIZES = {
+    "CUDA": "052768ef-5323-5732-b1bb-66c8b64840ba",
+    "CUDACore": "bd0ed864-bdfe-4181-a5ed-ce625a5fdea2",
+}
+"""Which package waits for the GPU: CUDA until version 5, CUDACore from 6 on."""
 
-PATIENCE_S = 6.0
-"""How long resolving may take before a line says that it goes on."""
+PROBED = "SD_FLUX_BENCH_JULIA"
+"""Names the Julia that a process has probed, so that its children need not."""
 
 
 def start() -> Any:
@@ -80,14 +84,21 @@ def missing() -> Missing | None:
 def cuda_missing() -> Missing | None:
     """Return why CUDA.jl cannot run in the Julia that `start` gives; None where it can."""
     reason = "it finds no device that it can use"
+    remedy = "look at what Julia says: using CUDA; CUDA.versioninfo()"
     try:
         with gist("CUDA.jl", "CUDA and cuDNN in juliacall's environment"):
-            start().seval("using CUDA: CUDA; using cuDNN: cuDNN")
-            if start().seval("CUDA.functional()"):
+            main = start()
+            main.seval("using CUDA: CUDA; using cuDNN: cuDNN")
+            if main.FluxScores.waits_on_threads("cuda"):
+                reason = "it waits on threads of its own, which crash Python"
+                remedy = (
+                    "set the preference nonblocking_synchronization = false in "
+                    f"{os.environ['PYTHON_JULIACALL_PROJECT']}/LocalPreferences.toml"
+                )
+            elif main.seval("CUDA.functional()"):
                 return None
     except PipelineError as error:
         reason = str(error)
-    remedy = "look at what Julia says: using CUDA; CUDA.versioninfo()"
     return Missing("cuda", "CUDA.jl", f"no CUDA.jl: {reason}", remedy)
 
 
@@ -120,6 +131,43 @@ def gist(given: str, expected: str) -> Iterator[None]:
         raise PipelineError(given, expected, _first_line(str(error))) from error
 
 
+def prefer_blocking(project: Path) -> None:
+    """Let CUDA.jl wait in this thread, by a preference of the project for its next load.
+
+    By default it waits on threads of its own, and with signals left to Python the first garbage
+    collection beside one is a segmentation fault (JuliaLang/julia#50278). A preference that the
+    project has already, stays. The package that reads it must be named there, if only as an extra.
+    """
+    name, file = "nonblocking_synchronization", project / "LocalPreferences.toml"
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    for package in SYNCHRONIZES:
+        table = tomllib.loads(text).get(package)
+        if table is None:
+            text = f"{text.rstrip()}\n\n[{package}]\n{name} = false\n".lstrip()
+        elif name not in table:
+            head = rf"(?m)^(\[{package}\][^\n]*)$"
+            text = re.sub(head, rf"\1\n{name} = false", text)
+    _write(file, text)
+    file = project / "Project.toml"
+    text = file.read_text(encoding="utf-8")
+    names = {key for table in ("deps", "extras") for key in tomllib.loads(text).get(table, {})}
+    extras = "".join(
+        f'{package} = "{uuid}"\n' for package, uuid in SYNCHRONIZES.items() if package not in names
+    )
+    if "extras" in tomllib.loads(text):
+        text = re.sub(r"(?m)^(\[extras\][^\n]*\n)", lambda head: f"{head[0]}{extras}", text)
+    elif extras:
+        text = f"{text.rstrip()}\n\n[extras]\n{extras}"
+    _write(file, text)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file whose content is another."""
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        with writing(file) as output:
+            output.write(text.encode())
+
+
 def reclaim(device: str) -> None:
     """Return Julia's unreferenced memory to `device`."""
     start().FluxScores.reclaim(device)
@@ -145,6 +193,7 @@ def _start() -> Any:
         return resolved
     os.environ["PYTHON_JULIACALL_EXE"] = resolved["exe"]
     os.environ["PYTHON_JULIACALL_PROJECT"] = resolved["project"]
+    os.environ[PROBED] = json.dumps(resolved)
     if "torch" in sys.modules:
         warnings.warn(
             "torch was imported before Julia, which can crash this process: call "
@@ -165,99 +214,47 @@ def _load() -> Any:
 
 def _probe() -> "dict[str, str] | Missing":
     """Resolve and load Julia in a child; return its executable and project, or what failed."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = subprocess.Popen(
-            [sys.executable, "-c", "from pipeline.flux import julia; julia._resolve()"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
-        try:
-            in_time = _wait(child, out)
-        finally:
-            _end(child)
-        out.seek(0)
-        err.seek(0)
-        answer = out.read().decode(errors="replace").strip()
-        complaint = err.read().decode(errors="replace").strip()
-    if not in_time:
-        return _missing("no Julia: it did not start in time", "start it by hand once: julia")
-    if child.returncode == 0:
-        resolved: dict[str, str] = json.loads(answer.splitlines()[-1])
+    resolved = {"exe": os.environ.get("PYTHON_JULIACALL_EXE", "")}
+    resolved["project"] = os.environ.get("PYTHON_JULIACALL_PROJECT", "")
+    if os.environ.get(PROBED) == json.dumps(resolved):  # this is a child of such a process
         return resolved
-    return _diagnose(child.returncode, complaint)
+    if (wrong := _wrong_setting(**resolved)) is not None:
+        return wrong
+    ended = child.run("from pipeline.flux import julia; julia._resolve()")
+    if ended.code != 0:
+        return child.diagnose(ended)
+    answer: dict[str, str] = json.loads(ended.answer.splitlines()[-1])
+    return answer
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End the child and the Julia that it started, which would outlive it."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    else:
-        child.kill()
-    child.wait()
+def _wrong_setting(exe: str, project: str) -> Missing | None:
+    """Return what is wrong with the two variables of juliacall; both may be empty."""
+    names = {"PYTHON_JULIACALL_EXE": exe, "PYTHON_JULIACALL_PROJECT": project}
+    reason = ""
+    if bool(exe) != bool(project):
+        (reason,) = (f"{name} is set without its other half" for name in names if names[name])
+    elif exe and not _says_version(exe):
+        reason = f"PYTHON_JULIACALL_EXE={exe} is no Julia"
+    elif exe and not Path(project).is_dir():
+        reason = f"PYTHON_JULIACALL_PROJECT={project} is no folder"
+    if not reason:
+        return None
+    remedy = f"set {' and '.join(names)}, or unset both"
+    return Missing("julia", "Julia", f"no Julia: {reason}", remedy)
 
 
-def _wait(child: "subprocess.Popen[bytes]", out: Any) -> bool:
-    """Wait for the child, and say so if that takes long; False if it exceeds its time."""
-    begun = time.monotonic()
-    deadline = begun + RESOLVE_TIMEOUT_S
-    announced = resolved = False
-    while child.poll() is None:
-        now = time.monotonic()
-        if not resolved and os.fstat(out.fileno()).st_size:
-            resolved, deadline = True, now + START_TIMEOUT_S
-        if now > deadline:
-            return False
-        if not announced and now > begun + PATIENCE_S:
-            announced = True
-            line = "Julia: resolving its packages (minutes the first time, then seconds)"
-            print(line, file=sys.stderr, flush=True)
-        time.sleep(0.05)
-    return True
-
-
-def _missing(reason: str, remedy: str, what: str = "Julia") -> Missing:
-    return Missing("julia", what, reason, remedy)
-
-
-def _diagnose(code: int, complaint: str) -> Missing:
-    """Turn a child's exit code and its two screens of complaint into one line and a remedy."""
-    if code < 0:
-        name = signal.Signals(-code).name
-        return _missing(f"no Julia: it crashed at start ({name})", "start it by hand: julia")
-    if "URLError" in complaint:
-        return _missing(
-            "no Julia: none that fits is on PATH, and its download server cannot be reached",
-            "install Julia 1.10 or later and put it on PATH, or connect this machine to a network",
-        )
-    if "entries are not unique" in complaint:
-        return _missing(
-            "no Julia: this Python environment knows two checkouts of this project",
-            "use one environment for each checkout",
-        )
-    if "CalledProcessError" in complaint or "Pkg" in complaint:
-        return _missing(
-            "no Flux.jl: Julia is here, its packages are not, and they could not be added",
-            "connect to a network once and run: python -m pipeline doctor",
-            "Flux.jl",
-        )
-    return _missing(f"no Julia: {_gist(complaint)}", "run: python -m pipeline.flux.julia")
+def _says_version(exe: str) -> bool:
+    try:
+        done = subprocess.run([exe, "--version"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.startswith("julia version")
 
 
 def _first_line(message: str) -> str:
     """Return what a Julia exception says before its stack trace, as one line."""
     lines = (line.strip() for line in message.split("Stacktrace:")[0].splitlines())
     return " ".join(filter(None, lines)).removeprefix("ArgumentError: ")[:300]
-
-
-def _gist(complaint: str) -> str:
-    """Return the message of the last exception in a stack trace, or else its last line."""
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    messages = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
-    return (messages or lines or ["it failed without a message"])[-1].strip()[:160]
 
 
 def _resolve() -> None:
@@ -267,10 +264,13 @@ def _resolve() -> None:
     if not (exe and project):
         import juliapkg
 
-        if availability.cuda() is None:
+        with_cuda = availability.cuda() is None
+        if with_cuda:
             for name, (uuid, compat) in CUDA_PACKAGES.items():
                 juliapkg.add(name, uuid, version=compat)
         exe, project = juliapkg.executable(), juliapkg.project()
+        if with_cuda:
+            prefer_blocking(Path(project))
     print("resolved", flush=True)
     _load()
     print(json.dumps({"exe": exe, "project": project}), flush=True)

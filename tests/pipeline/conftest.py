@@ -1,10 +1,11 @@
 """What the tests of the pipeline get."""
 
+import math
 from pathlib import Path
 
 import pytest
 
-from pipeline import availability
+from pipeline import availability, progress
 from support.commands import Command, runner
 from support.helpers import NO_CUDA, hide_julia
 
@@ -17,5 +18,6 @@ def command(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(availability, "cuda", lambda: NO_CUDA)
     monkeypatch.setattr(availability, "torch_cuda", lambda: NO_CUDA)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", math.inf)  # however busy the machine
     hide_julia(monkeypatch)
     return runner(capsys)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import availability, commands, doctor, pregenerated
-from pipeline.errors import Missing
+from pipeline.errors import ContractError, Missing
 from pipeline.flux import julia
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion.diffusion import PROMPT
@@ -106,24 +106,6 @@ def test_options_default_to_the_models_own(command: Command) -> None:
     assert (text["prompt"], text["negative prompt"], text["seed"]) == (PROMPT, "", "0")
     assert (text["steps"], text["guidance"], text["size"]) == ("4", "7.5", "64x64")
     assert (text["scheduler"], text["dtype"]) == ("DDIMScheduler", "float32")
-
-
-def test_a_picture_that_breaks_its_contract_is_exit_code_1_and_not_written(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from PIL import Image
-
-    from pipeline.stable_diffusion import diffusion
-
-    black = [Image.new("RGB", (64, 64))]
-    monkeypatch.setattr(diffusion, "generate", lambda *question, **others: black)
-    code, out, said = command("generate", "--sd-model", "tiny", "--count", "1")
-    assert (code, out) == (1, [])
-    assert said[1:] == [
-        "image 1: one flat colour (standard deviation 0.00 of 255): expected a picture; "
-        "try float32, another seed, or no safety checker"
-    ]
-    assert files() == []
 
 
 HIDDEN_CUDA = "expected a CUDA device; no CUDA: this test hides it"
@@ -234,6 +216,17 @@ def test_scores_read_by_class_and_the_highest_first_when_asked(
         "a.png: 2: +2.0000  0: +0.5000",
         "b.png: 1: +3.0000  2: +1.0000",
     ]
+
+
+def test_scores_that_are_not_finite_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    with pytest.raises(ContractError) as refused:
+        commands._print_scores(["a.png"], np.float32([[0.5, np.nan]]), None)
+    assert str(refused.value) == (
+        "scores: a value that is not finite: expected finite; check the weights"
+    )
+    assert capsys.readouterr().out == ""
 
 
 # run

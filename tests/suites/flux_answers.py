@@ -11,6 +11,7 @@ from pipeline import pregenerated
 from pipeline.errors import PipelineError
 from pipeline.flux import forward as flux
 from pipeline.flux import julia
+from pipeline.flux import model as models
 from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 
@@ -23,9 +24,9 @@ def furthest(scores, expected):
     return float(np.abs(scores - expected).max())
 
 
-def refusal(images, **options):
+def refusal(images, run=flux.forward, **options):
     try:
-        flux.forward(images, **options)
+        run(images, **options)
     except PipelineError as error:
         return str(error)
     except Exception as error:
@@ -49,6 +50,7 @@ for channels in (1, 3):
     images = torch.rand(shape, generator=torch.Generator().manual_seed(channels))
     images[: len(pictures)] = pictures
     model = flux.load(channels)
+    buffered = flux.load(channels, buffered=True)
     for count in (1, 8, 32):
         batch = images[:count]
         scores = model(batch)
@@ -59,6 +61,8 @@ for channels in (1, 3):
             "shape": list(scores.shape),
             "dtype": str(scores.dtype),
             "apart": furthest(scores, reference.forward(batch)),
+            "buffered": furthest(buffered(batch), scores),
+            "buffered allocates": buffered.allocated(batch),
             "in place": address(main.FluxScores.wrap(place, owner.shape[::-1], memory))
             == batch.data_ptr(),
             "allocated": [
@@ -95,6 +99,8 @@ answer["layouts"] = {
 user = {"model": str(FOLDER / "mine.jl:mean_colour")}
 scores = flux.forward(pictures, **user)
 answer["mean"] = [list(scores.shape), furthest(scores, array.mean((2, 3), float))]
+smooth = models.load(3, model=str(FOLDER / "mine.jl:smooth"))
+answer["smooth"] = [smooth.classes, list(smooth(pictures).shape)]
 four = flux.load(3, model=str(FOLDER / "mine.jl:four"))
 answer["four"] = [four.classes, list(four(pictures).shape), list(four.bridge(pictures).shape)]
 
@@ -103,7 +109,17 @@ answer["refused"] = {
     for name in REFUSED["weights"]
 }
 for name in REFUSED["models"]:
+    path = str(FOLDER / name)
+    if Path(path.rpartition(":")[0] or path).is_file():  # without the child, for speed
+        answer["refused"][name] = refusal(
+            pictures, lambda images, model: models.load(3, model=model)(images), model=path
+        )
+    else:
+        answer["refused"][name] = refusal(pictures, model=path)
+for name in REFUSED["tried"]:
+    before = array.copy()
     answer["refused"][name] = refusal(pictures, model=str(FOLDER / name))
+    assert (array == before).all(), name
 answer["refused"]["channels"] = refusal(pictures[:, :2])
 answer["refused"]["gray"] = refusal(pictures, weights=str(FOLDER / "1 plain.safetensors"))
 answer["refused"]["both"] = refusal(pictures, weights="a.safetensors", model="b.jl")

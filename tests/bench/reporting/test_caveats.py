@@ -46,7 +46,12 @@ def test_each_caveat_is_a_footnote_with_its_remedy(row: Row, notes: list[str]) -
 
 
 def test_a_caveat_of_many_rows_is_printed_once_and_numbered_as_it_first_appears() -> None:
-    few, slow = measured(*[1.0] * 5), measured(9.0, limited_by="first call")
-    _, *lines = table_of(few, slow, few, slow)
+    rows = [
+        measured(*seconds, limited_by=limit, name=str(number))
+        for number, (seconds, limit) in enumerate(
+            [([1.0] * 5, "precision"), ([9.0], "first call")] * 2
+        )
+    ]
+    _, *lines = table_of(*rows)
     assert [fields(line)[0][-1] for line in lines] == list("¹²¹²")
-    assert under(few, slow, few, slow) == [f"¹ {FEW}", f"² {FIRST_CALL}"]
+    assert under(*rows) == [f"¹ {FEW}", f"² {FIRST_CALL}"]

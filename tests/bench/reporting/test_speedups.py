@@ -16,7 +16,7 @@ def row(milliseconds: float, images: int = 1, status: str = MEASURED, **axes: st
 
 
 def compared(*rows: Row) -> list[tuple[str, str, float]]:
-    return [(one.row.cell.id, one.other, round(one.value, 3)) for one in speedups(rows)]
+    return [(one.row.cell.id, one.other_name, round(one.value, 3)) for one in speedups(rows)]
 
 
 def test_a_row_is_as_many_times_as_fast_as_its_peer_takes_longer() -> None:
@@ -51,6 +51,7 @@ def test_the_margin_is_that_of_both() -> None:
     assert alone is not None
     assert one.margin == pytest.approx(alone)
     assert other.margin is None
-    line = f"file: 4.75 × the speed of v2 (± {alone:.0%}), 0.500 × the speed of opencv"
-    lines = [line.replace("\u00a0", " ") for line in speedup_lines([row(2), noisy, few])]
+    line = f"file: 4.8 × the speed of v2 (± {alone:.0%}), 0.500 × the speed of opencv¹"
+    marked = {"file": "file", noisy.name: noisy.cell.id, few.name: f"{few.cell.id}¹"}
+    lines = [line.replace("\u00a0", " ") for line in speedup_lines([row(2), noisy, few], marked)]
     assert lines == [line.replace("%", " %")]

@@ -14,7 +14,7 @@ from pipeline.flux import network as reference
 from support.grids import options
 from support.helpers import ROOT, with_julia
 
-FLUX = ("flux", "flux-inside", "flux-bridge")
+FLUX = ("flux", "flux-inside", "flux-buffered", "flux-bridge")
 
 OFF = (
     "scores: 0.001 off the reference, expected at most 0.0001; compare the weights and their order"
@@ -62,7 +62,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Let a stand-in take the place of Flux and of Julia; return what is asked of them."""
     asked: list[Any] = []
 
-    def load(*arguments: Any) -> StandIn:
+    def load(*arguments: Any, buffered: bool) -> StandIn:
         asked.append(("load", *arguments))
         return StandIn(asked)
 
@@ -98,7 +98,7 @@ def test_compiled_the_reference_scores_as_it_does_eagerly() -> None:
     assert abs(scores - reference.forward(batch)).max() < 1e-4
 
 
-@pytest.mark.parametrize("name", ["reference", "flux", "flux-inside", "compiled", "flux-bridge"])
+@pytest.mark.parametrize("name", engines.ENGINES)
 def test_scores_of_another_shape_break_every_contract(asked: list[Any], name: str) -> None:
     batch = batch_of(2)
     engine = engines.ENGINES[name]("cpu", 3, "")
@@ -118,7 +118,7 @@ def test_scores_that_are_none_break_the_contract(
     assert said(engine.check((scores, 0.25) if engine.inside else scores, batch)) == [line]
 
 
-@pytest.mark.parametrize("name", ["flux", "flux-inside", "compiled"])
+@pytest.mark.parametrize("name", ["flux", "flux-inside", "flux-buffered", "compiled"])
 def test_scores_off_by_a_thousandth_break_the_contract(asked: list[Any], name: str) -> None:
     batch = batch_of(2)
     engine = engines.ENGINES[name]("cpu", 3, "")
@@ -129,13 +129,43 @@ def test_scores_off_by_a_thousandth_break_the_contract(asked: list[Any], name: s
 
 
 @pytest.mark.parametrize("name", ["flux", "flux-inside"])
-def test_a_users_own_model_is_not_held_against_the_reference(asked: list[Any], name: str) -> None:
+def test_a_users_own_model_is_not_held_against_the_reference(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     batch = batch_of(2)
     engine = engines.ENGINES[name]("cpu", 3, "mine.jl:model")
+    monkeypatch.setattr(StandIn, "__call__", lambda self, batch: reference.forward(batch) + 1)
     scores = reference.forward(batch) + 1
     assert said(engine.check((scores, 0.25) if engine.inside else scores, batch)) == []
     assert engine.weights == "the model's own"
     assert asked[0] == ("load", 3, "cpu", "mine.jl:model")
+
+
+@pytest.mark.parametrize(
+    ("call", "line"),
+    [
+        (
+            lambda self, batch: reference.forward(batch) + 1,
+            "scores: not repeatable, 1 apart in two calls on one batch, expected the same scores; "
+            "return Flux.testmode!(model), and draw no random numbers",
+        ),
+        (
+            lambda self, batch: reference.forward(batch.mul_(0.5)),
+            "batch: changed by the model, expected a batch that stays as it is; "
+            "let the model work on a copy: x -> model(copy(x))",
+        ),
+    ],
+    ids=["another answer", "a batch that it changes"],
+)
+@pytest.mark.parametrize("name", ["flux", "flux-inside"])
+def test_a_users_own_model_is_called_twice(
+    asked: list[Any], monkeypatch: pytest.MonkeyPatch, name: str, call: Any, line: str
+) -> None:
+    batch = batch_of(2)
+    engine = engines.ENGINES[name]("cpu", 3, "mine.jl:model")
+    scores = reference.forward(batch)
+    monkeypatch.setattr(StandIn, "__call__", call)
+    assert said(engine.check((scores, 0.25) if engine.inside else scores, batch)) == [line]
 
 
 def test_only_the_forward_inside_is_published_by_julias_clock(asked: list[Any]) -> None:
@@ -148,7 +178,8 @@ def test_only_the_forward_inside_is_published_by_julias_clock(asked: list[Any]) 
 def test_only_flux_as_python_sees_it_says_what_julia_allocates(asked: list[Any]) -> None:
     batch = batch_of(2)
     extra = {name: engines.ENGINES[name]("cpu", 3, "").extra(batch) for name in engines.ENGINES}
-    assert extra.pop("flux") == {"julia_allocated_bytes": 2000}
+    for name in ("flux", "flux-buffered"):
+        assert extra.pop(name) == {"julia_allocated_bytes": 2000}
     assert set(map(str, extra.values())) == {"{}"}
 
 
@@ -170,7 +201,7 @@ def test_flux_has_had_the_batch_once_with_torchs_threads_and_gives_a_gpus_memory
         called = list(asked)
         raise ZeroDivisionError
     assert called[:2] == [("load", 3, device, ""), ("blas", torch.get_num_threads())]
-    assert called[2:] == ([("call", 2)] if name == "flux" else [])
+    assert called[2:] == ([("call", 2)] if name in ("flux", "flux-buffered") else [])
     assert asked[len(called) :] == ([("reclaim", "cuda")] if device == "cuda" else [])
 
 

@@ -10,11 +10,12 @@ import pytest
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
+from pipeline.flux import model as models
 from support.helpers import HIDDEN, SUITES, hide_julia, with_julia
 
 MODELS = {
     "mine.jl": """
-        using Flux
+        using Flux, Statistics
         mean_colour() = Chain(AdaptiveMeanPool((1, 1)), Flux.flatten)
         four() = Chain(Conv((3, 3), 3 => 2), GlobalMeanPool(), Flux.flatten, Dense(2 => 4))
         throws() = error("no such luck")
@@ -22,6 +23,15 @@ MODELS = {
         maps() = Conv((3, 3), 3 => 2)
         mixes() = images -> sum(Flux.flatten(images); dims=2)
         number() = 7
+        two() = images -> (Flux.flatten(images), Flux.flatten(images))
+        smooth() = Chain(Upsample(:bilinear; size=(8, 8)), GlobalMeanPool(), Flux.flatten)
+        writes() = Chain(images -> (images .+= 1), GlobalMeanPool(), Flux.flatten)
+        drops() = Flux.trainmode!(Chain(Dropout(0.5), GlobalMeanPool(), Flux.flatten))
+        const calls = Ref(0)
+        counts() = images -> Flux.flatten(mean(images; dims=(1, 2))) .+ Float32(calls[] += 1)
+        endless(n) = endless(n + 1) + 1
+        recurses() = Chain(images -> endless(1), Flux.flatten)
+        leaves() = exit(3)
         later() = Chain(
             GlobalMeanPool(),
             Flux.flatten,
@@ -50,16 +60,33 @@ USERS = {
     "mine.jl:nothing_here": FUNCTION
     + "{folder}/mine.jl: it defines no function called nothing_here",
     "mine.jl": FUNCTION + "{folder}/mine.jl: it defines no function called model",
+    "mine.jl:one": FUNCTION + "{folder}/mine.jl: it defines no function called one",
+    "mine.jl:Chain": FUNCTION + "{folder}/mine.jl: it defines no function called Chain",
     "mine.jl:throws": FUNCTION + "no such luck",
     "broken.jl": FUNCTION + "LoadError: it broke while it was read",
     "mine.jl:gray": SHAPE + "DimensionMismatch: layer Conv((3, 3), 1 => 2) expects "
-    "size(input, 3) == 1, but got 224×224×3×2 Array{{Flux.NilNumber.Nil, 4}}",
+    "size(input, 3) == 1, but got 224×224×3×2 Array{{Float32, 4}}",
+    "mine.jl:two": SHAPE + "the model gives a tuple of 2; expected one array",
     "mine.jl:maps": SHAPE + "the model gives size (222, 222, 2, 2); expected (classes, 2)",
     "mine.jl:mixes": SHAPE + "the model gives size (150528, 1); expected (classes, 2)",
     "mine.jl:later": "the Flux model: expected scores of a batch (4, 3, 224, 224); out of luck",
     "nowhere.jl": "--flux-model {folder}/nowhere.jl: expected a file that exists; check the path",
     "mine.py": "--flux-model {folder}/mine.py: expected FILE.jl or FILE.jl:function; check it",
 }
+TRIED = {
+    "mine.jl:recurses": "expected a model that runs; it crashed Julia (SIGSEGV): look for a "
+    "function that calls itself for ever",
+    "mine.jl:leaves": "expected a model that runs; it ended Julia with exit code 3: remove its "
+    "exit()",
+    "mine.jl:writes": "batch: changed by the model: expected a batch that stays as it is; let the "
+    "model work on a copy: x -> model(copy(x))",
+    "mine.jl:drops": "expected the same scores; return Flux.testmode!(model), and draw no random "
+    "numbers",
+    "mine.jl:counts": "scores: not repeatable, 1 apart in two calls on one batch: expected the "
+    "same scores; return Flux.testmode!(model), and draw no random numbers",
+}
+"""What a child finds out about a model, by how its line ends."""
+
 IN_JULIAS_WORDS = {
     "syntax.jl": FUNCTION + "LoadError: ParseError: # Error @ {folder}/syntax.jl:",
     "package.jl": FUNCTION + "LoadError: ArgumentError: Package NoSuchPackage not found",
@@ -71,7 +98,7 @@ OTHERS = {
     "channels": "2 channels: expected 1 or 3; pass grayscale or RGB images",
     "gray": "--flux-weights {folder}/1 plain.safetensors: expected weights for 3 channels; "
     "DimensionMismatch: layer Conv((3, 3), 1 => 16, relu, pad=1) expects size(input, 3) == 1, "
-    "but got 224×224×3×2 Array{{Flux.NilNumber.Nil, 4}}",
+    "but got 224×224×3×2 Array{{Float32, 4}}",
     "both": "--flux-model and --flux-weights: expected one of them; leave one out",
 }
 
@@ -123,9 +150,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(folder: Path) -> dict[str, Any]:
     """What a real Flux makes of good and bad batches, weights and models."""
     write_weights(folder)
-    refused = {"weights": list(WEIGHTS), "models": [*USERS, *IN_JULIAS_WORDS]}
+    names = {"weights": list(WEIGHTS), "models": [*USERS, *IN_JULIAS_WORDS], "tried": list(TRIED)}
     suite = (SUITES / "flux_answers.py").read_text(encoding="utf-8")
-    answers: dict[str, Any] = with_julia(suite, FOLDER=str(folder), REFUSED=json.dumps(refused))
+    answers: dict[str, Any] = with_julia(suite, FOLDER=str(folder), REFUSED=json.dumps(names))
     return answers
 
 
@@ -186,6 +213,18 @@ def test_a_users_own_model_takes_the_batch_as_it_is(answers: dict[str, Any]) -> 
     assert apart < 1e-3  # 50 176 float32 added up one by one
 
 
+def test_a_layer_that_outputsize_cannot_follow_is_run_instead(answers: dict[str, Any]) -> None:
+    assert answers["smooth"] == [3, [4, 3]]
+
+
+@every_batch
+def test_kept_buffers_give_the_same_scores_and_allocate_less(
+    answers: dict[str, Any], batch: str
+) -> None:
+    assert answers[batch]["buffered"] < 1e-5
+    assert answers[batch]["buffered allocates"] < answers[batch]["allocated"][0] / 10
+
+
 def test_a_users_own_model_has_as_many_classes_as_it_gives(answers: dict[str, Any]) -> None:
     assert answers["four"] == [4, [4, 4], [4, 4]]
 
@@ -195,6 +234,12 @@ def test_what_flux_cannot_run_is_refused_with_one_line(
     answers: dict[str, Any], folder: Path, name: str
 ) -> None:
     assert answers["refused"][name] == REFUSED[name].format(folder=folder, name=name)
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_what_a_model_does_to_julia_is_found_in_a_child(answers: dict[str, Any], name: str) -> None:
+    assert answers["refused"][name].endswith(TRIED[name])
+    assert len(answers["refused"][name].splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", IN_JULIAS_WORDS)
@@ -225,6 +270,10 @@ BATCHES = {
     "NHWC": (lambda images: images.permute(0, 2, 3, 1), f"shape (2, 224, 224, 3): {IMAGES}"),
     "gray": (lambda images: images[:, :1], f"shape (2, 1, 224, 224): {IMAGES}"),
     "empty": (lambda images: images[:0], f"shape (0, 3, 224, 224): {IMAGES}"),
+    "list": (
+        lambda images: images.tolist(),
+        "of type list: expected a tensor or an array; preprocess the images first",
+    ),
 }
 
 
@@ -242,12 +291,46 @@ def test_a_batch_of_another_shape_or_type_never_reaches_julia(
     assert str(refused.value) == f"batch: {line}"
 
 
-def test_a_tensor_without_memory_is_never_read() -> None:
+def test_what_has_no_memory_to_read_is_refused() -> None:
     import torch
 
-    batch = torch.zeros((1, 3, 224, 224), device="meta")
-    with pytest.raises(NotImplementedError, match="no data"):
-        flux.Model(None, 3, 10, "cpu")._place(batch)
+    batch = torch.zeros((1, 3, 224, 224))
+    for other, line in {
+        batch.to("meta"): "on meta, without values: expected on cpu or cuda; make it there",
+        batch.to_sparse(): "layout torch.sparse_coo: expected a dense tensor; call to_dense()",
+    }.items():
+        with pytest.raises(ContractError) as refused:
+            flux.Model(None, 3, 10, "cpu")._place(other)
+        assert str(refused.value) == f"batch: {line}"
+
+
+@pytest.mark.parametrize("view", ["grad", "negative"])
+def test_a_tensors_view_is_read_by_its_values(view: str) -> None:
+    import torch
+
+    batch = torch.rand((1, 3, 224, 224))
+    seen = batch.requires_grad_() if view == "grad" else torch._neg_view(-batch)
+    owner, _, memory = flux.Model(None, 3, 10, "cpu")._place(seen)
+    assert memory == "cpu"
+    assert owner.numpy().tolist() == batch.tolist()
+
+
+def test_a_device_that_flux_has_not_is_refused() -> None:
+    with pytest.raises(PipelineError) as refused:
+        flux.load(3, "xla")
+    assert str(refused.value) == "device 'xla': expected cpu or cuda; change the device"
+
+
+@pytest.mark.parametrize(
+    ("device", "model"), [("cuda", ""), ("cpu", "mine.jl")], ids=["device", "model"]
+)
+def test_buffers_are_kept_for_the_own_network_on_the_cpu_alone(device: str, model: str) -> None:
+    with pytest.raises(PipelineError) as refused:
+        flux.load(3, device, model, buffered=True)
+    assert str(refused.value) == (
+        f"buffers for {model or device}: expected the network of this project on the CPU; "
+        "leave them out"
+    )
 
 
 @pytest.mark.parametrize(("suffix", "name"), [(":mine", "mine"), ("", "model")])
@@ -275,7 +358,7 @@ def test_without_julia_forward_is_unavailable(monkeypatch: pytest.MonkeyPatch) -
     import numpy as np
 
     hide_julia(monkeypatch)
-    flux.load.cache_clear()
+    models.load.cache_clear()
     with pytest.raises(UnavailableError) as refused:
         flux.forward(np.zeros((1, 3, 224, 224), np.float32))
     assert str(refused.value) == f"Flux.jl: expected Julia; {HIDDEN}"

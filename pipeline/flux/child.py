@@ -1,0 +1,151 @@
+"""Julia in a child process: what hangs or crashes there does not take this process with it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Missing
+
+__all__ = ["Ended", "diagnose", "run"]
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The folder that `pipeline` is imported from."""
+
+RESOLVE_TIMEOUT_S = 1800.0
+START_TIMEOUT_S = 300.0
+
+PATIENCE_S = 6.0
+"""How long a child may take before a line says what it does."""
+
+OFFLINE = "URLError|resolve host|could not (download|connect)|Connection refused|timed out"
+"""What Python, Pkg and curl say where there is no network."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended."""
+
+    code: int | None
+    """Its exit code, negative for a signal; None where it took too long."""
+    answer: str
+    complaint: str
+
+    @property
+    def crash(self) -> str:
+        """The name of the signal that ended it, or an empty text."""
+        return signal.Signals(-self.code).name if self.code is not None and self.code < 0 else ""
+
+    @property
+    def resolved(self) -> bool:
+        """Whether Julia and its packages were there, so that the rest was starting them."""
+        return self.answer.startswith("resolved")
+
+
+def run(
+    statement: str,
+    *arguments: str,
+    doing: str = "resolving its packages (minutes the first time, then seconds)",
+) -> Ended:
+    """Run a Python statement in a fresh process and return how it ended.
+
+    The statement prints `resolved` once Julia's packages are there: from then on it has
+    `START_TIMEOUT_S`. Standard error says what it is `doing` where that takes long.
+    """
+    program = f"import sys; sys.path[0] = {str(ROOT)!r}; {statement}"
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            in_time = _wait(child, out, doing)
+        finally:
+            _end(child)
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace").strip())
+    return Ended(child.returncode if in_time else None, *texts)
+
+
+def diagnose(ended: Ended) -> Missing:
+    """Turn two screens of complaint into one line and a remedy."""
+    complaint = ended.complaint
+    if ended.code is None:
+        return _missing("no Julia: it did not start in time", "start it by hand once: julia")
+    if ended.crash:
+        reason = f"no Julia: it crashed at start ({ended.crash})"
+        return _missing(reason, "start it by hand: julia")
+    if "URLError" in complaint:
+        return _missing(
+            "no Julia: none that fits is on PATH, and its download server cannot be reached",
+            "install Julia 1.10 or later and put it on PATH, or connect this machine to a network",
+        )
+    if "entries are not unique" in complaint:
+        return _missing(
+            "no Julia: this Python environment knows two checkouts of this project",
+            "use one environment for each checkout",
+        )
+    cause = _cause(complaint)
+    absent = "does not seem to be installed|not found in current path|CalledProcessError"
+    if re.search(absent, cause) or re.search(OFFLINE, complaint, re.IGNORECASE):
+        return _missing(
+            "no Flux.jl: Julia is here, its packages are not, and they could not be added",
+            "connect to a network once and run: python -m pipeline doctor",
+            "Flux.jl",
+        )
+    if ended.resolved or "CalledProcessError" in complaint:
+        return _missing(f"no Flux.jl: {cause}", "run: python -m pipeline.flux.julia", "Flux.jl")
+    return _missing(f"no Julia: {cause}", "run: python -m pipeline.flux.julia")
+
+
+def _missing(reason: str, remedy: str, what: str = "Julia") -> Missing:
+    return Missing("julia", what, reason, remedy)
+
+
+def _cause(complaint: str) -> str:
+    """Return Julia's first error, or Python's last exception, or the last line."""
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    of_julia = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    of_python = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
+    causes = of_julia[:1] or of_python[-1:] or lines[-1:] or ["it failed without a message"]
+    return causes[0].removeprefix("LoadError: ")[:160]
+
+
+def _wait(child: "subprocess.Popen[bytes]", out: Any, doing: str) -> bool:
+    """Wait for the child, and say so if that takes long; False if it exceeds its time."""
+    begun = time.monotonic()
+    deadline = begun + RESOLVE_TIMEOUT_S
+    announced = resolved = False
+    while child.poll() is None:
+        now = time.monotonic()
+        if not resolved and os.fstat(out.fileno()).st_size:
+            resolved, deadline = True, now + START_TIMEOUT_S
+        if now > deadline:
+            return False
+        if not announced and now > begun + PATIENCE_S:
+            announced = True
+            print(f"Julia: {doing}", file=sys.stderr, flush=True)
+        time.sleep(0.05)
+    return True
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """End the child and the Julia that it started, which would outlive it."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    else:
+        child.kill()
+    child.wait()

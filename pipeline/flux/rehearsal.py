@@ -1,0 +1,81 @@
+"""A user's Flux model runs in a child first: what ends or crashes Julia ends the child alone."""
+
+import json
+import sys
+from functools import cache
+
+from pipeline import contracts
+from pipeline.contracts import SIZE
+from pipeline.errors import ContractError, PipelineError
+from pipeline.flux import child, julia
+from pipeline.flux import model as models
+
+__all__ = ["main", "rehearse"]
+
+MARK = "sd-flux-bench rehearsal: "
+"""Begins the line of the answer: a model may print lines of its own."""
+
+COUNT = 2
+"""Images of the batch that a model is tried with."""
+
+
+def rehearse(model: str, channels: int) -> None:
+    """Load a user's model and run it twice in a child, once for the same arguments.
+
+    Raises `PipelineError` where it throws, ends or crashes Julia, and `ContractError` where it
+    changes its input, or its scores do not repeat.
+    """
+    julia.start()
+    if (error := _outcome(model, channels)) is not None:
+        raise error
+
+
+@cache
+def _outcome(model: str, channels: int) -> PipelineError | None:
+    doing = f"trying {model}"
+    statement = "from pipeline.flux import rehearsal; rehearsal.main(sys.argv[1:])"
+    ended = child.run(statement, model, str(channels), doing=doing)
+    lines = [line for line in ended.answer.splitlines() if line.startswith(MARK)]
+    if ended.code != 0 or not lines:
+        return PipelineError(f"--flux-model {model}", "a model that runs", _fault(ended))
+    answer = json.loads(lines[-1].removeprefix(MARK))
+    if not answer:
+        return None
+    error = (ContractError if answer["contract"] else PipelineError)(*answer["parts"])
+    error.__cause__ = RuntimeError(answer["cause"]) if answer["cause"] else None
+    return error
+
+
+def _fault(ended: child.Ended) -> str:
+    if ended.code is None:
+        return f"it did not end within {child.START_TIMEOUT_S:.0f} s"
+    if ended.crash:
+        return f"it crashed Julia ({ended.crash}): look for a function that calls itself for ever"
+    return f"it ended Julia with exit code {ended.code}: remove its exit()"
+
+
+def main(arguments: list[str]) -> None:
+    """Try the model and print the answer: what the child runs."""
+    model, channels = arguments[0], int(arguments[1])
+    answer = {}
+    try:
+        julia.start()
+        print("resolved", flush=True)
+        contracts.require(_try(model, channels))
+    except PipelineError as error:
+        parts = (error.given, error.expected, error.remedy)
+        contract = isinstance(error, ContractError)
+        answer = {"parts": parts, "contract": contract, "cause": str(error.__cause__ or "")}
+    sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
+    sys.stdout.flush()
+
+
+def _try(model: str, channels: int) -> list[contracts.Violation]:
+    import numpy as np
+
+    scorer = models.load(channels, "cpu", model)
+    batch = np.random.default_rng(0).random((COUNT, channels, SIZE, SIZE), np.float32)
+    before = batch.copy()
+    first = scorer(batch)
+    changed = models.check_unchanged(batch, before)
+    return changed or models.check_repeated(first, scorer(batch))
