@@ -171,7 +171,7 @@ def _is_misfit(chi: float, freedom: int, of_variance: float) -> bool:
     root = (chi / freedom) ** (1 / 3)
     above, below = 2 / 9 / freedom, 2 / 9 / of_variance
     deviation = (1 - below) * root - (1 - above)
-    return deviation > NormalDist().inv_cdf(CONFIDENCE) * math.sqrt(below * root**2 + above)
+    return bool(deviation > NormalDist().inv_cdf(CONFIDENCE) * math.sqrt(below * root**2 + above))
 
 
 def _quantile(freedom: float) -> float:

@@ -61,10 +61,10 @@ def ratio(base: Runs, new: Runs) -> Ratio | None:
         count = min(len(base), len(new))
         return Ratio(value, value / math.exp(reach), value * math.exp(reach), RUNS, count)
     count = min(len(base[0]), len(new[0]))
-    sides = [_reaches(side[0]) for side in (base, new)]
-    if sides[0] is None or sides[1] is None:
+    base_reach, new_reach = _reaches(base[0]), _reaches(new[0])
+    if base_reach is None or new_reach is None:
         return Ratio(value, None, None, ROUNDS, count)
-    (base_down, base_up), (new_down, new_up) = sides
+    (base_down, base_up), (new_down, new_up) = base_reach, new_reach
     down, up = math.hypot(new_down, base_up), math.hypot(new_up, base_down)
     return Ratio(value, value / math.exp(down), value * math.exp(up), ROUNDS, count)
 
