@@ -179,9 +179,6 @@ def test_the_time_that_is_printed_is_that_of_drawing(
     assert events == ["loaded", "generate"]
 
 
-SIZE = "--size 1000000"
-
-
 @pytest.mark.parametrize(
     ("edit", "options", "line"),
     [
@@ -226,7 +223,13 @@ def test_what_cannot_be_drawn_is_refused_before_weights_are_read(
 
 
 def test_a_size_beyond_the_machines_memory_is_refused(command: Command) -> None:
-    code, out, (line,) = command(*QUESTION, *SIZE.split())
+    code, out, (line,) = command(*QUESTION, "--size", "100000")
     assert (code, out) == (2, [])
-    assert line.startswith("size 1000000x1000000: expected at most the ")
+    assert line.startswith("size 100000x100000: expected at most the ")
     assert line.endswith(" GB; ask for a smaller size, or half precision")
+
+
+def test_a_size_beyond_what_torch_can_count_is_one_line(command: Command) -> None:
+    code, out, (line,) = command(*QUESTION, "--size", "1000000")
+    assert (code, out) == (1, [])
+    assert line.endswith("expected (2, 4, 125000, 125000) float32; check what feeds it")
