@@ -2,6 +2,9 @@
 
 import os
 import re
+import shutil
+import signal
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -161,3 +164,45 @@ def test_julia_starts_once(answers: dict[str, Any]) -> None:
 
 def test_an_interrupt_reaches_python(answers: dict[str, Any]) -> None:
     assert answers["interrupt"] == "KeyboardInterrupt()"
+
+
+# What CUDA.jl does in a Julia that leaves signals to Python: a Julia alone, without a package.
+
+
+@pytest.fixture
+def julia_exe() -> str:
+    exe = os.environ.get("PYTHON_JULIACALL_EXE") or shutil.which("julia")
+    if exe is None:
+        pytest.skip("no julia on PATH")
+    return exe
+
+
+@posix_only
+@pytest.mark.parametrize(("signals", "code"), [("yes", 0), ("no", -signal.SIGSEGV)])
+def test_waiting_on_threads_of_its_own_is_what_crashes(
+    julia_exe: str, signals: str, code: int
+) -> None:
+    """Where this no longer crashes, `prefer_blocking` can go."""
+    question = [julia_exe, "--startup-file=no", f"--handle-signals={signals}"]
+    done = subprocess.run(
+        [*question, str(SUITES / "waiting_threads.jl")], capture_output=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+
+
+def test_julia_reads_the_preference_of_either_package(julia_exe: str, tmp_path: Path) -> None:
+    (tmp_path / "Project.toml").write_text(DEPENDENCY)
+    julia.prefer_blocking(tmp_path)
+    code = "; ".join(
+        f'println(Base.get_preferences(Base.UUID("{uuid}")))'
+        for uuid in julia.SYNCHRONIZES.values()
+    )
+    done = subprocess.run(
+        [julia_exe, "--startup-file=no", f"--project={tmp_path}", "-e", code],
+        env={**os.environ, "JULIA_LOAD_PATH": "@:@stdlib"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = 'Dict{String, Any}("nonblocking_synchronization" => false)\n'
+    assert (done.stdout, done.stderr) == (line * 2, "")
