@@ -155,7 +155,7 @@ def hold(ratio: Ratio, limit: Floor) -> Verdict:
         why = f"the interval {ends} reaches across the edge of {noise}"
         remedy = _more(ratio, limit)
     elif limit.raised:
-        code, remedy = "noisy", _quieter(ratio)
+        code, remedy = "noisy", _quieter(ratio, limit)
         why = f"the interval {ends} lies within {noise}, which is too wide to call them the same"
     else:
         word, code = SAME, "within the floor"
@@ -216,7 +216,7 @@ def _more(ratio: Ratio, limit: Floor) -> str:
         return f"at least {stats.SEEN} rounds on each side (a longer --benchmark-max-time)"
     times = _times(ratio, limit)
     if times > MOST_TIMES or (limit.raised and ratio.unit == ROUNDS):
-        return _quieter(ratio)
+        return _quieter(ratio, limit)
     more = max(1, math.ceil(ratio.count * (times - 1)))
     if ratio.unit == PAIRS:
         more = sequential.needed(ratio.count, times) - ratio.count
@@ -241,8 +241,10 @@ def _times(ratio: Ratio, limit: Floor) -> float:
     return (reach / max(room, 1e-12)) ** 2
 
 
-def _quieter(ratio: Ratio) -> str:
+def _quieter(ratio: Ratio, limit: Floor | None = None) -> str:
     """Say what decides where more of the same does not."""
+    if limit is not None and limit.value == UNWATCHED:
+        return "measure both with pytest bench/, which watches the load"
     if ratio.unit == PAIRS:
         return "a difference further from the noise floor, or a quieter machine"
     runs = "several runs" if ratio.unit == ROUNDS else "more runs"

@@ -258,14 +258,6 @@ PLAIN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda content: content["benchmarks"][0].pop("fullname"),
         "text at benchmarks[0].fullname, not null; measure again",
     ),
-    "no stats": (
-        lambda content: content["benchmarks"][0].pop("stats"),
-        "'stats' at benchmarks[0]; measure again",
-    ),
-    "a group that is a number": (
-        lambda content: content["benchmarks"][0].update(group=7),
-        "text or null at benchmarks[0].group, not 7; measure again",
-    ),
     "a test twice": (
         lambda content: content["benchmarks"].append(content["benchmarks"][0]),
         "each cell once, but test_sort.py::test_sort[100] is there twice; measure again",
