@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,9 +95,10 @@ def _file(cell: Cell, paths: list[Path]) -> Callable[[], Any]:
     """From files to a batch, one by one."""
     if "peer" in cell.axes:
         return _one_by_one(peers.load(str(cell.axes["peer"]), SIZE).file, paths)
-    settings = {"device": cell.device, "scaled": cell.axes["regime"] == "scaled"}
-    work = partial(preprocess, size=SIZE, grayscale=_is_gray(cell), **settings)
-    return _one_by_one(lambda path: work([path]), paths)
+    gray, scaled = _is_gray(cell), cell.axes["regime"] == "scaled"
+    return _one_by_one(
+        lambda path: preprocess([path], SIZE, gray, device=cell.device, scaled=scaled), paths
+    )
 
 
 def _stream(cell: Cell, paths: list[Path]) -> Callable[[], Any]:

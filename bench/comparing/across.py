@@ -35,7 +35,7 @@ def rematched(sides: Sequence[Side], axes: Sequence[str] | None = None) -> list[
         if not axes:
             return list(sides)
     _check(axes, cells)
-    names = {}
+    names: dict[tuple[str, Any], str] = {}
     for side, known in zip(sides, cells, strict=True):
         for name, values in known.items():
             key = _key(name, values, axes)

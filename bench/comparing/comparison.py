@@ -136,8 +136,8 @@ def _across(lines: Sequence[Line], sides: Sequence[Side]) -> tuple[list[Line], l
         )
         for number, side in enumerate(sides)
     ]
-    axes = tuple(values)
-    return [replace(line, cell=without(line.cell, axes)) for line in lines], shown
+    matched = tuple(values)
+    return [replace(line, cell=without(line.cell, matched)) for line in lines], shown
 
 
 def geometric_mean(lines: Sequence[Line], side: int) -> tuple[float, int] | None:

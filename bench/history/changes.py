@@ -66,7 +66,7 @@ def change_points(seconds: Sequence[float]) -> list[int]:
 def _noise(values: Any) -> float:
     """Return the standard deviation of a run, from the differences between neighbours."""
     differences = [abs(after - before) for before, after in itertools.pairwise(values)]
-    return median(differences) / 0.6745 / math.sqrt(2)  # of a normal distribution
+    return float(median(differences)) / 0.6745 / math.sqrt(2)  # of a normal distribution
 
 
 def _without_outliers(values: Any, noise: float) -> Any:

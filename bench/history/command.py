@@ -58,7 +58,7 @@ def history(arguments: argparse.Namespace) -> int:
     results = gather(
         repository.files_of_branch(arguments.branch)
         if arguments.branch
-        else _files(arguments.places)
+        else list(_files(arguments.places))
     )
     findings = printing.changes_of(results)
     if arguments.since:

@@ -59,7 +59,11 @@ def of_family(family: str, rows: Iterable[Row], between: float = BETWEEN) -> lis
     """
     drawable = [row for row in rows if row.status == MEASURED and min(row.samples) >= SHORTEST]
     of_steps = partial(_steps, between=between)
-    makers = {"generate": of_steps, "preprocess": _regimes, "forward": _batches}
+    makers: dict[str, Callable[[list[Row]], Iterable[Chart]]] = {
+        "generate": of_steps,
+        "preprocess": _regimes,
+        "forward": _batches,
+    }
     charts = [*makers[family](drawable)] if family in makers else []
     return [*charts, *_stages(drawable)][:MOST_CHARTS]
 

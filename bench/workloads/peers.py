@@ -89,7 +89,7 @@ def _v2(size: int) -> Peer:
 
 def _torchcodec(size: int) -> Peer:
     """torchcodec's decoder, for which torchvision deprecates its own, then v2's transforms."""
-    from torchcodec.decoders import decode_image
+    from torchcodec.decoders import decode_image  # type: ignore[attr-defined]
 
     return replace(_v2(size), read=decode_image)
 

@@ -116,7 +116,7 @@ class Drawing:
         if components.is_known(self.model):
             parts = components.on_meta(self.model, self.dtype)
             kind, own, default_size = parts.kind, parts.scheduler, parts.default_size
-            names = dict(enumerate(parts.tokenizers))
+            names = {f"tokenizer_{number}": part for number, part in enumerate(parts.tokenizers)}
         else:
             pipe = self.load()
             kind, own, default_size = type(pipe), pipe.scheduler, None
@@ -186,7 +186,7 @@ class Drawing:
             remedy = "ask for a smaller size, or half precision"
             raise PipelineError(name, f"enough memory ({one_line(error)})", remedy) from error
         contracts.require(contracts.check_images([image], 1, self.size, [name]))
-        image.info |= self.info(index) | {"size": size_label(image.size)}
+        image.info.update(self.info(index) | {"size": size_label(image.size)})
         return image
 
 
@@ -317,9 +317,10 @@ def _whole(value: Any, name: str) -> int:
 def _number(value: Any, name: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < inf:
+    number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else -1.0
+    if not 0 <= number < inf:
         raise PipelineError(f"{name} {value!r}", "a number from 0", f"change {name}")
-    return float(value)
+    return number
 
 
 def _text(value: Any, name: str) -> str:

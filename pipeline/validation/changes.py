@@ -51,13 +51,13 @@ def changes(before: Document, after: Document) -> list[str]:
     same, is a setting that was changed: it is one line, and the questions are matched without it.
     """
     settings = {
-        axis: (olds.pop(), news.pop())
+        axis: (old.pop(), new.pop())
         for axis in AXES
-        if len(olds := {answer[axis] for answer in before["answers"]}) == 1
-        and len(news := {answer[axis] for answer in after["answers"]}) == 1
-        and olds != news
+        if len(old := {answer[axis] for answer in before["answers"]}) == 1
+        and len(new := {answer[axis] for answer in after["answers"]}) == 1
+        and old != new
     }
-    lines = [f"{axis}: {old} → {new}" for axis, (old, new) in settings.items()]
+    lines = [f"{axis}: {was} → {now}" for axis, (was, now) in settings.items()]
     axes = [axis for axis in AXES if axis not in settings]
     olds, news = (
         {tuple(answer[axis] for axis in axes): answer for answer in document["answers"]}

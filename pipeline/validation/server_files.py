@@ -171,7 +171,7 @@ def _message(tokens: Iterator[str], end: str) -> dict[str, list[Any]]:
 
 
 def _items(tokens: Iterator[str]) -> list[Any]:
-    items = []
+    items: list[Any] = []
     for token in tokens:
         if token == "]":
             return items

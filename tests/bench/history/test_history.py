@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.__main__ import main
-from bench.history import page, printing
+from bench.history import page, printing, series
 from bench.history.series import gather
 from bench.results import record
 from bench.results.record import load
@@ -59,7 +59,7 @@ def test_json_holds_every_run_point_and_change(capsys: pytest.CaptureFixture[str
     content = json.loads(answer(capsys, "results", "--json")[1])
     (machine,) = content["machines"]
     assert len(machine["runs"]) == 20
-    assert [len(series["points"]) for series in machine["series"]] == [20, 20]
+    assert [len(one["points"]) for one in machine["series"]] == [20, 20]
     (change,) = content["changes"]
     assert (change["family"], change["word"]) == ("generate", "slower")
     assert change["first_bad"] == machine["runs"][12]
@@ -133,6 +133,16 @@ def test_where_the_software_changed_is_said(folder: Path) -> None:
     (machine,) = gather(files(folder)).machines
     ((moment, lines),) = machine.software
     assert (moment.file, lines) == ("b.json", ["torch 2.15.0+cu130 → 2.16.0"])
+
+
+def test_many_files_are_read_by_several_processes_to_the_same_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, slower_from(4, 8))
+    (folder / "bad.json").write_text("{")
+    alone = gather(files(folder))
+    monkeypatch.setattr(series, "PARALLEL_FROM", 2)
+    assert gather(files(folder)) == alone
 
 
 def test_no_sample_is_kept(folder: Path) -> None:
