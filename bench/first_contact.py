@@ -95,6 +95,7 @@ def _run(part: Part, folder: Path, options: argparse.Namespace) -> Outcome:
     ]
     chosen = part.arguments.replace("STEPS", options.steps).replace("LARGE", options.large)
     command += [*model, *shlex.split(chosen), "--benchmark-json", str(result)]
+    command += shlex.split(options.pytest)
     begun = perf_counter()
     with log.open("w", encoding="utf-8") as output:
         try:

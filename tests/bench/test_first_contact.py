@@ -7,7 +7,7 @@ import pytest
 
 from bench import first_contact
 from support.runs import Run, copy_of_bench
-from support.simulation import python_on_cuda
+from support.simulation import BRIEF, python_on_cuda
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return python_on_cuda(
         copy_of_bench(tmp_path_factory.mktemp("contact")),
         *("-m", "bench.first_contact", "--model=tiny", "--size=64", "--steps=1"),
-        *("--large=--sd-batch 4", "--pytest=-psimulated_cuda.plugin"),
+        *("--large=--sd-batch 4", f"--pytest={' '.join(BRIEF)}"),
         *("--only", "contracts", "modes", "memory"),
         SIMULATED_FAULT="out of memory",
     )

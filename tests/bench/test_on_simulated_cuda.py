@@ -22,6 +22,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return pytest_on_cuda(
         copy_of_bench(tmp_path_factory.mktemp("whole")),
         *("bench/", "--benchmark-only", "--cold", *TINY, "--sd-mode=eager,compile,graph"),
+        "--flux-batch=1,8",
         *("-k", chosen),
     )
 
