@@ -138,7 +138,7 @@ def _capture(call: Callable[[], Any]) -> tuple[Callable[[], None], Any]:
     """Capture `call` as https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs says."""
     import torch
 
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(WARM_CALLS):
