@@ -1,6 +1,7 @@
-"""python -m bench: show, compare, ab, noise, report."""
+"""python -m bench: show, compare, ab, noise, report, history."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,17 +9,19 @@ from shutil import get_terminal_size
 from typing import Any
 
 from bench.comparing import ab as interleaved
-from bench.comparing import gate, sides
+from bench.comparing import across, gate, sides
 from bench.comparing import noise as noise_records
 from bench.comparing.comparison import Comparison
 from bench.comparing.comparison import compare as compare_sides
 from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
+from bench.history import command as history
 from bench.machine import records as machine
+from bench.measuring import export
 from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
-from pipeline.arguments import Parser
+from pipeline.arguments import Parser, parse_list
 from pipeline.errors import PipelineError
 from pipeline.exits import DOES_NOT_HOLD, HOLDS, INTERRUPTED, exit_code
 
@@ -38,16 +41,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def show(options: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
     run = record.load(options.file or record.nearest_journal())
+    if options.json:
+        print(json.dumps(export.document(run), indent=4, allow_nan=False))
+        return HOLDS
+    print(f"run of {run.begun[:16].replace('T', ' ')} UTC\n" if run.begun else "")
     print(tables.render(run.rows, run.machine, get_terminal_size().columns, _on_terminal()))
     if not run.complete:
         print(f"\nthe run was cut short; cells that had ended: {len(run.rows)}")
+    if run.skipped:
+        print(f"\nlines of the journal that are damaged and left out: {run.skipped}")
     return HOLDS
 
 
 def compare(options: argparse.Namespace) -> int:
     """Print how later result files differ from the first, and whether a row fails."""
     gates = _gates(options)
-    gathered = sides.gather(options.files)
+    gathered = sides.gather(options.files, least=1 if options.across else 2)
+    if len(gathered) == 1:
+        gathered = across.of_one_file(gathered[0], options.across)
+    else:
+        gathered = across.rematched(gathered, options.across)
     noise = [_runs_apart(side.machine) for side in gathered]
     return _print(options, compare_sides(gathered, noise=noise), gates)
 
@@ -177,10 +190,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.add_argument(
         "file", nargs="?", type=Path, help="a result file (default: the last run's journal)"
     )
+    command.add_argument(
+        "--json", action="store_true", help="print it as pytest-benchmark's JSON instead"
+    )
     command.set_defaults(command=show)
     command = commands.add_parser("compare", help="compare machines or commits with the first")
     command.add_argument(
         "files", nargs="+", metavar="FILE", help="result files; a.json,b.json are runs of one side"
+    )
+    command.add_argument(
+        "--across",
+        type=parse_list,
+        metavar="AXES",
+        help="match cells that differ in these axes alone (device,dtype,engine,mode,…); of one "
+        "file, its settings of them (default: the fewest axes, where two files share no id)",
     )
     _add_printing(command)
     command.set_defaults(command=compare)
@@ -225,6 +248,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="default: report.html",
     )
     command.set_defaults(command=write_report)
+    help_ = "say which commit made a machine's results slower"
+    history.add_to(commands.add_parser("history", help=help_))
     options, options_rest = parser.parse_known_args(arguments)
     if options_rest and options.command not in (ab, noise):
         parser.error(f"unrecognized arguments: {' '.join(options_rest)}")
@@ -247,7 +272,7 @@ def _add_printing(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         type=gate.parse,
         metavar="WHAT",
-        help="slower:10%%, missing, or both with a comma: exit code 1 where a row is that",
+        help="slower:10%%, missing, undecided, or several: exit code 1 where a row is that",
     )
     parser.add_argument("--explain", action="store_true", help="give every verdict's reason")
     parser.add_argument("--markdown", action="store_true", help="print GitHub's Markdown")

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,16 +42,26 @@ def cuda() -> Missing | None:
 
 @cache
 def torch_cuda() -> Missing | None:
-    """Ask `cuda()`, then PyTorch (which this imports): its build may not support the device."""
+    """Ask `cuda()`, then PyTorch (which this imports): its build may not support the device.
+
+    PyTorch initialises CUDA here, and warns of an old driver or an old GPU: shown, never an error.
+    """
     absent = cuda()
     if absent is not None:
         return absent
     import torch
 
-    if torch.cuda.is_available():
-        return None
+    reason = ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        try:
+            if torch.cuda.is_available():
+                torch.cuda.init()
+                return None
+        except (RuntimeError, AssertionError) as error:
+            reason = f": {' '.join(str(error).split())[:200]}"
     return _no_cuda(
-        f" in PyTorch {torch.__version__}, though the driver has a device",
+        f" in PyTorch {torch.__version__}, though the driver has a device{reason}",
         "install a PyTorch build for this driver, or update the driver",
     )
 
@@ -110,7 +121,12 @@ def compiler() -> Missing | None:
 @cache
 def peers() -> Missing | None:
     """Ask for the libraries that preprocessing is measured against; none of them is imported."""
-    modules = {"OpenCV": "cv2", "albumentations": "albumentations", "kornia": "kornia"}
+    modules = {
+        "OpenCV": "cv2",
+        "albumentations": "albumentations",
+        "kornia": "kornia",
+        "torchcodec": "torchcodec",
+    }
     absent = [name for name, module in modules.items() if find_spec(module) is None]
     if not absent:
         return None

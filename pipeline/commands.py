@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import size_label
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import ContractError, PipelineError, UnavailableError, plain
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
 from pipeline.flux import forward as flux
@@ -22,9 +21,11 @@ from pipeline.needs import NEEDS
 from pipeline.preprocessing import conversion
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.progress import progress
-from pipeline.stable_diffusion import diffusion, models, schedulers
+from pipeline.stable_diffusion import components as parts
+from pipeline.stable_diffusion import diffusion, models, pictures, schedulers
 from pipeline.validation import answers as validation
-from pipeline.validation import table
+from pipeline.validation import changes, meta, server_files, serving, table
+from pipeline.validation.answers import Answer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,23 +38,25 @@ Options = argparse.Namespace
 
 def generate(options: Options) -> int:
     """Write generated_image_1.png …: generated, or the pre-generated ones without a model."""
-    _write_images(options)
-    return HOLDS
+    images = _write_images(options)
+    return HOLDS if len(images) == options.count else DOES_NOT_HOLD
 
 
 def preprocess(options: Options) -> int:
     """Write a preprocessed PNG for each image that has none yet; skip what cannot be read."""
-    settings = preprocessing.Settings(options.size, options.grayscale)
+    settings = preprocessing.Settings(options.size, options.grayscale, scaled=options.scaled)
     plan = conversion.plan(options.images, options.out, settings)
     if plan.done:
         images = "image was" if plan.done == 1 else "images were"
         print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+    if notice := plan.notice():
+        print(notice, file=sys.stderr)
     preprocessing.load()
     with progress("preprocess", len(plan.missing), "images") as show:
 
         def written(done: int, outputs: Sequence[Path]) -> None:
             for output in outputs:
-                print(output)
+                print(plain(str(output)))
             show(done)
 
         skipped = conversion.convert(plan.missing, settings, options.workers, written)
@@ -92,21 +95,29 @@ def run(options: Options) -> int:
     _model(options)
     no_flux = julia.missing()  # before torch
     images = _write_images(options)
-    names = [pregenerated.preprocessed_name(number + 1) for number in range(len(images))]
+    code = HOLDS if len(images) == options.count else DOES_NOT_HOLD
+    if not images:
+        return code
+    names = [pregenerated.preprocessed_name(index + 1) for index in images]
     with progress("preprocess", len(images), "images") as show:
-        batch = preprocessing.preprocess(images, grayscale=options.grayscale)
+        batch = preprocessing.preprocess(list(images.values()), grayscale=options.grayscale)
         for done, (name, tensor) in enumerate(zip(names, batch, strict=True), 1):
-            _save(preprocessing.to_image(tensor), options.out / name)
+            pictures.save(preprocessing.to_image(tensor), options.out / name)
             show(done)
     if no_flux is not None:
         print(f"no scores: {no_flux}")
     else:
         _print_scores(names, flux.forward(batch, options.device or "cpu"), None)
-    return HOLDS
+    return code
 
 
 def validate(options: Options) -> int:
     """Print whether every tensor from prompt to scores fits; no weights are read."""
+    if options.diff:
+        lines = changes.changes(*map(changes.read, options.diff))
+        print("\n".join(map(plain, lines)) or "nothing changed")
+        return DOES_NOT_HOLD if lines else HOLDS
+    served = server_files.read(options.check) if options.check else []
     questions = validation.questions(
         options.sd_model or ("tiny" if availability.cuda() else "arch:sd15"),
         options.size,
@@ -122,6 +133,8 @@ def validate(options: Options) -> int:
     answers = [validation.answer(one, scorers[one.flux_model]) for one in questions]
     seconds = perf_counter() - loaded
     broken = table.first_broken(answers)
+    if (options.emit or options.check) and not broken:
+        return _serve(options, answers, served)
     if options.json:
         print(json.dumps(table.as_dict(answers, seconds), indent=2))
     else:
@@ -132,26 +145,36 @@ def validate(options: Options) -> int:
     return DOES_NOT_HOLD if broken else HOLDS
 
 
+def _serve(
+    options: Options, answers: Sequence[Answer], served: Sequence[server_files.Served]
+) -> int:
+    """Print the contract as a server takes it, and where a server's file differs from it."""
+    if options.emit:
+        print(serving.emit(answers, options.emit))
+    components = serving.components_of(answers)
+    lines = [
+        line for one in served for line in server_files.differences(options.check, one, components)
+    ]
+    if options.check:
+        print("\n".join(map(plain, lines or [f"{options.check} holds"])))
+    return DOES_NOT_HOLD if lines else HOLDS
+
+
 def doctor(options: Options) -> int:
     """Print what is here, what is watched while measuring, and what would make numbers steadier."""
     diagnosis.show()
     return HOLDS
 
 
-def _write_images(options: Options) -> "list[Image]":
-    """Write the images that the options ask for, and return them."""
+def _write_images(options: Options) -> "dict[int, Image]":
+    """Write the images that the options ask for; return those that hold, by index from 0."""
     if options.scheduler:
         schedulers.check(options.scheduler)
     model = _model(options)
-    if model is None:
-        return _write_pregenerated(options)
-    images = _generated(options, model)
-    for number, image in enumerate(images, 1):
-        _save(image, options.out / pregenerated.image_name(number))
-    return images
+    return _write_pregenerated(options) if model is None else _write_generated(options, model)
 
 
-def _write_pregenerated(options: Options) -> "list[Image]":
+def _write_pregenerated(options: Options) -> "dict[int, Image]":
     _refuse_without_model(options)
     print(pregenerated.NOTICE)
     if options.count > pregenerated.COUNT:
@@ -160,7 +183,7 @@ def _write_pregenerated(options: Options) -> "list[Image]":
     paths = pregenerated.paths()[: options.count]
     for path in paths:
         _write(options.out / path.name, path.read_bytes())
-    return [preprocessing.decode(path) for path in paths]
+    return {index: preprocessing.decode(path) for index, path in enumerate(paths)}
 
 
 def _refuse_without_model(options: Options) -> None:
@@ -184,10 +207,11 @@ def _as_typed(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _generated(options: Options, model: models.Model) -> "list[Image]":
-    """Return the images that a model makes, which hold their contract."""
-    size = options.size or model.size
-    steps = options.steps or model.steps
+def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]":
+    """Write each image as it is drawn; keep those that an earlier run of the same command wrote.
+
+    An image that breaks its contract is printed and not written; the others are drawn all the same.
+    """
     device = options.device or diffusion.default_device(model.name)
     absent = availability.cuda() if device == "cuda" else None
     if absent is not None and not options.device:
@@ -199,23 +223,68 @@ def _generated(options: Options, model: models.Model) -> "list[Image]":
         import torch
 
         torch.set_num_threads(1)
-    with progress("generate", options.count * steps, "steps") as show:
-        images = diffusion.generate(
-            options.prompt,
-            options.count,
-            options.seed,
-            size,
-            steps,
-            model.name,
-            device,
-            lambda index, done: show(index * steps + done),
-            negative_prompt=options.negative_prompt,
-            guidance=options.guidance,
-            scheduler=options.scheduler,
-            dtype=options.dtype or None,
-        )
-    contracts.require(contracts.check_images(images, options.count, size))
+    drawing = diffusion.Drawing(
+        options.prompt,
+        options.seed,
+        options.size,
+        options.steps,
+        model.name,
+        device,
+        negative_prompt=options.negative_prompt,
+        guidance=options.guidance,
+        scheduler=options.scheduler,
+        dtype=options.dtype or None,
+    )
+    meta.require(model, drawing.size, 1, drawing.dtype)
+    _require_memory(drawing)
+    images = {}
+    for index in range(options.count):
+        if (image := pictures.find(options.out, drawing, index)) is not None:
+            images[index] = image
+    if images:
+        name = "image was" if len(images) == 1 else "images were"
+        print(f"{len(images)} {name} drawn before", file=sys.stderr)
+    missing = [index for index in range(options.count) if index not in images]
+    if missing:
+        drawing.load()
+        images |= _draw(drawing, missing, options.out)
+    return dict(sorted(images.items()))
+
+
+def _draw(drawing: diffusion.Drawing, indexes: Sequence[int], out: Path) -> "dict[int, Image]":
+    images = {}
+    with progress("generate", len(indexes) * drawing.steps, "steps") as show:
+        begun = {index: number * drawing.steps for number, index in enumerate(indexes)}
+        for index in indexes:
+            try:
+                image = drawing.draw(index, lambda index, step: show(begun[index] + step))
+            except ContractError as error:
+                print(error, file=sys.stderr)
+                continue
+            pictures.save(image, pictures.path_of(out, index))
+            images[index] = image
+    if len(images) < len(indexes):
+        count = len(indexes) - len(images)
+        print(f"not written: {count} of {len(indexes)} images", file=sys.stderr)
     return images
+
+
+def _require_memory(drawing: diffusion.Drawing) -> None:
+    """Refuse what cannot fit, before it is loaded; the estimate is the least that is needed."""
+    import psutil
+    import torch
+
+    if not parts.is_known(drawing.model):
+        return
+    total = psutil.virtual_memory().total
+    if drawing.device == "cuda" and torch.cuda.is_available():
+        total = torch.cuda.mem_get_info()[1]
+    need = meta.cost(drawing.model, drawing.size, 1, drawing.dtype).peak_bytes
+    if need > total:
+        given = f"size {size_label(drawing.size)}" if drawing.size else f"{drawing.model.name}"
+        have, least = validation.bytes_text(total), validation.bytes_text(need)
+        expected = f"at most the {have} that {drawing.device} has, not an estimated {least}"
+        raise PipelineError(given, expected, "ask for a smaller size, or half precision")
 
 
 def _model(options: Options) -> models.Model | None:
@@ -225,22 +294,10 @@ def _model(options: Options) -> models.Model | None:
     return models.resolve("arch:sd15") if availability.cuda() is None else None
 
 
-def _save(image: "Image", path: Path) -> None:
-    """Write a PNG that holds, as text, what made the image."""
-    from PIL.PngImagePlugin import PngInfo
-
-    text = PngInfo()
-    for name, value in image.info.items():
-        text.add_text(str(name), str(value).encode("utf-8", "replace").decode())
-    encoded = BytesIO()
-    image.save(encoded, format="PNG", pnginfo=text)
-    _write(path, encoded.getvalue())
-
-
 def _write(path: Path, content: bytes) -> None:
     with writing(path) as file:
         file.write(content)
-    print(path)
+    print(plain(str(path)))
 
 
 def _print_scores(names: Sequence[str], scores: "np.ndarray", top: int | None) -> None:

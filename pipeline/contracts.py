@@ -46,6 +46,7 @@ __all__ = [
     "check_input",
     "check_scores",
     "describe",
+    "dtype_of",
     "require",
 ]
 
@@ -171,7 +172,7 @@ def check(
         given = f"of type {type(value).__name__}"
         return [Violation(name, given, "a tensor or an array", spec.source)]
     violations = _check_shape(tuple(value.shape), spec, dims)
-    dtype = _dtype(value)
+    dtype = dtype_of(value)
     if dtype not in spec.dtypes:
         expected = " or ".join(spec.dtypes)
         violations.append(Violation(name, f"dtype {dtype}", expected, f"convert it to {expected}"))
@@ -189,45 +190,51 @@ def check(
 
 def describe(value: Any) -> str:
     """Return the shape and dtype of a tensor or an array, worded as `Spec.expected`."""
-    return f"{tuple(value.shape)} {_dtype(value)}"
+    return f"{tuple(value.shape)} {dtype_of(value)}"
 
 
-def check_images(images: "Sequence[Image]", count: int, size: Size | None) -> list[Violation]:
+def check_images(
+    images: "Sequence[Image]", count: int, size: Size | None, names: Sequence[str] = ()
+) -> list[Violation]:
     """Check decoded images: how many, mode RGB, (width, height) `size`, and not one flat colour.
 
-    A black picture is how half precision fails silently in a VAE (invoke-ai/InvokeAI#4083).
+    `names` replace `image 1` and so on. A black picture is how half precision fails silently in a
+    VAE (invoke-ai/InvokeAI#4083).
     """
     violations = []
     if len(images) != count:
         violations.append(
             Violation("images", f"{len(images)} of them", str(count), "check the count")
         )
-    for number, image in enumerate(images, 1):
+    for image, name in zip(images, names or _numbered(len(images)), strict=True):
         dims = {"W": size[0], "H": size[1]} if size is not None else {}
-        violations += check(image, replace(IMAGE, boundary=f"image {number}"), dims)
+        violations += check(image, replace(IMAGE, boundary=name), dims)
     return violations
 
 
-def check_drawn(images: "np.ndarray", blanked: Sequence[bool] = ()) -> list[Violation]:
+def check_drawn(
+    images: "np.ndarray", blanked: Sequence[bool] = (), names: Sequence[str] = ()
+) -> list[Violation]:
     """Check what a pipeline drew, (N, H, W, 3) in [0, 1], before it is rounded to 8-bit levels.
 
     Rounding turns NaN into a black that looks like any other. `blanked` says which images a
-    safety checker made black.
+    safety checker made black; `names` replace `image 1` and so on.
     """
     import numpy as np
 
+    names = names or _numbered(len(images))
     violations = []
-    for number, image in enumerate(images, 1):
+    for image, name in zip(images, names, strict=True):
         share = 1 - np.isfinite(image).mean()
         if share:
             given = f"NaN in {share:.0%} of its levels"
             remedy = "try float32 or bfloat16: half precision overflows in some VAEs"
-            violations.append(Violation(f"image {number}", given, "finite levels", remedy))
-    for number, is_blank in enumerate(blanked, 1):
+            violations.append(Violation(name, given, "finite levels", remedy))
+    for name, is_blank in zip(names, blanked, strict=False):
         if is_blank:
             remedy = "try another prompt or seed, or a model without a safety checker"
             given = "blanked by the safety checker"
-            violations.append(Violation(f"image {number}", given, "a picture", remedy))
+            violations.append(Violation(name, given, "a picture", remedy))
     return violations
 
 
@@ -269,6 +276,10 @@ def check_close(scores: Any, reference: Any, tolerance: float = TOLERANCE) -> li
 def check_array(boundary: str, array: Any, shape: Sequence[int], dtype: str) -> list[Violation]:
     """Check an array's shape and dtype alone."""
     return check(array, Spec(boundary, tuple(shape), (dtype,)), values=False)
+
+
+def _numbered(count: int) -> list[str]:
+    return [f"image {number}" for number in range(1, count + 1)]
 
 
 def _check_image(image: "Image", spec: Spec, dims: Dims, values: bool) -> list[Violation]:
@@ -343,7 +354,8 @@ def _shape_text(shape: Sequence[int | str], dims: Mapping[str, int]) -> str:
     return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
 
 
-def _dtype(value: Any) -> str:
+def dtype_of(value: Any) -> str:
+    """Return a dtype by the name that torch and numpy share."""
     return str(value.dtype).removeprefix("torch.")
 
 

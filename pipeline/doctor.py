@@ -52,8 +52,6 @@ def show() -> None:
 
 def here() -> list[Finding]:
     """Return what is here and what is missing; this starts Julia."""
-    from importlib.metadata import version
-
     no_flux = julia.missing()  # before torch
     answers = {
         "CUDA": availability.torch_cuda(),
@@ -62,13 +60,20 @@ def here() -> list[Finding]:
         "model hub": availability.network(),
     }
     libraries = ("torch", "torchvision", "diffusers", "transformers", "juliacall")
-    versions = {name: version(name) for name in libraries}
-    if no_flux is None:
-        versions["julia"] = julia.version()
     return [
         *(_presence(name, absent) for name, absent in answers.items()),
-        *(Finding(name, "here", text) for name, text in versions.items()),
+        *(_library(name) for name in libraries),
+        *([Finding("julia", "here", julia.version())] if no_flux is None else []),
     ]
+
+
+def _library(name: str) -> Finding:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return Finding(name, "here", version(name))
+    except PackageNotFoundError:
+        return Finding(name, "missing", "not installed", f"pip install {name}")
 
 
 def _presence(name: str, absent: Missing | None) -> Finding:

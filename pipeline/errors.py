@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError"]
+__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError", "one_line", "plain"]
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,23 @@ class Missing:
         return f"{self.reason}; {self.remedy}"
 
 
+def plain(text: str) -> str:
+    """Return text from outside, such as a name or a key of a file, as one line that is only text.
+
+    Line breaks become spaces; what could move a terminal's cursor, reverse the line or cannot be
+    encoded becomes �. Everything that is printed and was not written here goes through this.
+    """
+    line = " ".join(text.split())
+    return "".join(character if character.isprintable() else "�" for character in line)
+
+
 class PipelineError(Exception):
     """A question that cannot be answered as it was put; `str()` is one line."""
 
     def __init__(self, given: str, expected: str, remedy: str) -> None:
         """Join the three parts; line breaks inside them become spaces."""
         line = f"{given}: expected {expected}; {remedy}"
-        super().__init__(" ".join(line.split()))
+        super().__init__(plain(line))
         self.given, self.expected, self.remedy = given, expected, remedy
 
 
@@ -42,3 +52,11 @@ class UnavailableError(PipelineError):
 
 class ContractError(PipelineError):
     """A tensor or an image broke the contract of the boundary that it was to cross."""
+
+
+def one_line(error: BaseException | None, length: int = 200) -> str:
+    """Return one line of what a library raised, shortened, or the name of its class."""
+    text = plain(str(error))
+    if len(text) > length:
+        text = text[: length - 1].rstrip() + "…"
+    return text or type(error).__name__

@@ -27,7 +27,7 @@ HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """What standard output answers on a full disk; an error of another file carries its name."""
 
-SIGNS = dict(zip("×→·…±–—−⁻µ∞─━═│┃", "x>-.~----u8---||", strict=True))
+SIGNS = dict(zip("×→·…±–—−⁻µ∞─━═│┃▁▂▃▄▅▆▇█", "x>-.~----u8---||_.-=+*%#", strict=True))
 """What stands for a sign that a stream cannot write: one for one, so that columns stay aligned."""
 
 

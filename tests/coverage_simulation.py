@@ -1,11 +1,13 @@
-"""How often the interval of the median covers the true median, the pilot and its plan included.
+"""What the intervals and verdicts of `bench` do on series whose truth is known.
 
-Run `python tests/coverage_simulation.py`: one table, exit code 1 where a row covers too little.
-Samples are independent here; what a correlation does is in `bench.statistics.stats.autocorrelated`.
+`python tests/coverage_simulation.py [TABLE …] [--trials N]` prints the tables median, verdict, plan
+and steps; exit code 1 where a row misses what it claims. The docs show these tables.
 """
 
+import argparse
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist, median
@@ -14,123 +16,287 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench.statistics.stats import CONFIDENCE, margin, median_interval, rounds_needed
+from bench.comparing.verdict import FASTER, SLOWER, decide
+from bench.statistics.fit import fit_line
+from bench.statistics.stats import _lower_rank, margin, median_interval, rounds_needed
 
-PILOT = 6
 TRIALS = 4_000
-FLOOR = 0.94
-"""95 % less three standard errors of a share of 4 000 trials (0.34 % each)."""
+PILOT = 6
+LEAST = 0.93
+"""What an interval covers at least, those that give none included."""
+MOST_FALSE = 0.02
 
 
 @dataclass(frozen=True)
-class Distribution:
-    """Independent samples whose median is known."""
+class Series:
+    """Samples around a known median, in the order of measuring."""
 
     name: str
     median: float
     draw: Callable[[np.random.Generator, int], np.ndarray]
 
 
+def autoregressive(rho: float, spread: float = 0.05) -> Series:
+    """Give log-normal samples of which each correlates with the one before by `rho`."""
+
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        values = rng.standard_normal(size)
+        for number in range(1, size):
+            values[number] = rho * values[number - 1] + math.sqrt(1 - rho**2) * values[number]
+        return np.exp(spread * values)
+
+    return Series(f"AR(1) {rho:g}" if rho else "independent", 1.0, draw)
+
+
+def lognormal(sigma: float) -> Series:
+    """Give independent samples whose logarithm is normal: skewed as latencies are."""
+    return Series(f"log-normal {sigma:g}", 1.0, lambda rng, size: rng.lognormal(0.0, sigma, size))
+
+
+def spiky() -> Series:
+    """Give 90 % narrow samples and 10 % spikes, 1.5 times as slow and more."""
+
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        slower = np.where(rng.random(size) < 0.1, 1.5 + rng.exponential(1.0, size), 1.0)
+        return rng.lognormal(0.0, 0.02, size) * slower
+
+    # Every spike lies above the median, which is then the 0.5 / 0.9 quantile of the narrow part.
+    return Series("10 % spikes", math.exp(0.02 * NormalDist().inv_cdf(0.5 / 0.9)), draw)
+
+
+def regimes(switches: float) -> Series:
+    """Give samples that switch between two levels, so often in a run; 70 % lie in the lower one."""
+
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        leave = switches / size / 2
+        while True:
+            upper, levels = rng.random() < 0.3, []
+            for chance in rng.random(size):
+                upper = chance >= leave / 0.3 if upper else chance < leave / 0.7
+                levels.append(upper)
+            if len(set(levels)) == 2:  # A run that never switches shows nothing of the other level.
+                return np.where(levels, 1.2, 1.0) * rng.lognormal(0.0, 0.01, size)
+
+    return Series(f"{switches:g} switches", math.exp(0.01 * NormalDist().inv_cdf(0.5 / 0.7)), draw)
+
+
+def drift(times: float) -> Series:
+    """Give samples that slow down steadily, by `times` their spread from the first to the last."""
+
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        return np.exp(0.02 * (rng.standard_normal(size) + times * np.linspace(-0.5, 0.5, size)))
+
+    return Series(f"drift of {times:g} spreads", 1.0, draw)
+
+
 @dataclass(frozen=True)
 class Coverage:
-    """What one simulated procedure did over its trials."""
+    """What the interval of one series did over its trials."""
 
     covered: float
-    """Share of the trials whose interval holds the true median."""
-    precise: float | None
-    """Share of the trials whose margin is at most the precision; None without one."""
+    """Share of the trials whose interval holds the true median, or that give none."""
+    none: float
+    """Share of the trials that give none."""
+    width: float
+    """Mean width of the intervals, relative to those of as many independent samples."""
+
+
+def coverage(series: Series, count: int, trials: int, rng: np.random.Generator) -> Coverage:
+    """Simulate runs of `count` samples."""
+    covered, widths, plain = 0, [], []
+    rank = _lower_rank(count)
+    for _ in range(trials):
+        samples = np.sort(drawn := series.draw(rng, count))
+        plain.append(samples[-rank] - samples[rank - 1])
+        interval = median_interval(drawn.tolist())
+        covered += interval is None or interval[0] <= series.median <= interval[1]
+        widths += [] if interval is None else [interval[1] - interval[0]]
+    width = float(np.mean(widths) / np.mean(plain)) if widths else math.nan
+    return Coverage(covered / trials, 1 - len(widths) / trials, width)
+
+
+def false_verdicts(
+    series: Series, count: int, trials: int, rng: np.random.Generator, times: float = 1.0
+) -> float:
+    """Return the share of pairs of runs that are called what they are not.
+
+    That is faster where the second side takes 1 time or more, slower where it takes 1 time.
+    """
+    wrong = (FASTER, SLOWER) if times == 1 else (FASTER,)
+    return (
+        sum(
+            decide(
+                [series.draw(rng, count).tolist()], [(times * series.draw(rng, count)).tolist()]
+            ).word
+            in wrong
+            for _ in range(trials)
+        )
+        / trials
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What planned runs did."""
+
+    covered: float
+    precise: float
+    """Share of the trials whose margin is at most the precision."""
     rounds: float
     """Median number of rounds, the pilot not counted."""
 
 
-def lognormal(sigma: float) -> Distribution:
-    """Give samples whose logarithm is normal: skewed as latencies are."""
-    return Distribution(
-        name=f"log-normal, sigma {sigma}",
-        median=1.0,
-        draw=lambda rng, size: rng.lognormal(0.0, sigma, size),
-    )
-
-
-def spiky() -> Distribution:
-    """Give 90 % narrow samples and 10 % spikes, 1.5 times as slow and more."""
-
-    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
-        narrow = rng.lognormal(0.0, 0.02, size)
-        slower = np.where(rng.random(size) < 0.1, 1.5 + rng.exponential(1.0, size), 1.0)
-        return narrow * slower
-
-    # every spike lies above the median, which is then the 0.5 / 0.9 quantile of the narrow part
-    middle = float(np.exp(0.02 * NormalDist().inv_cdf(0.5 / 0.9)))
-    return Distribution(name="spiky, 10 % slow", median=middle, draw=draw)
-
-
-def coverage(
-    distribution: Distribution,
-    n: int,
-    trials: int,
-    rng: np.random.Generator,
-    precision: float | None = None,
-) -> Coverage:
-    """Simulate `trials` cells, each of `n` rounds, or of as many as a pilot of six plans.
-
-    With a `precision`, every trial draws its own pilot, plans at most `n` rounds from it with
-    `rounds_needed`, and then draws that many fresh samples.
-    """
+def planned(
+    series: Series, most: int, precision: float, trials: int, rng: np.random.Generator
+) -> Plan:
+    """Simulate runs of at most `most` rounds, each planned from a pilot of its own."""
     covered, precise, rounds = 0, 0, []
     for _ in range(trials):
-        count = n
-        if precision is not None:
-            count = rounds_needed(distribution.draw(rng, PILOT).tolist(), precision, maximum=n)
-        samples = distribution.draw(rng, count).tolist()
-        interval = median_interval(samples)
-        if interval is None:
-            raise ValueError(f"n is {n}: expected enough rounds for an interval")
-        covered += interval[0] <= distribution.median <= interval[1]
-        if precision is not None:
-            reached = margin(samples)
-            precise += reached is not None and reached <= precision
+        count = rounds_needed(series.draw(rng, PILOT).tolist(), precision, maximum=most)
+        samples = series.draw(rng, count).tolist()
+        interval, reached = median_interval(samples), margin(samples)
+        covered += interval is None or interval[0] <= series.median <= interval[1]
+        precise += reached is not None and reached <= precision
         rounds.append(count)
-    return Coverage(
-        covered=covered / trials,
-        precise=None if precision is None else precise / trials,
-        rounds=median(rounds),
-    )
+    return Plan(covered / trials, precise / trials, median(rounds))
 
 
-def main() -> int:
-    """Print one row for every procedure; give 1 where one covers less than the floor."""
-    rng = np.random.default_rng(20_260_101)
-    rows: list[tuple[Distribution, int, float | None]] = [
-        (distribution, n, None)
-        for distribution in (lognormal(0.3), spiky())
-        for n in (6, 7, 8, 10, 15, 20, 30, 50, 100, 300)
-    ]
-    rows += [
+COUNTS = (6, 10, 15, 19, 30, 50, 100, 200, 1_000)
+
+SERIES = (
+    autoregressive(0),
+    spiky(),
+    autoregressive(0.5),
+    autoregressive(0.9),
+    autoregressive(0.99),
+    drift(3),
+    regimes(6),
+    regimes(20),
+)
+
+Line = tuple[str, bool]
+"""A line of a table, and whether what it claims holds."""
+
+
+def median_table(trials: int) -> Iterator[Line]:
+    """Cover the true median by its interval."""
+    rng = np.random.default_rng(1)
+    yield f"{'median':<20}{'rounds':>8}{'covered or none':>17}{'none':>8}{'width':>8}", True
+    for series in SERIES:
+        for count in COUNTS:
+            result = coverage(series, count, trials, rng)
+            text = f"{series.name:<20}{count:>8}{result.covered:>17.1%}{result.none:>8.1%}"
+            yield f"{text}{result.width:>8.2f}", result.covered >= LEAST
+
+
+def verdict_table(trials: int) -> Iterator[Line]:
+    """Call pairs of runs of the same code faster or slower."""
+    rng = np.random.default_rng(2)
+    yield f"{'false verdicts':<20}{'spread':>8}{'rounds':>8}{'equal':>8}{'5 % slower':>12}", True
+    for rho in (0, 0.5, 0.9, 0.99):
+        for spread in (0.01, 0.05, 0.15):
+            series = autoregressive(rho, spread)
+            for count in (6, 10, 15, 19, 30, 100, 1_000):
+                equal, slower = (
+                    false_verdicts(series, count, trials // 4, rng, times) for times in (1, 1.05)
+                )
+                text = f"{series.name:<20}{spread:>8.0%}{count:>8}{equal:>8.1%}{slower:>12.1%}"
+                yield text, max(equal, slower) <= MOST_FALSE
+
+
+def plan_table(trials: int) -> Iterator[Line]:
+    """Plan rounds from a pilot of six."""
+    rng = np.random.default_rng(3)
+    heading = f"{'plan':<20}{'at most':>8}{'median':>8}{'precision':>11}"
+    yield f"{heading}{'reached':>9}{'covered':>9}", True
+    for series, most, precision in (
         (lognormal(0.02), 300, 0.01),
         (lognormal(0.05), 300, 0.01),
         (lognormal(0.05), 3_000, 0.01),
         (lognormal(0.3), 300, 0.05),
         (spiky(), 300, 0.01),
         (spiky(), 300, 0.005),
-    ]
-    print(f"{TRIALS} trials a row, intervals at {CONFIDENCE:.0%}, pilots of {PILOT}")
-    print(
-        f"{'samples':<22}{'rounds':>18}{'median':>8}{'precision':>11}{'reached':>9}{'covered':>9}"
-    )
-    low = 0
-    for distribution, n, precision in rows:
-        result = coverage(distribution, n, TRIALS, rng, precision)
-        low += result.covered < FLOOR
-        planned = f"{n} fixed" if precision is None else f"planned, <= {n}"
-        wanted = "-" if precision is None else f"{precision:.1%}"
-        reached = "-" if result.precise is None else f"{result.precise:.1%}"
-        print(
-            f"{distribution.name:<22}{planned:>18}{result.rounds:>8.0f}{wanted:>11}"
-            f"{reached:>9}{result.covered:>9.1%}"
-        )
-    print(f"{low} of {len(rows)} rows cover less than {FLOOR:.0%}")
-    return 1 if low else 0
+    ):
+        plan = planned(series, most, precision, trials, rng)
+        text = f"{series.name:<20}{most:>8}{plan.rounds:>8.0f}{precision:>11.1%}"
+        yield f"{text}{plan.precise:>9.1%}{plan.covered:>9.1%}", plan.covered >= LEAST
+
+
+@dataclass(frozen=True)
+class Fits:
+    """What the intervals of a line did over their trials."""
+
+    fixed: float
+    """Share of the trials whose interval holds the true fixed part."""
+    per_step: float
+    width: float
+    """Mean half width of the interval of the fixed part, in seconds."""
+    misfit: float
+    """Share of the trials that are said not to fit."""
+
+
+def fits(
+    steps: Sequence[int],
+    rounds: int,
+    between: float,
+    assumed: float,
+    trials: int,
+    rng: np.random.Generator,
+) -> Fits:
+    """Fit 8 ms + 12 ms a step; rounds spread by 5 %, cells by `between`, as is `assumed` or not."""
+    truths, held, widths, misfits = (0.008, 0.012), [0, 0], [], 0
+    for _ in range(trials):
+        cells = [
+            (truths[0] + truths[1] * count) * math.exp(rng.normal(0, between)) for count in steps
+        ]
+        samples = [(cell * rng.lognormal(0, 0.05, rounds)).tolist() for cell in cells]
+        fit = fit_line(steps, samples, assumed)
+        for number, (low, high) in enumerate((fit.fixed_interval, fit.per_step_interval)):
+            held[number] += low <= truths[number] <= high
+        widths.append((fit.fixed_interval[1] - fit.fixed_interval[0]) / 2)
+        misfits += fit.misfit
+    return Fits(held[0] / trials, held[1] / trials, float(np.mean(widths)), misfits / trials)
+
+
+def steps_table(trials: int) -> Iterator[Line]:
+    """Hold the true line, whose spread between cells is on record or taken to be 1 %."""
+    rng = np.random.default_rng(4)
+    heading = f"{'steps':<16}{'rounds':>8}{'between':>9}{'assumed':>9}"
+    yield f"{heading}{'fixed':>8}{'a step':>8}{'± ms':>7}{'misfit':>8}", True
+    for steps in ((2, 4, 8), (2, 4, 8, 16), (10, 20, 30, 50)):
+        for rounds in (6, 40):
+            for between, assumed in ((0, 0), (0.01, 0.01), (0.03, 0.03), (0, 0.01), (0.03, 0.01)):
+                result = fits(steps, rounds, between, assumed, trials // 2, rng)
+                text = f"{','.join(map(str, steps)):<16}{rounds:>8}{between:>9.0%}{assumed:>9.0%}"
+                text += f"{result.fixed:>8.1%}{result.per_step:>8.1%}{result.width * 1e3:>7.2f}"
+                holds = between > assumed or min(result.fixed, result.per_step) >= LEAST
+                yield f"{text}{result.misfit:>8.1%}", holds
+
+
+TABLES = {
+    "median": median_table,
+    "verdict": verdict_table,
+    "plan": plan_table,
+    "steps": steps_table,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; give 1 where a row misses what it claims."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help=", ".join(TABLES))
+    parser.add_argument("--trials", type=int, default=TRIALS)
+    options = parser.parse_args(arguments)
+    if unknown := set(options.tables) - set(TABLES):
+        parser.error(f"{', '.join(sorted(unknown))}: expected {', '.join(TABLES)}")
+    misses = 0
+    for name in options.tables or TABLES:
+        for text, holds in TABLES[name](options.trials):
+            print(text if holds else f"{text}  missed", flush=True)
+            misses += not holds
+        print()
+    print(f"{options.trials} trials a row; {misses} rows miss what they claim")
+    return 1 if misses else 0
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ def importers(library: str) -> set[str]:
         ("cv2", {"bench/workloads/peers.py"}),
         ("albumentations", {"bench/workloads/peers.py"}),
         ("kornia", {"bench/workloads/peers.py"}),
+        ("torchcodec", {"bench/workloads/peers.py"}),
         ("juliacall", {"pipeline/flux/julia.py"}),
         ("juliapkg", {"pipeline/flux/julia.py"}),
         ("matplotlib", {"bench/reporting/plots.py"}),

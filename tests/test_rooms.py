@@ -12,6 +12,7 @@ ROOMS = {
     "bench": (
         "bench",
         "bench.grid",
+        "bench.history",
         "bench.reporting",
         "bench.comparing",
         "bench.workloads",

@@ -2,15 +2,16 @@
 
 import math
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from re import fullmatch
 from shutil import get_terminal_size
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from time import monotonic
 from typing import Any, NoReturn, TextIO
 
@@ -44,8 +45,8 @@ BLOCK = 2
 BUDGET_S = 600.0
 """The default budget; a pair of the default grid takes a minute or more."""
 
-TERMINATED = 143
-"""Exit code after SIGTERM, as shells have it."""
+PREFIX = "sd-flux-bench-"
+"""Of the folders that hold the trees."""
 
 Options = tuple[tuple[str, ...], Mapping[str, str]]
 """Of one side: pytest's options, and variables of the environment."""
@@ -203,19 +204,30 @@ class Progress:
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a folder that is removed at the end, after Ctrl-C and SIGTERM too."""
+    """Give a folder that is removed at the end, after Ctrl-C, SIGTERM and SIGHUP too.
+
+    What a killed process has left is removed first: a folder whose lock nobody holds.
+    """
     if not hasattr(signal, "SIGKILL"):
         raise PipelineError("python -m bench ab", "Linux or macOS", "use WSL")
+    import fcntl
 
-    def end(*_: Any) -> NoReturn:
-        sys.exit(TERMINATED)
+    for lock in Path(gettempdir()).glob(f"{PREFIX}*/lock"):
+        with suppress(OSError), lock.open() as file:  # such as another user's
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
 
-    before = signal.signal(signal.SIGTERM, end)
+    def end(number: int, _: Any) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        with TemporaryDirectory(prefix="sd-flux-bench-") as folder:
+        with TemporaryDirectory(prefix=PREFIX) as folder, (Path(folder) / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
             yield Path(folder)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(pair: Pair, number: int, begun: str) -> Run:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import geometric_mean as geometric_mean_of
 
-from bench.comparing.sides import Side, other_load, workload_changed
-from bench.comparing.verdict import DECIDED, Verdict, decide
+from bench.comparing.across import without
+from bench.comparing.sides import Side, raised_floors
+from bench.comparing.verdict import Verdict, decide
 from bench.results import fingerprint
-from bench.results.cell import MEASURED, Cell, Row
-from bench.statistics import bootstrap
+from bench.results.cell import MEASURED, Axis, Cell, Row
+from bench.statistics.ratio import middle
 from pipeline.errors import PipelineError
 
 __all__ = ["ABSENT", "REFUSED", "Comparison", "Entry", "Line", "compare", "geometric_mean"]
@@ -35,7 +36,7 @@ class Entry:
     @property
     def seconds(self) -> float | None:
         """Return the time of a call: the median, of several runs their geometric mean."""
-        return bootstrap.middle(self.samples) if self.rows else None
+        return middle(self.samples) if self.rows else None
 
     @property
     def samples(self) -> list[tuple[float, ...]]:
@@ -103,6 +104,7 @@ def compare(
                 changes.append("")
             verdicts.append(verdict)
         lines.append(Line(name, cell, tuple(entries), tuple(verdicts), tuple(changes)))
+    lines, sides = _across(lines, sides)
     if all(verdict.word == ABSENT for line in lines for verdict in line.verdicts):
         raise PipelineError(
             ", ".join(file for side in sides for file in side.files),
@@ -112,12 +114,39 @@ def compare(
     return Comparison(tuple(sides), tuple(lines))
 
 
-def geometric_mean(lines: Sequence[Line], side: int) -> tuple[float, int] | None:
-    """Return the mean of a side's decided ratios and their number; None where none is decided."""
-    verdicts = [line.verdicts[side] for line in lines]
-    ratios = [
-        verdict.ratio.value for verdict in verdicts if verdict.ratio and verdict.word in DECIDED
+def _across(lines: Sequence[Line], sides: Sequence[Side]) -> tuple[list[Line], list[Side]]:
+    """Show axes that differ between sides beside the sides, and no longer in the ids."""
+    values: dict[str, list[dict[Axis, None]]] = {}
+    for line in lines:
+        known = [entry.rows[0].cell.axes if entry.rows else None for entry in line.entries]
+        for axis in line.cell.axes:
+            if len({axes.get(axis) for axes in known if axes is not None}) > 1:
+                settings = values.setdefault(axis, [{} for _ in sides])
+                for setting, axes in zip(settings, known, strict=True):
+                    if axes is not None and axis in axes:
+                        setting[axes[axis]] = None
+    shown = [
+        replace(
+            side,
+            settings=" · ".join(
+                f"{axis} {', '.join(map(str, settings[number]))}"
+                for axis, settings in values.items()
+            )
+            + (f" (matched {side.settings})" if side.settings and number else ""),
+        )
+        for number, side in enumerate(sides)
     ]
+    matched = tuple(values)
+    return [replace(line, cell=without(line.cell, matched)) for line in lines], shown
+
+
+def geometric_mean(lines: Sequence[Line], side: int) -> tuple[float, int] | None:
+    """Return the mean of a side's ratios and their number; None where no row is compared.
+
+    All of them: a mean of decided rows alone is biased, since large differences are decided first.
+    """
+    verdicts = [line.verdicts[side] for line in lines]
+    ratios = [verdict.ratio.value for verdict in verdicts if verdict.ratio]
     return (geometric_mean_of(ratios), len(ratios)) if ratios else None
 
 
@@ -151,9 +180,8 @@ def _refusal(base: Measured, new: Measured) -> Verdict | None:
 def _decided(base: Measured, new: Measured, noise: float) -> Verdict:
     """Return the verdict by the samples of two sides."""
     first = base[1].rows[0]
-    runs = [run for side, _ in (base, new) for run in side.runs]
-    changed = max(workload_changed(run, first.cell.device) for run in runs)
-    verdict = decide(base[1].samples, new[1].samples, _load(base, new), noise, changed)
+    raised = raised_floors([(side, entry.rows) for side, entry in (base, new)])
+    verdict = decide(base[1].samples, new[1].samples, raised, noise)
     if verdict.code == "too few rounds" and first.limited_by == "fresh process":
         return replace(verdict, why=FRESH, remedy="several runs of each side")
     return verdict
@@ -198,19 +226,3 @@ def _difference(one: Row, other: Row) -> tuple[str, str, str] | None:
         if first != second:
             return name, first or "not recorded", second or "not recorded"
     return None
-
-
-def _load(base: Measured, new: Measured) -> float:
-    """Return the load per CPU where other work on a machine may have decided, else 0.
-
-    With one run a side, the load of either. Several runs show other work in their spread, if it was
-    there on both sides.
-    """
-    if base[1].rows[0].cell.device != "cpu":
-        return 0.0
-    loads = [
-        max(other_load(run, row) for run in side.runs for row in entry.rows)
-        for side, entry in (base, new)
-    ]
-    several = len(base[1].rows) + len(new[1].rows) > 2
-    return 0.0 if several and all(loads) else max(loads)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.comparing.comparison import ABSENT, REFUSED, Comparison
-from bench.comparing.verdict import SLOWER, UNDECIDED, percent
+from bench.comparing.verdict import SLOWER, UNDECIDED
+from bench.results.units import percent
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
 
@@ -20,7 +21,7 @@ DEFAULT = "default"
 TOOL, TABLE = "sd-flux-bench", "fail-on"
 PLACE = f"[tool.{TOOL}.{TABLE}]"
 
-EXPECTED = "slower:10% (any percentage), missing, or both with a comma between"
+EXPECTED = "slower:10% (any percentage), missing, undecided, or several with commas between"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Gate:
     """The share that its whole interval must be slower by: 0.1 is 10 %; None for never."""
     missing: bool = False
     """Whether it fails where the baseline measured it and a later side did not."""
+    undecided: bool = False
+    """Whether it fails where nothing can be said of it."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,21 @@ class Outcome:
 
 
 def parse(text: str, place: str = "--fail-on") -> Gate:
-    """Read `slower:10%`, `missing`, or both; `place` is where it stands.
+    """Read `slower:10%`, `missing`, `undecided`, or several; `place` is where it stands.
 
     Raises `PipelineError` for anything else.
     """
-    slower, missing = None, False
+    slower, words = None, set()
     for part in parse_list(text) if text.strip() else [""]:
         threshold = re.fullmatch(r"slower:(\d+(?:\.\d+)?)\s*%", part)
-        if part == "missing":
-            missing = True
+        if part in ("missing", "undecided"):
+            words.add(part)
         elif threshold and slower is None:
             slower = float(threshold[1]) / 100
         else:
             question = f"{place} {text.strip() or repr(text)}"
             raise PipelineError(question, EXPECTED, f"change {place}")
-    return Gate(slower, missing)
+    return Gate(slower, "missing" in words, "undecided" in words)
 
 
 def from_project(folder: Path) -> dict[str, Gate]:
@@ -110,14 +113,18 @@ def judge(
             row = f"{side.label}  {line.cell.family} {line.cell.id}"
             if gate.missing and line.entries[0].rows and not entry.rows:
                 failures.append(f"{row}: not measured ({entry.absence})")
+            if gate.undecided and verdict.word == UNDECIDED:
+                failures.append(f"{row}: undecided ({verdict.why})")
             if gate.slower is None:
                 continue
             ratio, edge = verdict.ratio, 1 + gate.slower
             if verdict.word == SLOWER and ratio and (ratio.low or 0.0) > edge:
                 ends = f"{ratio.value:.2f} times as long ({ratio.low:.2f}–{ratio.high:.2f})"
                 failures.append(f"{row}: {ends}, over {percent(gate.slower)}")
-            elif verdict.word == UNDECIDED and (
-                ratio is None or ratio.high is None or ratio.high > edge
+            elif (
+                verdict.word == UNDECIDED
+                and not gate.undecided
+                and (ratio is None or ratio.high is None or ratio.high > edge)
             ):
                 undecided.append(row)
     return Outcome(tuple(failures), tuple(undecided), judged)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
+from os.path import isfile
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -18,6 +19,7 @@ from bench.machine.records import hardware_key
 from bench.results.cell import MEASURED, Cell
 from bench.results.reading import Number, Whole, read
 from bench.statistics import stats
+from bench.statistics.fit import BETWEEN
 from bench.statistics.sequential import FIRST_LOOK
 from pipeline.errors import PipelineError
 from pipeline.files import writing
@@ -28,6 +30,7 @@ __all__ = [
     "CellNoise",
     "Noise",
     "Rate",
+    "between",
     "by_cell",
     "keep",
     "known",
@@ -40,6 +43,9 @@ FOLDER = Path(".benchmarks") / "noise"
 
 FEWEST = 10
 """Pairs that a record needs: they are 190 pairings of two processes, and 9 degrees of freedom."""
+
+MOST_APART, MOST_IN_TURNS = 4.0, 1.0
+"""The highest floors that a record may hold: beyond them nothing could be told apart."""
 
 LEAST = 0.01
 """The lowest floor of turns that a record gives: a tree against itself does not show what an
@@ -158,23 +164,45 @@ def keep(noise: Noise, folder: Path) -> Path:
 
 
 def known(hardware: Mapping[str, Any], folder: Path) -> Noise | None:
-    """Return the record of a machine from `folder`, or from the nearest folder above that has one.
+    """Return the record of a machine from `folder`, or from a folder above it in its checkout.
 
     It counts only where the whole hardware record is equal. Raises `PipelineError` for a file that
-    is no such record.
+    is no such record, or whose values no machine can show.
     """
-    name = f"{hardware_key(hardware)}.json"
-    paths = (place / FOLDER / name for place in (folder, *folder.parents))
-    path = next((path for path in paths if path.is_file()), None)
+    paths = (place / FOLDER / f"{hardware_key(hardware)}.json" for place in _checkout(folder))
+    path = next(filter(isfile, paths), None)
     if path is None:
         return None
     try:
         noise: Noise = read(Noise, json.loads(path.read_text(encoding="utf-8")), "noise")
-    except (OSError, ValueError) as error:  # JSONDecodeError is a ValueError
+        for value, least, most, what in (
+            (noise.pairs, FEWEST, math.inf, "pairs"),
+            (noise.runs_apart, 0.0, MOST_APART, "runs_apart"),
+            (noise.in_turns, LEAST, MOST_IN_TURNS, "in_turns"),
+        ):
+            if not least <= value <= most:
+                raise ValueError(f"{least:g} to {most:g} at noise.{what}, not {value:g}")
+    except (OSError, ValueError, RecursionError) as error:  # JSONDecodeError is a ValueError
         raise PipelineError(
             str(path), f"a record of python -m bench noise ({error})", "remove it"
         ) from error
     return noise if noise.hardware == hardware else None
+
+
+def between(records: Mapping[str, Any], folder: Path) -> float:
+    """Return the relative spread between cells of one run on a machine: on record, or the default.
+
+    95 of 100 pairings of runs lie within 1.96 times the root of 2 times the spread of one.
+    """
+    noise = known(records.get("hardware") or {}, folder)
+    return math.log1p(noise.runs_apart) / (1.96 * math.sqrt(2)) if noise else BETWEEN
+
+
+def _checkout(folder: Path) -> list[Path]:
+    """Return `folder` and those above it up to its checkout's; `folder` alone where it has none."""
+    places = [folder, *folder.parents]
+    top = next((number for number, place in enumerate(places) if (place / ".git").exists()), 0)
+    return places[: top + 1]
 
 
 def _cell_noise(

@@ -24,13 +24,14 @@ from time import monotonic
 from typing import Any
 
 from bench.comparing import turns
+from bench.comparing.across import matched
 from bench.comparing.trees import Tree
 from bench.results import record
 from bench.results.cell import MEASURED
 from bench.results.record import Run
 from pipeline.errors import PipelineError
 
-__all__ = ["Half", "OutOfTime", "Pair", "log_ratio", "log_ratios", "matched", "measure"]
+__all__ = ["Half", "OutOfTime", "Pair", "log_ratio", "log_ratios", "measure"]
 
 PLUGIN = "sd_flux_bench_turns"
 
@@ -126,30 +127,6 @@ def measure(
             for name, other in names.items()
         }
         return Pair((runs[0], replace(runs[1], rows=rows)), turns)
-
-
-def matched(
-    first: Mapping[str, Mapping[str, Any]], second: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
-    """Match the cells of both sides by their ids; return B's name by A's.
-
-    Where the sides share no id, they are two settings of an axis: cells match whose other axes
-    agree, if that is one to one.
-    """
-    if same := {name: name for name in first if name in second}:
-        return same
-
-    def values(cells: Mapping[str, Mapping[str, Any]], axis: str) -> set[Any]:
-        return {axes.get(axis) for axes in cells.values()}
-
-    def key(name: str, axes: Mapping[str, Any]) -> tuple[Any, ...]:
-        kept = (pair for pair in axes.items() if values(first, pair[0]) & values(second, pair[0]))
-        return name.partition("[")[0], *kept
-
-    keys = [{name: key(name, axes) for name, axes in side.items()} for side in (first, second)]
-    unique = all(len(set(side.values())) == len(side) for side in keys)
-    back = {key: name for name, key in keys[1].items()}
-    return {name: back[key] for name, key in keys[0].items() if key in back} if unique else {}
 
 
 class _Child:
@@ -277,7 +254,7 @@ class _Child:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("PYTHONSAFEPATH", "PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+            if name != "PYTHONSAFEPATH" and not name.startswith("PYTEST_")
         }
         return {
             **kept,

@@ -9,6 +9,7 @@ from statistics import median_low
 from string import ascii_uppercase
 from typing import Any
 
+from bench.comparing.verdict import UNWATCHED, Floor
 from bench.machine import watch
 from bench.machine.records import summary
 from bench.results import rates, record, units
@@ -17,7 +18,15 @@ from bench.results.record import Run
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
 
-__all__ = ["Side", "common", "differences", "gather", "other_load", "workload_changed"]
+__all__ = [
+    "Side",
+    "common",
+    "differences",
+    "gather",
+    "load_at_start",
+    "raised_floors",
+    "workload_changed",
+]
 
 COMMIT = re.compile(r"[0-9a-f]{7,64}")
 """Elsewhere pytest-benchmark writes `unversioned`."""
@@ -30,6 +39,14 @@ BUSY_LOAD = 0.75
 OTHER_LOAD = 0.25
 """The least share of that load that must come from other work."""
 
+BUSY = 1.0
+"""What the floor of a machine with other work adds to its load per CPU. With L processes for each
+CPU one gets 1 / L of it, and less for a while: identical code on 2 shared cores took up to 2.6
+times as long at a load of 1.2 per CPU, and up to 3.5 times at 2.8."""
+
+APART = 0.05
+"""Difference of the shares that others took beside two sides from which on it may decide."""
+
 
 @dataclass(frozen=True)
 class Side:
@@ -41,6 +58,8 @@ class Side:
     """The files of its runs."""
     runs: tuple[Run, ...]
     """At least one."""
+    settings: str = ""
+    """Of the axes in which its cells differ from those of other sides."""
 
     @property
     def machine(self) -> Mapping[str, Any]:
@@ -48,8 +67,8 @@ class Side:
         return self.runs[0].machine
 
 
-def gather(arguments: Sequence[str]) -> list[Side]:
-    """Read the files of a command line into sides; the first is the baseline.
+def gather(arguments: Sequence[str], least: int = 2) -> list[Side]:
+    """Read the files of a command line into sides, at least so many; the first is the baseline.
 
     Files joined by a comma are runs of one side. Among more than two files, none of them joined,
     those with the same hardware, software and clean commit become runs of one side, if that leaves
@@ -61,7 +80,7 @@ def gather(arguments: Sequence[str]) -> list[Side]:
     groups = [[(file, _load(file)) for file in _files(argument)] for argument in arguments]
     if len(groups) > 2 and max(map(len, groups)) == 1:
         groups = _grouped([group[0] for group in groups])
-    if len(groups) < 2:
+    if len(groups) < least:
         raise PipelineError(
             f"compare {' '.join(arguments)}",
             "two sides or more",
@@ -100,17 +119,49 @@ def differences(sides: Sequence[Side]) -> list[str]:
     return lines
 
 
-def other_load(run: Run, row: Row) -> float:
-    """Return the load per CPU of other work at the start of `run` or beside `row`; 0 where none.
+def raised_floors(sides: Sequence[tuple[Side, Sequence[Row]]]) -> list[Floor]:
+    """Return the floors to which the machines of some sides, with their rows of a cell, raise it.
 
-    The share of all CPUs that other processes took beside the row is a load of at least as much;
-    the load of the minute before the run says nothing of work that began later.
+    What other processes took beside a row decides, where that was watched: the load of the minute
+    before the run says nothing of the row, and is taken only where nothing else is known. A cell of
+    a GPU does not wait for a CPU.
     """
-    beside = row.extra.get("others_busy_percent", 0.0)
-    return max(
-        _load_at_start(run, row.threads or 1),
-        beside / 100 if beside > watch.OTHERS_BUSY_PERCENT else 0.0,
+    changed = max(
+        workload_changed(run, rows[0].cell.device) for side, rows in sides for run in side.runs
     )
+    floors = [Floor(changed, "the reference workload changed that far during a run", raised=True)]
+    sides = [(side, rows) for side, rows in sides if rows[0].cell.device == "cpu"]
+    beside = [_beside(rows) for _, rows in sides]
+    known = [share for share in beside if share is not None]
+    busy = [
+        max(BUSY + share, _taken(share))
+        for share in known
+        if share > watch.OTHERS_BUSY_PERCENT / 100
+    ]
+    for (side, rows), share in zip(sides, beside, strict=True):
+        if share is None:
+            loads = [load_at_start(run, rows[0].threads or 1) for run in side.runs]
+            busy += [BUSY + load for load in loads if load]
+            if None in loads:
+                floors.append(Floor(UNWATCHED, "nobody watched the load", raised=True))
+    if busy:
+        floors.append(Floor(max(busy), "the machine had other work", raised=True))
+    if len(known) == len(sides) == 2 and max(known) - min(known) > APART:
+        apart = _taken(max(known))
+        floors.append(Floor(apart, "other work took more beside one side", raised=True))
+    return floors
+
+
+def _beside(rows: Sequence[Row]) -> float | None:
+    """Return the largest share of all CPUs that others took beside a row; None if not watched."""
+    percents = [row.extra.get("others_busy_percent") for row in rows]
+    known = [percent for percent in percents if percent is not None]
+    return max(known) / 100 if len(known) == len(percents) else None
+
+
+def _taken(share: float) -> float:
+    """Return how much longer work takes that gets what others leave; beside 87 % it was 5 times."""
+    return 1 / (1 - min(share, 0.99)) - 1
 
 
 def workload_changed(run: Run, device: str) -> float:
@@ -130,11 +181,12 @@ def workload_changed(run: Run, device: str) -> float:
     return median_low([max(pair) / min(pair) - 1 for pair in pairs]) if pairs else 0.0
 
 
-def _load_at_start(run: Run, threads: int) -> float:
+def load_at_start(run: Run, threads: int) -> float | None:
+    """Return the load per CPU that a run does not explain; 0 where little, None if not read."""
     load = (run.machine.get("state") or {}).get("load_per_cpu")
     cores = (run.machine.get("hardware") or {}).get("cores")
     if not (isinstance(load, int | float) and isinstance(cores, int | float) and cores > 0):
-        return 0.0
+        return None
     return load if load >= BUSY_LOAD and load - threads / cores >= OTHER_LOAD else 0.0
 
 
@@ -149,6 +201,10 @@ def _load(file: str) -> Run:
         raise PipelineError(
             file, "at least one measured row", f"python -m bench show {file} says what is missing"
         )
+    gpus = (run.machine.get("hardware") or {}).get("gpus") or ()
+    if any(str(gpu.get("model")).startswith("simulated") for gpu in gpus):
+        expected = "results of a real device, not of the simulated GPU"
+        raise PipelineError(file, expected, "measure on the device itself")
     return run
 
 
@@ -190,7 +246,8 @@ def _origin(side: Side) -> list[str]:
     days = dict.fromkeys(run.begun[:16].replace("T", " ") for run in side.runs if run.begun)
     runs = [f"{len(side.runs)} runs"] if len(side.runs) > 1 else []
     short = ["cut short"] if not all(run.complete for run in side.runs) else []
-    return [", ".join(side.files), *runs, *days, *short]
+    settings = [side.settings] if side.settings else []
+    return [", ".join(side.files), *settings, *runs, *days, *short]
 
 
 def _facts(side: Side) -> dict[str, str]:

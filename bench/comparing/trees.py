@@ -105,6 +105,9 @@ def _git(folder: Path, *arguments: str, **environment: str) -> str:
         raise PipelineError("ab", "git on PATH", "install git") from None
     if done.returncode:
         error = next(iter(done.stderr.splitlines()), f"git {arguments[0]} failed")
+        if "dubious ownership" in error:
+            trust = f"git config --global --add safe.directory {folder}"
+            raise PipelineError("ab", f"a repository of this user ({error})", trust)
         raise PipelineError("ab", f"a git work tree with a commit ({error})", "start in a clone")
     return done.stdout
 

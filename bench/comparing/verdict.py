@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
-from bench.statistics import bootstrap, sequential, stats
-from bench.statistics.bootstrap import PAIRS, ROUNDS, RUNS, Ratio, Runs
+from bench.results.units import percent
+from bench.statistics import sequential, stats
+from bench.statistics.ratio import PAIRS, ROUNDS, RUNS, Ratio, Runs
+from bench.statistics.ratio import ratio as ratio_of
 
 __all__ = [
     "DECIDED",
@@ -22,7 +24,6 @@ __all__ = [
     "floor",
     "hold",
     "in_turns",
-    "percent",
 ]
 
 FASTER, SLOWER, SAME, UNDECIDED = "faster", "slower", "same", "undecided"
@@ -43,10 +44,9 @@ IN_TURNS = 0.02
 """Floor where pairs of processes are the unit and their turns lie side by side: what is left is
 what an unrelated change does, such as where code lies in memory."""
 
-BUSY = 1.0
-"""What the floor of a machine with other work adds to its load per CPU. With L processes for each
-CPU one gets 1 / L of it, and less for a while: identical code on 2 shared cores took up to 2.6
-times as long at a load of 1.2 per CPU, and up to 3.5 times at 2.8."""
+UNWATCHED = 4.0
+"""Floor where a file holds no load: identical code on 2 shared cores took up to 3.5 times as long
+at a load of 2.8 per CPU, and what nobody watched may have been that."""
 
 MOST_TIMES = 10
 """More than this many times as many rounds are not proposed: repeated runs say more."""
@@ -82,28 +82,38 @@ class Verdict:
     floor: Floor | None = None
     """The noise floor that the ratio was held against."""
 
+    @property
+    def smallest(self) -> float | None:
+        """Return the smallest slowdown that such samples would have shown; 0.1 is 10 %.
 
-def decide(
-    base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0, changed: float = 0.0
-) -> Verdict:
+        None where there is no interval, or no floor.
+        """
+        if self.ratio is None or self.ratio.low is None or self.floor is None:
+            return None
+        return (1 + self.floor.value) * self.ratio.value / self.ratio.low - 1
+
+
+def decide(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0.0) -> Verdict:
     """Say whether `new` is faster or slower than `base`, the same, or neither can be said.
 
     It starts as undecided and moves only on evidence: slower or faster where the whole interval of
-    the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised.
-    `load`, `noise` and `changed` are those of `floor`.
+    the ratio lies beyond the noise floor, same where it lies within a floor that nothing raised, or
+    where the samples are the same ones. `raised` and `noise` are those of `floor`.
     """
-    ratio = bootstrap.ratio(base, new)
+    ratio = ratio_of(base, new)
+    if list(map(tuple, base)) == list(map(tuple, new)):
+        why = "the samples of both sides are the same ones"
+        return Verdict(SAME, "identical", why, "", ratio)
     if ratio is None:
         return Verdict(UNDECIDED, "no time", "a median is not above 0", "group more calls a round")
     if ratio.low is None or ratio.high is None:
-        return Verdict(
-            UNDECIDED,
-            "too few rounds",
-            f"{counted(ratio.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}",
-            "more rounds (a longer --benchmark-max-time) or several runs of each side",
-            ratio,
-        )
-    return hold(ratio, floor(base, new, load, noise, changed))
+        if ratio.count < stats.MIN_ROUNDS:
+            why = f"{counted(ratio.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}"
+            remedy = "more rounds (a longer --benchmark-max-time) or several runs of each side"
+            return Verdict(UNDECIDED, "too few rounds", why, remedy, ratio)
+        why = next(filter(None, (stats.why_no_interval(side[0]) for side in (base, new))))
+        return Verdict(UNDECIDED, "autocorrelated", why, _quieter(ratio), ratio)
+    return hold(ratio, floor(base, new, raised, noise))
 
 
 def decide_pairs(ratios: Sequence[float], limit: Floor, final: bool = False) -> Verdict:
@@ -137,46 +147,49 @@ def hold(ratio: Ratio, limit: Floor) -> Verdict:
     above, below = 1 + limit.value, 1 / (1 + limit.value)
     ends = f"{ratio.low:.3f}–{ratio.high:.3f}"
     noise = f"the noise floor of {percent(limit.value)} ({limit.why})"
+    word, code, remedy = UNDECIDED, "across the floor", ""
     if ratio.low > above or ratio.high < below:
-        word = SLOWER if ratio.low > above else FASTER
+        word, code = SLOWER if ratio.low > above else FASTER, "beyond the floor"
         why = f"the whole interval {ends} lies beyond {noise}"
-        return Verdict(word, "beyond the floor", why, "", ratio, limit)
-    inside = below <= ratio.low and ratio.high <= above
-    if inside and not limit.raised:
-        why = f"the whole interval {ends} lies within {noise}"
-        return Verdict(SAME, "within the floor", why, "", ratio, limit)
-    if inside:
+    elif not (below <= ratio.low and ratio.high <= above):
+        why = f"the interval {ends} reaches across the edge of {noise}"
+        remedy = _more(ratio, limit)
+    elif limit.raised:
+        code, remedy = "noisy", _quieter(ratio, limit)
         why = f"the interval {ends} lies within {noise}, which is too wide to call them the same"
-        return Verdict(UNDECIDED, "noisy", why, _quieter(ratio), ratio, limit)
-    why = f"the interval {ends} reaches across the edge of {noise}"
-    return Verdict(UNDECIDED, "across the floor", why, _more(ratio, limit), ratio, limit)
+    else:
+        word, code = SAME, "within the floor"
+        why = f"the whole interval {ends} lies within {noise}"
+    verdict = Verdict(word, code, why, remedy, ratio, limit)
+    if word in (FASTER, SLOWER) or verdict.smallest is None:
+        return verdict
+    return replace(verdict, why=f"{why}; {percent(verdict.smallest)} slower would have shown")
 
 
-def floor(
-    base: Runs, new: Runs, load: float = 0.0, noise: float = 0.0, changed: float = 0.0
-) -> Floor:
-    """Return the noise floor of two sides; `load` is that of other work per CPU, 0 where none.
+def floor(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0.0) -> Floor:
+    """Return the noise floor of two sides.
 
-    One run a side: the default. It is raised to how far the halves of a run lie apart, to `changed`
-    (how far the reference workload at a run's end lies from that at its start) and to `noise` (how
-    far two runs on such a machine lie apart, on record). A lower record does not lower it: that was
-    measured within minutes, and files are taken further apart. Several runs have a lower floor, for
-    their interval holds the spread between them.
+    One run a side: the default. It is raised to how far the halves of a run lie apart and to
+    `noise`, how far two runs on such a machine lie apart, on record. A lower record does not lower
+    it: that was measured within minutes, and files are taken further apart. Several runs have a
+    lower floor, for their interval holds the spread between them. `raised` are the floors of the
+    machines (busy, unwatched, changed), which hold for several runs too: all of a side's runs may
+    have met the same other work.
     """
-    raised = [Floor(BUSY + load, "the machine had other work", raised=True)] if load else []
-    if len(base) + len(new) > 2:
-        return raised[0] if raised else Floor(SEVERAL_RUNS, "runs are the unit")
-    drift = max(_drift(base[0]), _drift(new[0]))
-    for value, why in (
-        (drift, "a run drifted that far between its halves"),
-        (changed, "the reference workload changed that far during a run"),
-        (noise, "the noise of this machine on record"),
-    ):
-        if value > ONE_RUN:
-            raised.append(Floor(value, why, raised=True))
+    limits = list(raised)
+    several = len(base) + len(new) > 2
+    if not several:
+        drift = max(_drift(base[0]), _drift(new[0]))
+        limits.append(Floor(drift, "a run drifted that far between its halves", raised=True))
+        limits.append(Floor(noise, "the noise of this machine on record", raised=True))
     lower = f"; the noise of this machine on record is {percent(noise)}" if noise else ""
-    usual = Floor(ONE_RUN, f"a side is one run{lower}")
-    return max(raised, key=lambda limit: limit.value, default=usual)
+    usual = (
+        Floor(SEVERAL_RUNS, "runs are the unit")
+        if several
+        else Floor(ONE_RUN, f"a side is one run{lower}")
+    )
+    limits = [limit for limit in limits if limit.value > usual.value]
+    return max(limits, key=lambda limit: limit.value, default=usual)
 
 
 def in_turns(recorded: float | None = None) -> Floor:
@@ -184,11 +197,6 @@ def in_turns(recorded: float | None = None) -> Floor:
     if recorded is None:
         return Floor(IN_TURNS, "measured in turns")
     return Floor(recorded, "in turns, this machine's on record")
-
-
-def percent(share: float) -> str:
-    """Return `0.1` as `10 %`, with two digits at most."""
-    return f"{share * 100:.2g} %" if share < 0.995 else f"{share * 100:.0f} %"
 
 
 def counted(number: int, noun: str) -> str:
@@ -204,11 +212,14 @@ def _drift(samples: Sequence[float]) -> float:
 
 def _more(ratio: Ratio, limit: Floor) -> str:
     """Say how many more rounds, runs or pairs may bring the interval to one side of the edge."""
+    if ratio.unit == ROUNDS and ratio.count < stats.SEEN and not limit.raised:
+        return f"at least {stats.SEEN} rounds on each side (a longer --benchmark-max-time)"
     times = _times(ratio, limit)
     if times > MOST_TIMES or (limit.raised and ratio.unit == ROUNDS):
-        return _quieter(ratio)
+        return _quieter(ratio, limit)
     more = max(1, math.ceil(ratio.count * (times - 1)))
     if ratio.unit == PAIRS:
+        more = sequential.needed(ratio.count, times) - ratio.count
         return f"about {counted(more, 'more pair')} (a longer --budget)"
     if ratio.unit == RUNS:
         return f"about {counted(more, 'more run')} of each side"
@@ -230,8 +241,10 @@ def _times(ratio: Ratio, limit: Floor) -> float:
     return (reach / max(room, 1e-12)) ** 2
 
 
-def _quieter(ratio: Ratio) -> str:
+def _quieter(ratio: Ratio, limit: Floor | None = None) -> str:
     """Say what decides where more of the same does not."""
+    if limit is not None and limit.value == UNWATCHED:
+        return "measure both with pytest bench/, which watches the load"
     if ratio.unit == PAIRS:
         return "a difference further from the noise floor, or a quieter machine"
     runs = "several runs" if ratio.unit == ROUNDS else "more runs"

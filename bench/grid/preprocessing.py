@@ -12,6 +12,7 @@ from bench.results.cell import Cell
 from bench.workloads import peers, pictures
 from pipeline.arguments import Size, parse_count, parse_size, size_label
 from pipeline.errors import PipelineError
+from pipeline.preprocessing import fast
 
 __all__ = ["AXES", "IMAGES", "STREAMED", "preprocess"]
 
@@ -31,6 +32,7 @@ _REGIMES: dict[str, dict[str, str | int]] = {
     "transform": {"includes": "resize, convert", "batch": 1},
     "file": {"includes": "decode, resize, convert", "batch": 1},
     "stream": {"includes": "decode, resize, convert", "batch": STREAMED},
+    "scaled": {"includes": "decode at a fraction, resize, convert", "batch": 1},
 }
 
 _TENSOR: dict[str, str | int] = {
@@ -52,7 +54,7 @@ def _parse_size(value: str, option: str) -> Size:
 REGIME = choice(
     "--preprocess-regime",
     "decode (file to pixels), transform (pixels to tensor), file (both), stream (both, "
-    f"{STREAMED} files by threads)",
+    f"{STREAMED} files by threads), scaled (both, JPEG decoded at a fraction of its size)",
     list(_REGIMES),
 )
 FORMAT = choice("--preprocess-format", "png, jpeg", ["png", "jpeg"])
@@ -79,8 +81,9 @@ def preprocess(options: Options) -> list[Cell]:
     """Return the cells of preprocessing: regime × format × size × color × device × threads × peer.
 
     Regimes: `decode` (file to pixels), `transform` (pixels in memory to tensor), `file` (both, one
-    by one), `stream` (both, 32 files in a batch, by threads). The peers do `transform` and `file`
-    in color. A folder of the user's takes the place of format and size.
+    by one), `stream` (both, 32 files in a batch, by threads), `scaled` (as `file`, JPEG alone, at a
+    fraction of its size). The peers do `transform` and `file` in color. A folder of the user's
+    takes the place of format and size.
     """
     return [
         _cell(regime, source, color, device, threads, peer)
@@ -108,13 +111,14 @@ def _sources(regime: str, options: Options) -> list[_Source]:
     return [
         _Source({"format": format_, "size": size_label(size)}, 1, _megapixels(size))
         for size, format_ in files
+        if regime != "scaled" or format_ == "jpeg"
     ]
 
 
 def _colors(regime: str, options: Options) -> list[str]:
     """Return the colors; `decode` does the same work for each, and `stream` takes the first."""
     colors = COLOR.values(options)
-    return {"decode": ["rgb"], "stream": colors[:1]}.get(regime, colors)
+    return {"decode": ["rgb"], "stream": colors[:1], "scaled": colors[:1]}.get(regime, colors)
 
 
 def _ways(regime: str, color: str, options: Options) -> Iterator[tuple[str, int, str]]:
@@ -149,8 +153,20 @@ def _cell(regime: str, source: _Source, color: str, device: str, threads: int, p
         device=device,
         dtype="float32" if tensor else "",
         budget_factor=(PEER_BUDGET if peer else BUDGET) * source.megapixels,
-        regime={**_REGIMES[regime], **tensor, "threads": threads or 1, **source.regime},
+        regime={
+            **_REGIMES[regime],
+            **tensor,
+            **({} if peer or regime == "transform" else {"decoder": _decoder(source)}),
+            "threads": threads or 1,
+            **source.regime,
+        },
     )
+
+
+def _decoder(source: _Source) -> str:
+    """Return the libraries that decode the files of a cell, with their versions."""
+    formats = [str(source.axes["format"])] if "format" in source.axes else ["png", "jpeg"]
+    return ", ".join(map(fast.decoder, formats))
 
 
 def _megapixels(size: Size) -> int:

@@ -116,6 +116,8 @@ class Watch:
     def end(self, done: int) -> Readings:
         """Look for the last time, and return all readings."""
         self._look(done)
+        if self._looks[0][1] == SLOW_CLOCK:  # a GPU that was idle is still raising its clock
+            self._looks[0] = (self._looks[0][0], "")
         spoiled = {}
         for (first, before), (end, after) in zip(self._looks, self._looks[1:], strict=False):
             worst = next((cause for cause in CAUSES if cause in (before, after)), "")

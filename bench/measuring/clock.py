@@ -1,15 +1,18 @@
 """The wall clock, the device synchronised at both ends of every sample."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TypeVar
 
-__all__ = ["GROUPED_BELOW_S", "Clock", "grouping", "synchronised"]
+__all__ = ["GROUPED_BELOW_S", "Clock", "grouping", "synchronised", "untraced"]
 
 T = TypeVar("T")
 
-GROUPED_BELOW_S = 100e-6
-"""CPU calls shorter than this are grouped: alone, each would include the clock's own cost."""
+GROUPED_BELOW_S = 200e-6
+"""CPU calls shorter than this are grouped: alone, each would include the clock's own cost, and a
+thousand of them would span less than 0.2 s of the machine's life."""
 
 
 class Clock:
@@ -59,6 +62,8 @@ def synchronised(call: Callable[[], T], device: str) -> Callable[[], T]:
         return call
     import torch
 
+    torch.cuda.synchronize()  # what was launched before is not the first call's
+
     def waited() -> T:
         result = call()
         torch.cuda.synchronize()
@@ -68,10 +73,24 @@ def synchronised(call: Callable[[], T], device: str) -> Callable[[], T]:
 
 
 def grouping(seconds: float, device: str) -> int:
-    """Return how many calls make one sample: enough for 100 µs on the CPU, one on a device.
+    """Return how many calls make one sample: enough for 200 µs on the CPU, one on a device.
 
     Grouped calls on a device would overlap: that measures throughput, not latency.
     """
     if device != "cpu" or seconds >= GROUPED_BELOW_S:
         return 1
     return max(1, round(GROUPED_BELOW_S / max(seconds, 1e-9)))
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Suspend a tracer such as coverage's (`--cov`): it slows Python several times over.
+
+    pytest-benchmark suspends it in its rounds alone.
+    """
+    tracer = sys.gettrace()
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)

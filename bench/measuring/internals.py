@@ -1,8 +1,21 @@
 """The one place that reaches into pytest-benchmark, beyond its options, hooks and fixture."""
 
+import os
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["READ_AGAINST", "is_disabled", "samples", "withdraw"]
+import pytest
+
+__all__ = [
+    "READ_AGAINST",
+    "compared",
+    "is_disabled",
+    "refuse_replacements",
+    "samples",
+    "statistics",
+    "take_over",
+    "withdraw",
+]
 
 READ_AGAINST = "5.3.1"
 """The version of pytest-benchmark whose `fixture.py`, `session.py` and `stats.py` were read."""
@@ -27,3 +40,53 @@ def withdraw(benchmark: Any) -> None:
     benchmark.has_error = True
     if benchmark.stats is not None:
         samples(benchmark).clear()
+
+
+def take_over(
+    config: pytest.Config,
+    hide_table: bool,
+    write_json: Callable[[dict[str, Any]], None],
+    failed: Callable[[OSError], None],
+) -> None:
+    """Let `write_json` write what `--benchmark-json` asks for; hide the plugin's own table.
+
+    `failed` is told of an error of the plugin's own files, such as a full disk for
+    `--benchmark-save`: raised, it would cost the tables too.
+    """
+    session = config._benchmarksession  # type: ignore[attr-defined]
+    finish = session.finish
+
+    def guarded() -> None:
+        try:
+            finish()
+        except OSError as error:
+            failed(error)
+
+    session.save_json, session.finish = write_json, guarded
+    session.quiet = session.quiet or hide_table
+
+
+def compared(config: pytest.Config) -> list[str]:
+    """Return the saved files that `--benchmark-compare` named."""
+    return [str(path) for path in config._benchmarksession.compared_mapping or ()]  # type: ignore[attr-defined]
+
+
+def refuse_replacements(config: pytest.Config) -> None:
+    """Raise `pytest.UsageError` where pytest-codspeed has put its own fixture in place."""
+    codspeed = getattr(config.option, "codspeed", False)
+    variable = config.pluginmanager.hasplugin("codspeed") and "CODSPEED_ENV" in os.environ
+    if codspeed or variable:
+        name = "--codspeed" if codspeed else "CODSPEED_ENV"
+        raise pytest.UsageError(
+            f"{name}: expected pytest-benchmark's fixture, which CodSpeed replaces; leave it out"
+        )
+
+
+def statistics(data: tuple[float, ...]) -> dict[str, Any]:
+    """Return the plugin's statistics of these samples, as its JSON has them."""
+    from pytest_benchmark import stats as plugin
+
+    stats: Any = plugin.Stats()  # type: ignore[no-untyped-call]
+    stats.data = list(data)
+    summary: dict[str, Any] = stats.as_dict()
+    return summary | {"data": list(data)}

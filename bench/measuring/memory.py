@@ -47,20 +47,29 @@ def reason(error: BaseException, estimated: float | None = None) -> str:
 
 
 def give_back() -> None:
-    """Return what nothing refers to any more to the device."""
+    """Return what nothing refers to any more to the device.
+
+    After a fatal error of CUDA there is nothing to return: the next call on the device fails, and
+    says why.
+    """
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        with suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
 
-def peaks(call: Callable[[], Any], device: str, on_torch: bool) -> dict[str, float]:
+def peaks(
+    call: Callable[[], Any], device: str, on_torch: bool, replayed: bool = False
+) -> dict[str, float]:
     """Make one call apart from the timed ones; return its memory, by names that end in the unit.
 
     On CUDA `peak_allocated_bytes` (tensors) and `peak_reserved_bytes` (torch's cache) where torch
     runs the call, and `gpu_process_bytes`, all that this process holds there afterwards, by NVML.
-    On the CPU `peak_rss_bytes`, of the whole process with its libraries and models. Readings that
-    fail are left out: `Row.guards` and the run's record say why.
+    A graph that is `replayed` allocates nothing that torch counts: its tensors are left out.
+    On the CPU `added_rss_bytes`: how far the call raised the process's resident memory above what
+    libraries, models and freed memory held before; left out where it did not. Readings that fail
+    are left out too: `Row.guards` and the run's record say why.
     """
     if device != GPU:
         return _peak_rss(call)
@@ -71,7 +80,8 @@ def peaks(call: Callable[[], Any], device: str, on_torch: bool) -> dict[str, flo
         give_back()
         torch.cuda.reset_peak_memory_stats()
         call()
-        extra["peak_allocated_bytes"] = float(torch.cuda.max_memory_allocated())
+        if not replayed:
+            extra["peak_allocated_bytes"] = float(torch.cuda.max_memory_allocated())
         extra["peak_reserved_bytes"] = float(torch.cuda.max_memory_reserved())
     with suppress(ValueError, AttributeError):
         extra["gpu_process_bytes"] = float(nvml.ask_measured(nvml.own_bytes))
@@ -98,7 +108,9 @@ def _origin(error: BaseException | None) -> BaseException | None:
 def _peak_rss(call: Callable[[], Any]) -> dict[str, float]:
     try:
         sensors.reset_peak_rss()
+        before = sensors.peak_rss_bytes()
         call()
-        return {"peak_rss_bytes": float(sensors.peak_rss_bytes())}
+        added = sensors.peak_rss_bytes() - before
     except (OSError, ValueError):
         return {}
+    return {"added_rss_bytes": float(added)} if added > 0 else {}

@@ -83,7 +83,8 @@ def profile(call: Callable[[], Any], parts: Sequence[Part], device: str) -> Prof
 
     torch.cuda.synchronize()
     activities = [ProfilerActivity.CPU, ProfilerActivity.CUDA]
-    with _watched(parts, mark) as ranges, profiler(activities=activities) as running:
+    profiling = profiler(activities=activities, acc_events=True)  # else torch 2.11 warns at its end
+    with _watched(parts, mark) as ranges, profiling as running:
         start = perf_counter()
         call()
         torch.cuda.synchronize()

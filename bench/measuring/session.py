@@ -1,7 +1,10 @@
 """One run of pytest: rows as they end, the journal, the JSON and the summary."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -11,14 +14,16 @@ import pytest
 
 from bench.machine import records as machine
 from bench.machine import watch
-from bench.measuring import memory, workload
+from bench.measuring import internals, memory, workload
 from bench.measuring.clock import Clock
-from bench.measuring.live import Live
+from bench.measuring.live import Live, Progress
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
+from bench.measuring.output import Patient
+from bench.measuring.saving import Saving
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
-from pipeline import needs
+from pipeline import availability, needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
@@ -32,6 +37,15 @@ UNUSED = "ignore:Benchmark fixture was not used:pytest_benchmark.logger.PytestBe
 WORST = 1 + 1 / 3 + 1 + stats.MIN_ROUNDS
 """The most budgets that a cell can take: one for its first call, a third and one more call for its
 pilot, and six rounds of up to a budget each."""
+
+OF_THE_STOCK_TABLE = (
+    "--benchmark-columns",
+    "--benchmark-group-by",
+    "--benchmark-histogram",
+    "--benchmark-name",
+    "--benchmark-sort",
+)
+"""Options that change nothing in the harness's own tables."""
 
 COLD = "cold"
 """The family that runs only with `--cold`."""
@@ -53,14 +67,34 @@ class Session:
         self._required = required
         self._render = render
         self._rows: list[Row] = []
-        self._journal: record.Journal | None = None
-        self._saved = False
+        self._saving = Saving(config.rootpath, config.option.benchmark_json, self._say)
+        self._planned: dict[str, Cell] = {}
         self._used: list[tuple[str, str]] = []
         self._workload: dict[str, dict[str, float]] = {}
-        self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
+        self._unread: dict[str, str] = {}
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
+        self._output = Patient.instead_of_stdout() if self._at_work else None
+        self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
+        folder = Path.cwd() / record.JOURNAL.parent
+        self._stray = None if folder.exists() or Path.cwd() == config.rootpath else folder
 
     # Before: what will run, how long it may take, and Julia before torch.
+
+    def pytest_sessionstart(self) -> None:
+        """Take the writing of JSON over from the plugin, and end on SIGTERM as on Ctrl-C."""
+        if self._at_work:
+            option = self._config.option
+            hide_table = not option.stock_table
+            saving = self._saving
+            internals.take_over(self._config, hide_table, saving.write_json, saving.failed_of)
+            if getattr(option, "numprocesses", None):
+                self._say("xdist is on: contracts are checked and nothing is timed; leave -n out")
+            arguments = self._config.invocation_params.args
+            typed = {str(argument).partition("=")[0] for argument in arguments}
+            if names := [name for name in OF_THE_STOCK_TABLE if name in typed and hide_table]:
+                self._say(f"{', '.join(names)}: of pytest-benchmark's own table; add --stock-table")
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Give every cell the harness's clock, and its family as pytest-benchmark's group.
@@ -83,27 +117,51 @@ class Session:
         """Print how long it may take, and start Julia where a cell that will run needs it."""
         if self._config.option.collectonly:
             return
-        cells = [cell for item in session.items if (cell := _cell(item)) and not _skipped(item)]
-        if not cells:
-            return
-        running = [cell for cell in cells if _missing(cell) is None]  # starts Julia
+        cells = {
+            item.nodeid: cell
+            for item in session.items
+            if (cell := _cell(item)) and not _skipped(item)
+        }
         option = self._config.option
-        if self._at_work and (option.benchmark_enable or not option.benchmark_disable):
-            seconds = sum(self.budget(cell) for cell in running)
-            self._say(
-                f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
-                f"at most {ceil(WORST * seconds)} s where calls are slow; plus model loading"
-            )
-            if running:  # after Julia has started, since this imports torch
-                self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
-                self._workload["start"] = workload.measured(self._used)
-            self._journal = record.Journal(self._config.rootpath / record.JOURNAL, self._records())
+        measuring = self._at_work and (option.benchmark_enable or not option.benchmark_disable)
+        if cells and measuring:
+            self._saving.begin(self._records())
+        for cell in cells.values():
+            _absent(cell)  # starts Julia, before torch is imported
+        missing = {name: _missing(cell) for name, cell in cells.items()}
+        for absent in missing.values():
+            if absent is not None and absent.need in self._required:
+                self._saving.discard()
+                pytest.exit(f"--require {absent.need}: {absent}", returncode=1)
+        if not cells or not measuring:
+            return
+        self._planned = {name: cell for name, cell in cells.items() if missing[name] is None}
+        running = list(self._planned.values())
+        seconds = sum(map(self.budget, running))
+        self._say(
+            f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
+            f"at most {ceil(WORST * seconds)} s where calls are slow; plus model loading"
+        )
+        self._live.progress = Progress((cell, self.budget(cell)) for cell in running)
+        if running:  # after Julia has started, since this imports torch
+            self._used = [(cell.device, cell.dtype) for cell in running if cell.dtype]
+            self._workload["start"] = workload.measured(self._used, self._unread)
+            self._saving.note(self._records())
 
     def budget(self, cell: Cell) -> float:
         """Return the seconds that a cell's pilot and rounds may take."""
         return cell.budget_factor * float(self._config.option.benchmark_max_time)
 
     # One cell: skip what is missing, measure, and turn what happened into a row.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Show which cell begins; where there is no terminal, a line a family."""
+        cell = self._planned.get(nodeid)
+        if cell is not None:
+            first = self._live.progress.begin(cell)
+            if not self._live.say(f"{self._live.progress.text()} · {cell.id}") and first:
+                self._say(f"{cell.family}: {self._live.progress.text()}")
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a cell, with its row, where something that it needs is missing."""
@@ -190,8 +248,7 @@ class Session:
         if data is not None and self._at_work:
             row = Row.from_dict(data)
             self._rows.append(row)
-            if self._journal is not None:
-                self._journal.add(row)
+            self._saving.add(row)
 
     # After: pytest-benchmark's JSON with what it does not know, and the tables.
 
@@ -207,27 +264,27 @@ class Session:
 
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Add the machine and the rows without a number."""
-        self._saved = True
         record.update(output_json, self._rows, self._records())
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, None, None]:
-        """Run the reference workload again, before the plugin writes its JSON; then finish."""
+    def pytest_sessionfinish(
+        self, session: pytest.Session, exitstatus: int
+    ) -> Generator[None, None, None]:
+        """Run the reference workload again, before the plugin makes its JSON; then finish."""
         complete = exitstatus in record.ENDED
         if self._workload and complete and any(row.status == MEASURED for row in self._rows):
-            self._workload["end"] = workload.measured(self._used)
+            try:
+                self._workload["end"] = workload.measured(self._used, self._unread)
+            except KeyboardInterrupt:  # every row has ended: only the closing rates are missing
+                session.exitstatus = pytest.ExitCode.INTERRUPTED
         try:
             yield
         finally:
-            self._finish(exitstatus)
-
-    def _finish(self, exitstatus: int) -> None:
-        """Close the journal; write the JSON where the plugin has nothing to write."""
-        if self._journal is not None:
-            self._journal.end(int(exitstatus), self._records())
-        path = self._config.option.benchmark_json
-        if path is not None and self._rows and not self._saved:
-            record.write(Path(path), self._document())
+            self._write_where_the_plugin_has_nothing()
+            self._saving.end(int(exitstatus), self._records())
+            unwritten = self._saving.failed or not (self._output is None or self._output.end())
+            if unwritten and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Print the tables, and where the numbers are."""
@@ -235,10 +292,27 @@ class Session:
             return
         terminalreporter.section("sd-flux-bench")
         width, color = get_terminal_size().columns, bool(terminalreporter.hasmarkup)
-        terminalreporter.write_line(self._render(self._rows, self._records(), width, color))
+        table = self._render(self._rows, self._records(), width, color)
+        terminalreporter.write_line(table)
         terminalreporter.write_line("")
-        if self._config.option.benchmark_json is not None:
+        self._write_where_the_plugin_has_nothing()
+        if self._saving.written:
             terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
+        for path in internals.compared(self._config):
+            own = self._config.option.benchmark_json or self._saving.journal or "FILE"
+            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}")
+
+    def pytest_unconfigure(self) -> None:
+        """Remove the empty folder that pytest-benchmark makes wherever pytest is started."""
+        if self._stray is not None:
+            with suppress(OSError):
+                self._stray.rmdir()
+        if self._output is not None:
+            self._output.step_back()
+
+    def _write_where_the_plugin_has_nothing(self) -> None:
+        if self._rows and not self._saving.done:
+            self._saving.write_json(self._document())
 
     def _document(self) -> dict[str, Any]:
         hook, config = self._config.hook, self._config
@@ -258,11 +332,12 @@ class Session:
 
     def _records(self) -> dict[str, Any]:
         """Return the machine's records as they are now."""
-        return {**machine.records(), "guards": watch.unread(), "workload": dict(self._workload)}
+        guards = watch.unread() | self._unread
+        return {**machine.records(), "guards": guards, "workload": dict(self._workload)}
 
     def _leave_out(self, item: pytest.Item, cell: Cell, missing: Missing) -> None:
         item.stash[_ROW] = Row(item.nodeid, cell, UNAVAILABLE, missing.reason, missing.remedy)
-        if missing.need in self._required:
+        if missing.need in self._required:  # weights, of which only loading knows
             pytest.fail(f"--require {missing.need}: {missing}", pytrace=False)
         pytest.skip(str(missing))
 
@@ -281,10 +356,18 @@ def _cell(item: pytest.Item) -> Cell | None:
     return cell if isinstance(cell, Cell) else None
 
 
-def _missing(cell: Cell) -> Missing | None:
-    """Return the first of the cell's needs that is missing, or None."""
+def _absent(cell: Cell) -> Missing | None:
+    """Return the first of the cell's needs that is missing, or None; torch is not asked."""
     answers = (needs.NEEDS[need]() for need in cell.needs)
     return next((missing for missing in answers if missing is not None), None)
+
+
+def _missing(cell: Cell) -> Missing | None:
+    """Return as `_absent`, then what torch says of CUDA; Julia must have started before."""
+    missing = _absent(cell)
+    if missing is None and "cuda" in cell.needs and "julia" not in cell.needs:
+        return availability.torch_cuda()
+    return missing
 
 
 def _skipped(item: pytest.Item) -> bool:

@@ -1,6 +1,8 @@
 """What a reader must know of a number: what may have spoiled it, and what the machine could do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from bench.machine import watch
@@ -9,8 +11,14 @@ from bench.results import units
 from bench.results.cell import JULIA, Row
 from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.statistics import stats
+from bench.statistics.correlation import effective
 
-__all__ = ["of_row", "rates", "reference", "watched"]
+__all__ = ["of_row", "of_run", "rates", "reference", "verdict", "watched"]
+
+OTHERS = "others_busy_percent"
+
+INTERRUPTED = 10.0
+"""The slowest round over the median from which a row says that something stopped it."""
 
 STOLEN_PERCENT = 1.0
 
@@ -20,9 +28,37 @@ CLOCK_FELL_BELOW = watch.THROTTLED_BELOW
 NO_BREAK_PERCENT = "\u00a0%"
 
 
-def of_row(row: Row) -> list[str]:
-    """Return what a reader must know of this row's number, each line with its remedy."""
-    return [*_what_it_is(row), *_disturbances(row), *_sampling(row)]
+def of_row(row: Row, known: Container[str] = ()) -> list[str]:
+    """Return what a reader must know of this row's number, each line with its remedy.
+
+    `known` is what was said of the whole run before.
+    """
+    lines = [*_what_it_is(row), *_disturbances(row), *_sampling(row)]
+    return [plain(line) for line in lines if line not in known]
+
+
+def of_run(rows: Sequence[Row]) -> list[str]:
+    """Return the disturbances that most rows share: one line for the run, no mark on every row."""
+    counts = Counter(line for row in rows for line in _disturbances(row))
+    return [line for line, count in counts.items() if count > len(rows) / 2]
+
+
+def verdict(rows: Sequence[Row], records: Mapping[str, Any]) -> str:
+    """Say in one line whether the machine was quiet; empty where that was not watched."""
+    shares = [row.extra[OTHERS] / 100 for row in rows if OTHERS in row.extra]
+    if not shares:
+        return ""
+    cpus = (records.get("hardware") or {}).get("cores")
+    if not isinstance(cpus, int | float):
+        cpus = 1
+    unit = f"of {cpus:g} CPU{'' if cpus == 1 else 's'}"
+    if max(shares) <= watch.OTHERS_BUSY_PERCENT / 100:
+        return f"quiet machine: other processes took at most {max(shares) * cpus:.1f} {unit}"
+    count = sum(share > watch.OTHERS_BUSY_PERCENT / 100 for share in shares)
+    return (
+        f"busy machine: other processes took up to {max(shares) * cpus:.1f} {unit} beside "
+        f"{count} of {len(rows)} rows: do not rest a decision on this run"
+    )
 
 
 def watched(rows: Sequence[Row]) -> list[str]:
@@ -74,7 +110,7 @@ def _what_it_is(row: Row) -> Iterator[str]:
 
 def _disturbances(row: Row) -> Iterator[str]:
     """Yield what else the machine did during a row's rounds: noise, not proof; nothing dropped."""
-    if row.extra.get("others_busy_percent", 0) > watch.OTHERS_BUSY_PERCENT:
+    if row.extra.get(OTHERS, 0) > watch.OTHERS_BUSY_PERCENT:
         yield (
             "other processes used more than a third of the CPU time during the rounds: stop them "
             "(top lists them) and measure again"
@@ -112,14 +148,27 @@ def _sampling(row: Row) -> Iterator[str]:
             "a single sample: the first call alone used up the time budget; raise "
             "--benchmark-max-time to get more rounds"
         )
-    elif row.limited_by == "budget" and rounds == stats.MIN_ROUNDS:
-        yield "six rounds, the fewest that give an interval: raise --benchmark-max-time for more"
     elif rounds < stats.MIN_ROUNDS and not row.undersampled:
         yield "fewer than six rounds, too few for an interval: measure again"
-    if stats.autocorrelated(row.samples):
+    elif row.limited_by == "budget" and rounds < stats.SEEN:
         yield (
-            "samples are autocorrelated; the interval is too narrow: rely on the spread of several "
-            "runs instead"
+            f"fewer than {stats.SEEN} rounds do not show an autocorrelation, so the interval is "
+            "widened for one: raise --benchmark-max-time"
+        )
+    if max(row.samples) > INTERRUPTED * median(row.samples) > 0:
+        yield (
+            "the slowest round took more than ten times the median: something stopped the "
+            "process; if it happens again, look at what else runs (top)"
+        )
+    if stats.autocorrelated(row.samples):
+        left_out = (
+            "too few for an interval"
+            if stats.why_no_interval(row.samples)
+            else ("by which the interval is widened")
+        )
+        yield (
+            f"samples are autocorrelated: {rounds} are worth {effective(row.samples):.1f} "
+            f"independent ones, {left_out}; the spread of several runs says more"
         )
 
 

@@ -83,8 +83,9 @@ class Figures:
 class Chart:
     """One drawing and everything that is said of it."""
 
-    kind: Literal["lines", "dots", "ratios", "stacked"]
-    """lines: values over a number; dots, ratios: one value a name; stacked: parts of a whole."""
+    kind: Literal["lines", "dots", "ratios", "stacked", "history"]
+    """lines: values over a number; dots, ratios: one value a name; stacked: parts of a whole;
+    history: runs in order, then a series for each level between changes."""
     title: str
     description: str
     """For a screen reader."""
@@ -96,7 +97,7 @@ class Chart:
     """For dots, one of a single point for each name."""
     figures: Sequence[Figures]
     names: Sequence[str] = ()
-    """For stacked, the whole that each point of a series is a part of."""
+    """For stacked, the whole that each point of a series is a part of; for history, each run."""
 
     @property
     def log(self) -> bool:

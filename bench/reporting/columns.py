@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.reporting import caveats
-from bench.reporting.layout import Column, Notes
+from bench.reporting.layout import Column
 from bench.reporting.texts import (
     NOTHING,
     aligned,
@@ -25,8 +24,8 @@ from bench.statistics import stats
 
 __all__ = ["LAYOUTS", "P95_ROUNDS", "STAGES", "Layout", "of_family", "of_stages", "stages_caption"]
 
-P95_ROUNDS = 20
-"""Rounds below which a 95th percentile would be the slowest sample or a guess."""
+P95_ROUNDS = 200
+"""Rounds from which on a 95th percentile rests on ten slower ones; of 20 it is their 91st."""
 
 UNATTRIBUTED = 0.05
 """Share of a profiled call that may belong to no stage before the table says so."""
@@ -39,7 +38,7 @@ EXTRAS = (
     ("peak_allocated_bytes", "peak MiB", MIB),
     ("peak_reserved_bytes", "reserved MiB", MIB),
     ("gpu_process_bytes", "process MiB", MIB),
-    ("peak_rss_bytes", "peak RSS MiB", MIB),
+    ("added_rss_bytes", "added RSS MiB", MIB),
 )
 """Columns of what else was measured, each where a row has it: key, heading, unit."""
 
@@ -92,9 +91,12 @@ RATES: dict[str, Callable[[Cell], int]] = {
 
 
 def of_family(
-    layout: Layout, rows: Sequence[Row], notes: Notes, records: Mapping[str, Any]
+    layout: Layout, rows: Sequence[Row], marked: Mapping[str, str], records: Mapping[str, Any]
 ) -> list[Column]:
-    """Return all that is known of these rows, what matters most first."""
+    """Return all that is known of these rows, what matters most first.
+
+    `marked` are the ids with the signs of their footnotes, by the rows' names.
+    """
     medians = [median(row.samples) for row in rows]
     margins = [stats.margin(row.samples) for row in rows]
     images = [layout.images(row.cell) for row in rows]
@@ -119,20 +121,21 @@ def of_family(
         return Column(heading, aligned(texts))
 
     eager = times_eager(rows)
-    p95 = times("p95", [_p95(row) for row in rows])
+    slowest = times("slowest", [max(row.samples) for row in rows])
+    p95 = [times("p95", [_p95(row) for row in rows])] if any(map(_p95, rows)) else []
     rate = [rates(layout.rate)] if layout.rate else []
     columns = [
-        Column("cell", [_id(row, notes) for row in rows]),
+        Column("cell", [marked[row.name] for row in rows]),
         times(f"{unit}/{layout.per}", medians),
         Column("± 95 %", list(map(share, margins))),
         Column("rounds", [spaced(len(row.samples)) for row in rows]),
     ]
     if any(row.spoiled for row in rows):
         columns.append(Column("dropped", [spaced(sum(row.spoiled.values())) for row in rows]))
+    columns += rate
     if any(eager):
-        columns += [*rate, Column("× eager", [or_nothing(ratio) for ratio in eager]), p95]
-    else:
-        columns += [p95, *rate]
+        columns.append(Column("× eager", [or_nothing(ratio) for ratio in eager]))
+    columns += [slowest, *p95]
     columns += _operations(rows, records)
     if layout.rate == "it/s" and any(row.cell.images > 1 for row in rows):
         columns.append(rates("images/s"))
@@ -265,10 +268,6 @@ def _stopped(row: Row) -> str:
     if row.limited_by == "cap":
         return f"{spaced(len(row.samples) + sum(row.spoiled.values()))} rounds"
     return STOPPED.get(row.limited_by, plain(row.limited_by))
-
-
-def _id(row: Row, notes: Notes) -> str:
-    return plain(row.cell.id) + ",".join(notes.mark(text) for text in caveats.of_row(row))
 
 
 def _p95(row: Row) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import compress
 from math import floor, log10
+from statistics import median
 
 from bench.comparing import sides
 from bench.comparing.comparison import ABSENT, REFUSED, Comparison, Line, geometric_mean
@@ -25,7 +26,7 @@ from bench.reporting.texts import (
 )
 from bench.results.units import percent
 from bench.statistics import stats
-from bench.statistics.bootstrap import PAIRS, RUNS, Ratio
+from bench.statistics.ratio import PAIRS, RUNS, Ratio
 
 __all__ = ["Sheet", "gate_lines", "how_to_read", "render", "render_noise", "tally", "undecided"]
 
@@ -83,7 +84,9 @@ class Sheet:
             ),
             Column("95 %", [*map(_interval, ratios), ""]),
             Column(
-                "verdict", [*texts, f"of {mean[1]} decided" if mean else "none decided"], "left"
+                "verdict",
+                [*texts, f"of {counted(mean[1] if mean else 0, 'row')}"],
+                "left",
             ),
         ]
 
@@ -216,7 +219,7 @@ def how_to_read(comparison: Comparison) -> Iterator[str]:
     if PAIRS in ratio_units:
         yield "times: medians without waiting for a CPU, geometric mean of several processes"
         yield f"{ratio}, from turns side by side"
-        yield "95\u00a0%: interval of that ratio over pairs of processes and all looks"
+        yield "95\u00a0%: its interval over pairs of processes and all looks, each row by itself"
     elif RUNS in ratio_units:
         yield "times: medians, geometric mean of several runs"
         yield ratio
@@ -224,7 +227,7 @@ def how_to_read(comparison: Comparison) -> Iterator[str]:
     else:
         yield "times: medians"
         yield ratio
-        yield "95\u00a0%: interval of that ratio"
+        yield "95\u00a0%: its interval within these runs; the noise floor is for other runs"
     yield "slower, faster: the whole interval lies beyond the noise floor"
     yield "same: the whole interval lies within it"
     yield "undecided: anything else"
@@ -245,7 +248,15 @@ def tally(comparison: Comparison) -> Iterator[str]:
         counts = Counter(_word(line, number, base, side.label) for line in comparison.lines)
         order = (*ORDER, f"only in {base}", f"only in {side.label}")
         parts = [f"{counts[word]} {word}" for word in order if counts[word]]
-        yield f"{side.label} against {base}: {', '.join(parts) or 'no row'}"
+        counted = ", ".join(parts) or "no row"
+        yield f"{side.label} against {base}: {counted}{_power(comparison, number)}"
+
+
+def _power(comparison: Comparison, number: int) -> str:
+    """Say how large a slowdown half of a side's rows would have shown."""
+    smallest = [line.verdicts[number].smallest for line in comparison.lines]
+    known = [share for share in smallest if share is not None]
+    return f"; half of the rows would show {percent(median(known))} slower" if known else ""
 
 
 def undecided(comparison: Comparison) -> list[str]:

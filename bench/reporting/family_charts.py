@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from math import ceil, inf
 from statistics import median
 from typing import Literal
@@ -13,6 +14,7 @@ from bench.reporting.texts import NOTHING, cut, duration, spaced, unit_of, with_
 from bench.results.cell import MEASURED, WALL, Row
 from bench.results.units import percent
 from bench.statistics import stats
+from bench.statistics.fit import BETWEEN, Fit
 
 __all__ = ["MOST_CHARTS", "MOST_POINTS", "MOST_SERIES", "of_family"]
 
@@ -50,15 +52,23 @@ INTERVAL = "95 % interval"
 WITH_INTERVAL = "median and 95 % interval"
 
 
-def of_family(family: str, rows: Iterable[Row]) -> list[Chart]:
-    """Return the charts of one family's rows, at most `MOST_CHARTS`; none where none would help."""
+def of_family(family: str, rows: Iterable[Row], between: float = BETWEEN) -> list[Chart]:
+    """Return the charts of one family's rows, at most `MOST_CHARTS`; none where none would help.
+
+    `between` is that of the steps fit.
+    """
     drawable = [row for row in rows if row.status == MEASURED and min(row.samples) >= SHORTEST]
-    makers = {"generate": _steps, "preprocess": _regimes, "forward": _batches}
+    of_steps = partial(_steps, between=between)
+    makers: dict[str, Callable[[list[Row]], Iterable[Chart]]] = {
+        "generate": of_steps,
+        "preprocess": _regimes,
+        "forward": _batches,
+    }
     charts = [*makers[family](drawable)] if family in makers else []
     return [*charts, *_stages(drawable)][:MOST_CHARTS]
 
 
-def _steps(rows: Sequence[Row]) -> Iterator[Chart]:
+def _steps(rows: Sequence[Row], between: float) -> Iterator[Chart]:
     """Latency over steps, a series a size, with the fitted line."""
     for group, members in _grouped(rows, without=("size", "steps")).items():
         sizes = _by(members, _size).items()
@@ -68,10 +78,10 @@ def _steps(rows: Sequence[Row]) -> Iterator[Chart]:
             if len(of_size) > 1
         ]
         for piece in chunks(series, MOST_SERIES):
-            yield _steps_chart(group, piece)
+            yield _steps_chart(group, piece, between)
 
 
-def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]]) -> Chart:
+def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]], between: float) -> Chart:
     rows = [row for _, members in sizes for row in members]
     unit, scale = unit_of(max(median(row.samples) for row in rows))
     per = f"{unit}/{'image' if rows[0].cell.images == 1 else 'call'}"
@@ -81,7 +91,7 @@ def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]]) -> Chart:
 
     series, parts, lines = [], [], []
     for size, members in sizes:
-        fit = next(iter(steps.fits(members)), None)
+        fit = next(iter(steps.fits(members, between)), None)
         line = None
         if fit is not None:
             lines.append((size, *_fit_figures(fit.fit)))
@@ -259,7 +269,7 @@ def _growth_words(rows: Sequence[Row]) -> str:
     return f"{start} at {first.cell.steps} steps, {end} at {last.cell.steps}"
 
 
-def _fit_figures(fit: stats.Fit) -> tuple[str, ...]:
+def _fit_figures(fit: Fit) -> tuple[str, ...]:
     return (
         *_estimate(fit.per_step, fit.per_step_interval),
         *_estimate(fit.fixed, fit.fixed_interval),

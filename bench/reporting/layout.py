@@ -1,15 +1,13 @@
 """The layout of a table: columns of texts, as many as fit the width, and footnotes."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bench.reporting.texts import superscript, wrapped
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 __all__ = ["GAP", "ID_WIDTH", "Column", "Notes", "Screen"]
 
@@ -33,13 +31,13 @@ class Column:
     texts: Sequence[str]
     justify: Literal["left", "right"] = "right"
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Return the columns of text that it takes."""
         return max(map(len, (self.heading, *self.texts)))
 
     def justified(self, text: str) -> str:
-        """Fill `text` up to the width; rich would strip what aligns the decimal points."""
+        """Fill `text` up to the width."""
         return text.ljust(self.width) if self.justify == "left" else text.rjust(self.width)
 
 
@@ -48,17 +46,15 @@ class Notes:
 
     def __init__(self) -> None:
         """Start without any."""
-        self._texts: list[str] = []
+        self._numbers: dict[str, int] = {}
 
     def mark(self, text: str) -> str:
         """Return the sign of `text`: ¹, ², …"""
-        if text not in self._texts:
-            self._texts.append(text)
-        return superscript(self._texts.index(text) + 1)
+        return superscript(self._numbers.setdefault(text, len(self._numbers) + 1))
 
     def lines(self) -> list[str]:
         """Return the notes as they stand under the tables."""
-        return [f"{superscript(number)} {text}" for number, text in enumerate(self._texts, 1)]
+        return [f"{superscript(number)} {text}" for text, number in self._numbers.items()]
 
 
 class Screen:
@@ -92,32 +88,33 @@ class Screen:
 
         The first column holds the ids; `always` is how many after it are never left out.
         """
-        self._console.print(_table(columns, self.width, always))
+        heading, rule, *lines = _lines(columns, self.width, always)
+        self._console.print(heading, style="bold")
+        # rich takes a millisecond a row, and nothing in these lines has a style
+        self._out.write("".join(f"{line}\n" for line in (rule, *lines)))
 
     def text(self) -> str:
         """Return all lines, without spaces at their ends."""
         return "\n".join(line.rstrip() for line in self._out.getvalue().splitlines())
 
 
-def _table(columns: Sequence[Column], width: int, always: int) -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
+def _lines(columns: Sequence[Column], width: int, always: int) -> Iterator[str]:
+    """Yield heading, rule and rows of as many columns as fit."""
     ids, *others = columns
     room = width - min(ids.width, ID_WIDTH)
     while len(others) > always and sum(GAP + column.width for column in others) > room:
         others.pop()
     room = max(1, width - sum(GAP + column.width for column in others))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
-    table.add_column(ids.heading, overflow="fold")
-    for column in others:
-        table.add_column(column.justified(column.heading), no_wrap=True)
-    for index, text in enumerate(ids.texts):
-        cells = (column.justified(column.texts[index]) for column in others)
-        table.add_row(_folded(text, room), *cells)
-    return table
+    folded = [_folded(text, room) for text in ids.texts]
+    first = max(map(len, (ids.heading, *(line for lines in folded for line in lines))))
+    gap = " " * GAP
+    yield gap.join([ids.heading.ljust(first), *(one.justified(one.heading) for one in others)])
+    yield "─" * (first + sum(GAP + column.width for column in others))
+    for index, (line, *rest) in enumerate(folded):
+        yield gap.join([line.ljust(first), *(one.justified(one.texts[index]) for one in others)])
+        yield from rest
 
 
-def _folded(text: str, width: int) -> str:
+def _folded(text: str, width: int) -> list[str]:
     """Break `text` into lines, after a hyphen where there is one."""
-    return "\n".join(re.findall(rf".{{1,{width}}}(?:(?<=-)|$)|.{{1,{width}}}", text))
+    return re.findall(rf".{{1,{width}}}(?:(?<=-)|$)|.{{1,{width}}}", text) or [text]

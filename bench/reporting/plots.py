@@ -40,7 +40,7 @@ WIDTH = 400
 
 FONT = 12
 
-LINES_HEIGHT = 280
+LINES_HEIGHT, HISTORY_HEIGHT = 280, 150
 
 DOTS_HEIGHT, DOTS_MARGIN = 33, 54
 """Of one row, and of everything else."""
@@ -55,6 +55,12 @@ MOST_STEPS = 10
 """On an axis of what was asked for, such as steps."""
 
 MARKERS = "osD^vP"
+
+WORDS = {"slower": 4, "faster": 2}
+"""Colours of the levels of a history."""
+
+LEAST_SPAN = 0.1
+"""What the height of a history stands for at least, relative: noise is no mountain."""
 
 HATCHES = ("", "////", "----", "xxxx", "||||", "\\\\")
 
@@ -118,7 +124,8 @@ def svg(chart: Chart, name: str) -> str:
         matplotlib.rcParams.update(_SETTINGS | {"svg.hashsalt": name})
         figure = Figure(layout="constrained")
         FigureCanvasSVG(figure)
-        {"lines": _lines, "stacked": _stacked}.get(chart.kind, _dots)(figure, chart)
+        draw = {"lines": _lines, "stacked": _stacked, "history": _history}.get(chart.kind, _dots)
+        draw(figure, chart)
         file = BytesIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return _inlined(file.getvalue(), chart, name)
@@ -208,6 +215,38 @@ def _stacked(figure: "Figure", chart: Chart) -> None:
         _beside(axes, row, with_margin(whole, None))
     axes.set_xlabel(chart.unit)
     _legend(figure)
+
+
+def _history(figure: "Figure", chart: Chart) -> None:
+    """Draw the runs, the level of each segment, and a labelled line where a new level begins."""
+    _size(figure, HISTORY_HEIGHT)
+    axes = figure.add_subplot()
+    runs, *levels = chart.series
+    axes.plot(
+        [point.at for point in runs.points],
+        [point.value for point in runs.points],
+        color=_SENTINELS["muted"],
+        marker="o",
+        markersize=3,
+        linewidth=0.5,
+    )
+    _, top = axes.get_ylim()
+    for level in levels:
+        start, end = level.points
+        color = _COLORS[WORDS.get(level.word, 0)]
+        axes.plot([start.at, end.at], [start.value, end.value], color=color, linewidth=2.5)
+        if level.word:
+            axes.axvline(start.at - 0.5, color=color, linewidth=1, linestyle="--")
+            axes.annotate(level.word, (start.at - 0.5, top), color=color, annotation_clip=False)
+    _scale(axes, "y", runs.points, log=False)
+    values = [point.value for point in runs.points]
+    low, high = min(values), max(values)
+    room = max(high - low, LEAST_SPAN * high)
+    axes.set_ylim((low + high) / 2 - 0.6 * room, (low + high) / 2 + 0.7 * room)
+    places = sorted({round(part * (len(chart.names) - 1) / 3) for part in range(4)})
+    axes.set_xticks(places, [_short(chart.names[place], LABEL_LEGEND) for place in places])
+    axes.grid(False, axis="x")
+    axes.set_title(chart.unit)
 
 
 def _rows(figure: "Figure", names: Sequence[str], more: float = 0) -> "Axes":

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.comparing import sides
+from bench.comparing import noise, sides
 from bench.comparing.comparison import Comparison, compare
 from bench.machine.records import summary
 from bench.reporting import caveats, charts, compare_tables, family_charts, plots, tables
@@ -21,9 +21,9 @@ from bench.results.record import Run
 from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.files import writing
 
-__all__ = ["render", "write"]
+__all__ = ["check_installed", "fill", "render", "write"]
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+TEMPLATES = Path(__file__).parent
 
 MOST_IMAGES = 60
 """Images of one family: bounds the page."""
@@ -126,12 +126,7 @@ def write(files: Sequence[str], out: Path) -> None:
     Two or more are compared with the first, as `python -m bench compare` does. Raises
     `PipelineError` for the first file that is wrong, and where `out` cannot be written.
     """
-    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
-    if absent:
-        reason = f"no {' and no '.join(absent)} here"
-        remedy = 'pip install -e ".[report]"'
-        missing = Missing("report", "jinja2 and matplotlib", reason, remedy)
-        raise UnavailableError("report", missing)
+    check_installed()
     if len(files) < 2:
         inputs = [Path(files[0]) if files else record.nearest_journal()]
         runs, comparison = [(inputs[0].name, record.load(inputs[0]))], None
@@ -157,18 +152,36 @@ def write(files: Sequence[str], out: Path) -> None:
 
 def render(runs: Sequence[tuple[str, Run]], comparison: Comparison | None = None) -> str:
     """Return the page of these runs, each under a name; the same runs give the same text."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"aligned": _aligned, "svg": plots.svg}
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(
+    return fill(
+        "report.html.j2",
         runs=[_run(f"run{number}", name, run) for number, (name, run) in enumerate(runs, 1)],
         comparison=_comparison(comparison) if comparison else None,
-        palette=plots.PALETTE,
     )
+
+
+def fill(template: str, *folders: Path, **values: Any) -> str:
+    """Fill a template of this folder, or of `folders`; what is no markup there is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader([TEMPLATES, *folders]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"aligned": _aligned, "svg": plots.svg}
+    return environment.get_template(template).render(palette=plots.PALETTE, **values)
+
+
+def check_installed() -> None:
+    """Raise `UnavailableError` where what a page is made with is not installed."""
+    absent = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if absent:
+        reason = f"no {' and no '.join(absent)} here"
+        remedy = 'pip install -e ".[report]"'
+        missing = Missing("report", "jinja2 and matplotlib", reason, remedy)
+        raise UnavailableError("report", missing)
 
 
 def _comparison(comparison: Comparison) -> ComparisonSection:
@@ -210,23 +223,21 @@ def _run(id_: str, name: str, run: Run) -> RunSection:
         ],
         contents=contents,
         families=[
-            _family(f"{id_}-family{number}", family, run.rows, measured.get(family))
+            _family(f"{id_}-family{number}", family, run, measured.get(family))
             for number, family in enumerate(dict.fromkeys([*measured, *pictured]), 1)
         ],
         complete=run.complete,
     )
 
 
-def _family(
-    id_: str, family: str, run_rows: Sequence[Row], table: tables.FamilyTable | None
-) -> FamilySection:
-    rows = [row for row in run_rows if row.cell.family == family]
+def _family(id_: str, family: str, run: Run, table: tables.FamilyTable | None) -> FamilySection:
+    rows = [row for row in run.rows if row.cell.family == family]
     pictures = _pictures(rows)
     return FamilySection(
         name=plain(family).replace("_", " "),
         id=id_,
         table=table,
-        charts=family_charts.of_family(family, rows),
+        charts=family_charts.of_family(family, rows, noise.between(run.machine, Path.cwd())),
         pictures=pictures[:MOST_IMAGES],
         pictures_left_out=max(0, len(pictures) - MOST_IMAGES),
         textures=any("random" in row.weights for row in rows if row.thumbnail),

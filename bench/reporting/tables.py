@@ -2,15 +2,28 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.comparing import noise
 from bench.machine.records import summary
 from bench.reporting import caveats, columns, steps
 from bench.reporting.columns import LAYOUTS, Layout
 from bench.reporting.layout import Column, Notes, Screen
 from bench.reporting.texts import counted, plain, with_margin
-from bench.results.cell import CALL_FLOP, CHECKED, MEASURED, OFF_EAGER, Axis, Cell, Row
+from bench.results.cell import (
+    CALL_FLOP,
+    CHECKED,
+    FAILED,
+    MEAN_OFF_EXACT,
+    MEASURED,
+    OFF_EAGER,
+    OFF_EXACT,
+    Axis,
+    Cell,
+    Row,
+)
 from bench.results.units import percent
 from bench.statistics import stats
 
@@ -55,7 +68,8 @@ class Speedup:
     """How many times as fast a row is as another, by the medians of their times."""
 
     row: Row
-    other: str
+    other: Row
+    other_name: str
     """What the other is: `classic`, `1 thread`."""
     value: float
     margin: float | None
@@ -78,6 +92,8 @@ class Unmeasured:
 class Contents:
     """What is said of a run's rows, as texts without a layout."""
 
+    headlines: Sequence[str]
+    """Whether the machine was quiet, and what disturbed most rows; empty where nothing is known."""
     tables: Sequence[FamilyTable]
     how_to_read: Sequence[str]
     notes: Sequence[str]
@@ -97,6 +113,8 @@ def render(rows: Sequence[Row], records: Mapping[str, Any], width: int, color: b
     screen = Screen(width, color)
     screen.print(summary(records), "bold")
     run = contents(rows, records)
+    for line in run.headlines:
+        screen.print(line, "bold", 2)
     for table in run.tables:
         _add_table(screen, table)
     if run.how_to_read:
@@ -123,11 +141,18 @@ def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
     families: dict[str, list[Row]] = {}
     for row in measured:
         families.setdefault(row.cell.family, []).append(row)
-    notes = Notes()
+    notes, shared = Notes(), caveats.of_run(measured)
+    quiet = caveats.verdict(measured, records)
     ordered = families_of(row.cell for row in measured)
-    tables = [_family_table(family, families[family], notes, records) for family in ordered]
+    marked = {
+        row.name: plain(row.cell.id) + ",".join(map(notes.mark, caveats.of_row(row, shared)))
+        for family in ordered
+        for row in families[family]
+    }
+    tables = [_family_table(family, families[family], marked, records) for family in ordered]
     checked = sum(row.status == CHECKED for row in rows)
     return Contents(
+        headlines=[*filter(None, [quiet]), *shared],
         tables=tables,
         how_to_read=list(_how_to_read(measured)),
         notes=notes.lines(),
@@ -169,20 +194,24 @@ def speedups(rows: Sequence[Row]) -> list[Speedup]:
     return speedups
 
 
-def speedup_lines(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a line for each row that others of the run do the same work as."""
+def speedup_lines(rows: Sequence[Row], marked: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each row that others of the run do the same work as.
+
+    Both carry the signs of their footnotes, which `marked` has by the rows' names.
+    """
     texts: dict[str, list[str]] = {}
     for speedup in speedups(rows):
         margin = "" if speedup.margin is None else f"\u00a0(±\u00a0{percent(speedup.margin)})"
         times = f"{with_margin(speedup.value, speedup.margin)}\u00a0×"
-        text = f"{times} the speed of {plain(speedup.other)}{margin}"
-        texts.setdefault(plain(speedup.row.cell.id), []).append(text)
+        signs = marked[speedup.other.name].removeprefix(plain(speedup.other.cell.id))
+        text = f"{times} the speed of {plain(speedup.other_name)}{signs}{margin}"
+        texts.setdefault(marked[speedup.row.name], []).append(text)
     for name, comparisons in texts.items():
         yield f"{name}: {', '.join(comparisons)}"
 
 
 def _family_table(
-    family: str, rows: Sequence[Row], notes: Notes, records: Mapping[str, Any]
+    family: str, rows: Sequence[Row], marked: Mapping[str, str], records: Mapping[str, Any]
 ) -> FamilyTable:
     layout = LAYOUTS.get(family, Layout(family))
     profiled = [row for row in rows if row.stages]
@@ -190,11 +219,11 @@ def _family_table(
         family,
         title=plain(layout.title),
         ran_on=plain(_ran_on(rows)),
-        columns=columns.of_family(layout, rows, notes, records),
-        speedups=list(speedup_lines(rows)),
+        columns=columns.of_family(layout, rows, marked, records),
+        speedups=list(speedup_lines(rows, marked)),
         stages_caption=columns.stages_caption(profiled) if profiled else "",
         stages=columns.of_stages(profiled) if profiled else [],
-        fits=steps.lines(rows),
+        fits=steps.lines(rows, noise.between(records, Path.cwd())),
     )
 
 
@@ -231,7 +260,9 @@ def _how_to_read(rows: Sequence[Row]) -> Iterator[str]:
         return
     yield "times: median wall-clock time after warm-up, the device synchronised"
     yield "±\u00a095\u00a0%: half the 95\u00a0% interval of the median, relative to it"
-    yield f"p95: 95th percentile, given from {columns.P95_ROUNDS}\u00a0rounds\u00a0on"
+    yield "slowest: the longest round"
+    if any(len(row.samples) >= columns.P95_ROUNDS for row in rows):
+        yield f"p95: 95th percentile, given from {columns.P95_ROUNDS}\u00a0rounds\u00a0on"
     if any(row.cell.family == "generate" for row in rows):
         yield "it/s: denoising steps per second of the whole call"
     if any("mode" in row.cell.axes for row in rows):
@@ -239,6 +270,10 @@ def _how_to_read(rows: Sequence[Row]) -> Iterator[str]:
     levels = [row.extra[OFF_EAGER] for row in rows if OFF_EAGER in row.extra]
     if levels:
         yield f"images of other modes: at most {max(levels):.0f} of 255 levels from eager's"
+    for row in rows:
+        if OFF_EXACT in row.extra:
+            largest, mean = row.extra[OFF_EXACT], row.extra[MEAN_OFF_EXACT]
+            yield f"{row.cell.id}: at most {largest:.0f} of 255 levels off, {mean:.2f} in the mean"
     if any(CALL_FLOP in row.extra for row in rows):
         yield "FLOP/s: counts matrix products, convolutions and attention only"
         yield "of matrix: share of the FLOP/s of a plain matrix product here"
@@ -259,6 +294,8 @@ def _unmeasured(rows: Sequence[Row]) -> Iterator[Unmeasured]:
         names = [plain(row.name) for row in members]
         families = ", ".join(dict.fromkeys(plain(row.cell.family) for row in members))
         cells = names[0] if len(members) == 1 else f"{counted(len(members))} of {families}"
+        if status == FAILED and all("peer" in row.cell.axes for row in members):
+            status = "not comparable"  # a peer that does other work than ours is no fault
         yield Unmeasured(status, cells, names, plain(reason), plain(remedy))
 
 
@@ -270,4 +307,4 @@ def _speedup(row: Row, other: Row, name: str) -> Speedup:
     seconds, others = (median(one.samples) / one.cell.images for one in (row, other))
     margins = [stats.margin(row.samples), stats.margin(other.samples)]
     known = [margin for margin in margins if margin is not None]
-    return Speedup(row, name, others / seconds, sum(known) if len(known) == 2 else None)
+    return Speedup(row, other, name, others / seconds, sum(known) if len(known) == 2 else None)

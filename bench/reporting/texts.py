@@ -5,6 +5,7 @@ from math import floor, isfinite, log10
 from textwrap import fill
 
 from bench.results.units import percent
+from pipeline.errors import plain
 
 __all__ = [
     "NOTHING",
@@ -55,12 +56,6 @@ def aligned(texts: Iterable[str]) -> list[str]:
         whole if whole == NOTHING else whole + (point + decimals).ljust(longest)
         for whole, point, decimals in parts
     ]
-
-
-def plain(text: str) -> str:
-    """Return `text` as one line without what could move the cursor or cannot be encoded."""
-    line = " ".join(text.split())
-    return "".join(character if character.isprintable() else "�" for character in line)
 
 
 def cut(text: str, length: int) -> str:

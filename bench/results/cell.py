@@ -17,8 +17,11 @@ __all__ = [
     "ESTIMATED",
     "FAILED",
     "JULIA",
+    "MEAN_OFF_EXACT",
     "MEASURED",
+    "NOT_COMPARABLE",
     "OFF_EAGER",
+    "OFF_EXACT",
     "OUT_OF_MEMORY",
     "UNAVAILABLE",
     "WALL",
@@ -33,6 +36,8 @@ MEASURED = "measured"
 UNAVAILABLE = "unavailable"
 OUT_OF_MEMORY = "out of memory"
 FAILED = "failed"
+NOT_COMPARABLE = "not comparable"
+"""A peer's output differs from the pipeline's: nothing was timed, and nothing of ours failed."""
 CHECKED = "checked"
 """Its contract held, and nothing was timed (`--benchmark-disable`)."""
 
@@ -47,7 +52,10 @@ ESTIMATED = "estimated_bytes"
 OFF_EAGER = "levels_off_eager"
 """In a row's `extra`, the largest difference of a pixel from eager's picture, in levels of 255."""
 
-STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, CHECKED)
+OFF_EXACT, MEAN_OFF_EXACT = "levels_off_exact", "mean_levels_off_exact"
+"""In a row's `extra`, how far a scaled JPEG's batch lies from the exact one, in levels of 255."""
+
+STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, NOT_COMPARABLE, CHECKED)
 
 _PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
 
@@ -107,7 +115,7 @@ class Row:
     first_call: Number | None = None
     """Seconds of the first call, which the contract checked."""
     iterations: Whole = 1
-    """Calls grouped into one sample; more than 1 only for CPU calls under 100 µs."""
+    """Calls grouped into one sample; more than 1 only for CPU calls under 200 µs."""
     limited_by: str = ""
     """What set the number of rounds: precision, budget, cap, first call or fresh process."""
     weights: str = ""

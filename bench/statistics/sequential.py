@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from bench.statistics import stats
-from bench.statistics.bootstrap import WIDEST
+from bench.statistics.ratio import WIDEST
 
-__all__ = ["FIRST_LOOK", "Look", "intervals", "level", "looks"]
+__all__ = ["FIRST_LOOK", "Look", "intervals", "level", "looks", "needed"]
 
 FIRST_LOOK = 4
 """Pairs before the first look: Student's interval of fewer is too wide to decide."""
 
 GROWTH = 1.4
 """How many times as many pairs the next look has, in whole blocks of two."""
-
-FEWEST = 2
-"""Pairs that have an interval."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def intervals(ratios: Sequence[float], final: bool = False) -> Iterator[Look]:
     low, high = -math.inf, math.inf
     for number, count in enumerate(looks(len(ratios), final), 1):
         values = ratios[:count]
-        mean, reach = fmean(values), _reach(values, level(number))
+        mean, reach = fmean(values), _reach(values, number)
         low, high = max(low, mean - reach), min(high, mean + reach)
         yield Look(count, mean, low, high)
 
@@ -50,14 +47,27 @@ def intervals(ratios: Sequence[float], final: bool = False) -> Iterator[Look]:
 def looks(count: int, final: bool = False) -> Iterator[int]:
     """Yield the numbers of pairs at which to look: 4, 6, 10, 14, 20, … up to `count`.
 
-    With `final` also `count` itself.
+    With `final` also `count` itself, from the first look on.
     """
     look, last = FIRST_LOOK, 0
     while look <= count:
         yield look
         last, look = look, 2 * math.ceil(look * GROWTH / 2)
-    if final and count > last and count >= FEWEST:
+    if final and count > last >= FIRST_LOOK:
         yield count
+
+
+def needed(count: int, times: float) -> int:
+    """Return at how many pairs an interval is as narrow as `times` as many values would make it.
+
+    It counts how Student's t shrinks with the degrees of freedom, and grows with the looks.
+    """
+    number = len(list(looks(count)))
+    wanted = _factor(count, max(number, 1)) / math.sqrt(times)
+    for number, look in enumerate(looks(100 * count), 1):
+        if look > count and _factor(look, number) <= wanted:
+            return look
+    return 100 * count
 
 
 def level(number: int) -> float:
@@ -68,6 +78,10 @@ def level(number: int) -> float:
     return (1 - stats.CONFIDENCE) / (number * (number + 1))
 
 
-def _reach(values: Sequence[float], share: float) -> float:
-    error = stdev(values) / math.sqrt(len(values))
-    return min(stats.student_t(len(values) - 1, 1 - share) * error, WIDEST)
+def _reach(values: Sequence[float], number: int) -> float:
+    return min(stdev(values) * _factor(len(values), number), WIDEST)
+
+
+def _factor(count: int, number: int) -> float:
+    """Return half the width of look `number`, at `count` pairs, over their standard deviation."""
+    return stats.student_t(count - 1, 1 - level(number)) / math.sqrt(count)

@@ -1,26 +1,24 @@
-"""Medians and their intervals, the plan of rounds, quantiles, autocorrelation, the line fit."""
+"""Medians and their intervals, the plan of rounds, quantiles, autocorrelation."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from statistics import NormalDist, fmean, linear_regression, median
+from statistics import NormalDist, median
+
+from bench.statistics.checks import checked
+from bench.statistics.correlation import effective
 
 __all__ = [
-    "AUTOCORRELATION_LIMIT",
-    "AUTOCORRELATION_MIN_SAMPLES",
     "CONFIDENCE",
     "MIN_ROUNDS",
-    "Fit",
+    "SEEN",
     "autocorrelated",
-    "lag1",
-    "linear_fit",
     "margin",
     "median_interval",
     "quantile",
     "rounds_needed",
     "student_t",
+    "why_no_interval",
 ]
 
 CONFIDENCE = 0.95
@@ -29,36 +27,78 @@ CONFIDENCE = 0.95
 MIN_ROUNDS = 6
 """Fewest samples with a 95 % interval of the median: all n lie on one side with 2 / 2**n."""
 
-AUTOCORRELATION_LIMIT = 0.3
-"""Lag-1 autocorrelation above which the interval is too narrow: 95 % then covers 84 to 91 %."""
+SEEN = 19
+"""Samples from which on an autocorrelation that matters shows."""
 
-AUTOCORRELATION_MIN_SAMPLES = 20
-"""Fewer samples cannot tell it from chance: the standard error is 1 / sqrt(n)."""
+UNSEEN = {6: 16.4, 7: 13.2, 8: 11.0, 9: 15.2, 10: 11.8, 11: 10.1, 12: 11.6, 13: 8.1, 14: 6.4}
+UNSEEN |= {15: 4.5, 16: 2.3, 17: 1.4, 18: 1.15}
+"""By the number of samples: how many times as wide the interval is as that of independent samples.
+
+So that it covers 94 % where each sample correlates with the one before by up to 0.99 and too few
+samples show it (tests/coverage_simulation.py)."""
 
 _EXACT_UP_TO = 10_000
 """Samples up to which ranks are computed in whole numbers (2 ms; a million takes seconds)."""
 
 
-def median_interval(
-    samples: Sequence[float], confidence: float = CONFIDENCE
-) -> tuple[float, float] | None:
-    """Give two of the samples that enclose the true median with at least this confidence.
+def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
+    """Give the ends of an interval that holds the true median with 95 % confidence.
 
-    It holds for independent samples of any continuous distribution, since the ranks are binomial
-    (David & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1). None for too few samples: below
-    6 at 95 %.
+    Two of the samples, whose ranks are binomial for independent samples of any distribution (David
+    & Nagaraja, Order Statistics, 3rd ed. 2003, section 7.1). Where the samples are autocorrelated,
+    the ranks of as many as `bench.statistics.correlation` says that they are worth. Below 19
+    samples, which do not show it, the interval is widened by `UNSEEN`.
+
+    None below 6 samples, and where they are worth fewer than 6: `why_no_interval` says which.
     """
-    ordered = sorted(_checked(samples))
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}: expected a number between 0 and 1")
-    rank = _lower_rank(len(ordered), confidence)
-    return (ordered[rank - 1], ordered[-rank]) if rank else None
+    return _interval(tuple(samples))
+
+
+@lru_cache(maxsize=256)
+def _interval(samples: tuple[float, ...]) -> tuple[float, float] | None:
+    """Keep the intervals of some cells: a table, its charts and a comparison ask for each again."""
+    count = len(checked(samples))
+    worth = effective(samples)
+    if worth < MIN_ROUNDS:
+        return None
+    whole = int(worth)
+    rank = _lower_rank(whole)
+    if whole < count:
+        rank = max(1, rank * (count + 1) // (whole + 1))
+    ordered = sorted(samples)
+    low, centre, high = ordered[rank - 1], median(ordered), ordered[-rank]
+    times = UNSEEN.get(count, 1.0)
+    if times == 1:
+        return low, high
+    wide_high = centre + times * (high - centre)
+    if low <= 0:
+        return centre - times * (centre - low), wide_high
+    return 1 / (1 / centre + times * (1 / low - 1 / centre)), wide_high  # a time stays above 0
+
+
+def why_no_interval(samples: Sequence[float]) -> str:
+    """Say why `median_interval` gives none; an empty text where it gives one."""
+    count = len(samples)
+    if count < MIN_ROUNDS:
+        return f"an interval needs {MIN_ROUNDS} rounds"
+    worth = effective(samples)
+    if worth < MIN_ROUNDS:
+        return (
+            f"{count} autocorrelated rounds are worth {worth:.1f} independent ones, "
+            f"and an interval needs {MIN_ROUNDS}"
+        )
+    return ""
+
+
+def autocorrelated(samples: Sequence[float]) -> bool:
+    """Say whether the samples show an autocorrelation, for which the interval is widened."""
+    return effective(samples) < len(samples)
 
 
 def margin(samples: Sequence[float]) -> float | None:
     """Give half the width of the median's 95 % interval, relative to it: 0.01 reads ±1 %.
 
-    None without an interval (fewer than 6 samples) or where the median is not positive.
+    None without an interval, or where the median is not positive.
     """
     interval = median_interval(samples)
     middle = median(samples)
@@ -80,11 +120,11 @@ def rounds_needed(pilot: Sequence[float], precision: float, maximum: int) -> int
     - Rounds: the fewest whose ranks are expected to lie that close. The asymptotic
       1.2533 sigma / sqrt(n) is too few: where it plans 20 to 30, 9 to 25 % more are needed.
 
-    Gives 6 to `maximum`: `maximum` for a pilot of one, which shows no spread, or without a positive
-    median; 6 for a pilot whose spread is 0. Raises ValueError where `precision` is not positive or
-    `maximum` is below 6.
+    Gives 19 (which show an autocorrelation) to `maximum`: `maximum` for a pilot of one, which shows
+    no spread, or without a positive median; 19 for a pilot whose spread is 0. Raises ValueError
+    where `precision` is not positive or `maximum` is below 6.
     """
-    ordered = sorted(_checked(pilot, "pilot"))
+    ordered = sorted(checked(pilot, "pilot"))
     if not precision > 0:
         raise ValueError(f"precision is {precision}: expected a positive number")
     if maximum < MIN_ROUNDS:
@@ -96,11 +136,12 @@ def rounds_needed(pilot: Sequence[float], precision: float, maximum: int) -> int
     spread = ordered[-1 - trimmed] - ordered[trimmed]
     sigma = spread / (2 * _normal_score(count - trimmed, count))
     ratio = sigma * student_t(count - 1 - 2 * trimmed) / middle / precision
+    least = min(SEEN, maximum)
     if ratio == 0:
-        return MIN_ROUNDS
+        return least
     # The asymptotic number never exceeds the exact one (12 000 were checked): count up from it.
     asymptotic = math.pi / 2 * ratio * ratio
-    start = max(MIN_ROUNDS, math.floor(min(asymptotic, maximum)))
+    start = max(least, math.floor(min(asymptotic, maximum)))
     target = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) / ratio  # in standard deviations
     fits = (rounds for rounds in range(start, maximum) if _half_width(rounds) <= target)
     return next(fits, maximum)
@@ -111,120 +152,13 @@ def quantile(samples: Sequence[float], q: float) -> float:
 
     Type 7 of Hyndman & Fan (The American Statistician 50, 1996), the default of numpy.
     """
-    ordered = sorted(_checked(samples))
+    ordered = sorted(checked(samples))
     if not 0 <= q <= 1:
         raise ValueError(f"q is {q}: expected a number from 0 to 1")
     position = q * (len(ordered) - 1)
     below = math.floor(position)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (position - below)
-
-
-def lag1(samples: Sequence[float]) -> float | None:
-    """Correlate each sample with the next one, in the order of measuring: -1 to 1.
-
-    None for fewer than three samples, or where all are equal.
-    """
-    values = _checked(samples)
-    if len(values) < 3 or min(values) == max(values):
-        return None
-    centre = fmean(values)
-    deviations = [value - centre for value in values]
-    shared = math.fsum(a * b for a, b in pairwise(deviations))
-    return shared / math.fsum(a * a for a in deviations)
-
-
-def autocorrelated(samples: Sequence[float]) -> bool:
-    """Say whether the samples are autocorrelated, which makes the median's interval too narrow."""
-    correlation = lag1(samples)
-    return (
-        len(samples) >= AUTOCORRELATION_MIN_SAMPLES
-        and correlation is not None
-        and correlation > AUTOCORRELATION_LIMIT
-    )
-
-
-@dataclass(frozen=True)
-class Fit:
-    """The line y = fixed + per_step * x through measured points, with the errors of its terms.
-
-    Intervals are at 95 % and assume independent normal errors of one size (Draper & Smith,
-    Applied Regression Analysis, 3rd ed. 1998, chapter 1).
-    """
-
-    fixed: float
-    """y at x = 0, in the unit of y."""
-    per_step: float
-    """What one more x adds to y."""
-    fixed_error: float
-    """Standard error of `fixed`."""
-    per_step_error: float
-    """Standard error of `per_step`."""
-    residual_error: float
-    """Standard deviation of a point around the line, in the unit of y."""
-    max_residual: float
-    """Largest distance of a point from the line, relative to its y: large where no line fits."""
-    points: int
-    """How many points."""
-    x_mean: float
-    """Mean of x."""
-    x_spread: float
-    """Sum of the squared distances of x from its mean."""
-
-    @property
-    def fixed_interval(self) -> tuple[float, float]:
-        """Interval of `fixed`."""
-        reach = self._t * self.fixed_error
-        return self.fixed - reach, self.fixed + reach
-
-    @property
-    def per_step_interval(self) -> tuple[float, float]:
-        """Interval of `per_step`."""
-        reach = self._t * self.per_step_error
-        return self.per_step - reach, self.per_step + reach
-
-    def predict(self, x: float) -> tuple[float, float, float]:
-        """Give the y expected at `x`, and the low and high end for one new measurement there."""
-        value = self.fixed + self.per_step * x
-        leverage = 1 / self.points + (x - self.x_mean) ** 2 / self.x_spread
-        reach = self._t * self.residual_error * math.sqrt(1 + leverage)
-        return value, value - reach, value + reach
-
-    @property
-    def _t(self) -> float:
-        return student_t(self.points - 2)
-
-
-def linear_fit(x: Sequence[float], y: Sequence[float]) -> Fit:
-    """Fit y = fixed + per_step * x by least squares.
-
-    Raises ValueError where x and y differ in length, y is not positive, or x has fewer than three
-    distinct values: through two, every line fits.
-    """
-    xs, ys = _checked(x, "x"), _checked(y, "y")
-    if len(xs) != len(ys):
-        raise ValueError(f"x has {len(xs)} values and y has {len(ys)}: expected as many of each")
-    if len(distinct := sorted(set(xs))) < 3:
-        raise ValueError(f"x is {distinct}: expected at least 3 distinct values")
-    for position, value in enumerate(ys):
-        if value <= 0:
-            raise ValueError(f"y[{position}] is {value}: expected a positive number")
-    per_step, fixed = linear_regression(xs, ys)
-    points, x_mean = len(xs), fmean(xs)
-    x_spread = math.fsum((a - x_mean) ** 2 for a in xs)
-    residuals = [b - fixed - per_step * a for a, b in zip(xs, ys, strict=True)]
-    residual_error = math.sqrt(math.fsum(r * r for r in residuals) / (points - 2))
-    return Fit(
-        fixed=fixed,
-        per_step=per_step,
-        fixed_error=residual_error * math.sqrt(1 / points + x_mean**2 / x_spread),
-        per_step_error=residual_error / math.sqrt(x_spread),
-        residual_error=residual_error,
-        max_residual=max(abs(r) / b for r, b in zip(residuals, ys, strict=True)),
-        points=points,
-        x_mean=x_mean,
-        x_spread=x_spread,
-    )
 
 
 @lru_cache(maxsize=256)
@@ -250,29 +184,20 @@ def student_t(freedom: int, confidence: float = CONFIDENCE) -> float:
     return math.sqrt(freedom) * math.tan(low)
 
 
-def _checked(samples: Sequence[float], name: str = "samples") -> Sequence[float]:
-    if len(samples) == 0:
-        raise ValueError(f"{name} is empty: expected at least one number")
-    for position, value in enumerate(samples):
-        if not math.isfinite(value):
-            raise ValueError(f"{name}[{position}] is {value}: expected a finite number")
-    return samples
-
-
 @lru_cache(maxsize=4096)
-def _lower_rank(count: int, confidence: float) -> int:
-    """Largest k, from 1, where the k-th lowest and k-th highest enclose the median; 0 for none.
+def _lower_rank(count: int) -> int:
+    """Largest k, from 1, where the k-th lowest and k-th highest enclose the median at 95 %; or 0.
 
     They miss it where fewer than k of `count` fair coins fall on one side.
     """
     if count > _EXACT_UP_TO:
         # without the continuity correction: at most one rank too wide, never too narrow
-        z = NormalDist().inv_cdf((1 + confidence) / 2)
+        z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
         return math.floor((count - z * math.sqrt(count)) / 2)
     rank = (count + 1) // 2
     ways = math.comb(count, rank)
     enclosing = 0 if count % 2 else ways
-    while rank and enclosing / (1 << count) < confidence:
+    while rank and enclosing / (1 << count) < CONFIDENCE:
         ways = ways * rank // (count - rank + 1)
         rank -= 1
         enclosing += 2 * ways
@@ -282,7 +207,7 @@ def _lower_rank(count: int, confidence: float) -> int:
 @lru_cache(maxsize=4096)
 def _half_width(count: int) -> float:
     """Half the expected width of the median's interval, for samples of a standard normal."""
-    return _normal_score(count + 1 - _lower_rank(count, CONFIDENCE), count)
+    return _normal_score(count + 1 - _lower_rank(count), count)
 
 
 def _normal_score(rank: int, count: int) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 
 from bench.workloads.engines import FIXTURE_WEIGHTS
 from pipeline import contracts, pregenerated
-from pipeline.errors import PipelineError
+from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
 from pipeline.flux import network as reference
@@ -33,6 +33,16 @@ TIMEOUT_S = 900.0
 """torch.compile and CUDA.jl take minutes at most."""
 
 PYTHON = "python-start"
+
+BUSY = "busy or unavailable"
+"""What CUDA says of a GPU that another process holds for itself."""
+
+EXCLUSIVE = Missing(
+    "cuda",
+    "a CUDA device",
+    "the GPU takes one process at a time (exclusive-process mode), and another one holds it",
+    "run bench/test_cold.py alone, or nvidia-smi -c DEFAULT",
+)
 
 MODULE = "bench.workloads.cold"
 
@@ -75,6 +85,8 @@ def seconds_of(name: str) -> float:
         process_seconds = perf_counter() - begun
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        if BUSY in done.stderr:
+            raise UnavailableError(name, EXCLUSIVE)
         raise PipelineError(name, f"a start that ends well, not: {last[:200]}", remedy)
     if name == PYTHON:
         return process_seconds

@@ -1,15 +1,18 @@
 """Exactness: how far a batch may differ from the reference, Pillow's resize of the same pixels."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.contracts import Violation
+from pipeline.preprocessing.decoding import WHITE, as_rgb
+from pipeline.preprocessing.opening import name_of, opened
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-__all__ = ["CUDA_JPEG", "TOLERANCE", "check", "reference"]
+__all__ = ["CUDA_JPEG", "SCALED", "TOLERANCE", "check", "decoded", "difference", "reference"]
 
 Tolerance = tuple[float, float]
 """Levels of 255: the largest difference of one value, and the mean of all."""
@@ -20,8 +23,24 @@ CUDA_JPEG: Tolerance = (32.0, 3.0)
 """For files decoded by nvJPEG: its inverse transform rounds differently from libjpeg's, and it
 repeats chroma where libjpeg-turbo interpolates it. Not measured yet."""
 
+SCALED: Tolerance = (16.0, 1.0)
+"""For JPEG files decoded at a fraction of their size; a row states what it measured."""
+
 ROUNDING = 1e-3
 """Levels that float32 may add to a difference of whole levels."""
+
+
+def decoded(path: "str | Path") -> "Image":
+    """Return the RGB pixels of a file, by Pillow alone."""
+    name = name_of(path)
+    with opened(path, name) as image:
+        return as_rgb(image, WHITE, name)
+
+
+def difference(batch: "torch.Tensor", expected: "torch.Tensor") -> tuple[float, float]:
+    """Return the largest and the mean difference of two batches, in levels of 255."""
+    levels = (batch.cpu() - expected).abs() * 255
+    return levels.max().item(), levels.mean().item()
 
 
 def reference(images: "Sequence[Image]", size: int, gray: bool) -> "torch.Tensor":
@@ -46,8 +65,7 @@ def check(
 
     `boundary` is what a violation calls the batch, such as the name of a peer.
     """
-    difference = (batch.cpu() - expected).abs() * 255
-    statistics = ("largest", difference.max().item()), ("mean", difference.mean().item())
+    measured = zip(("largest", "mean"), difference(batch, expected), tolerance, strict=True)
     return [
         Violation(
             boundary,
@@ -55,6 +73,6 @@ def check(
             f"at most {limit:g}/255",
             "no number is given for other pixels",
         )
-        for (name, levels), limit in zip(statistics, tolerance, strict=True)
+        for name, levels, limit in measured
         if not levels <= limit + ROUNDING  # NaN fails this too
     ]

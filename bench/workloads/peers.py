@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ __all__ = ["NEEDS", "Peer", "load"]
 NEEDS: dict[str, tuple[str, ...]] = {
     "classic": (),
     "v2": (),
+    "torchcodec": ("peers",),
     "opencv": ("peers",),
     "albumentations": ("peers",),
     "kornia": ("cuda", "peers"),
@@ -86,6 +87,13 @@ def _v2(size: int) -> Peer:
     return Peer(read, v2.ToImage(), convert)
 
 
+def _torchcodec(size: int) -> Peer:
+    """torchcodec's decoder, for which torchvision deprecates its own, then v2's transforms."""
+    from torchcodec.decoders import decode_image  # type: ignore[attr-defined]
+
+    return replace(_v2(size), read=decode_image)
+
+
 def _opencv(size: int) -> Peer:
     """OpenCV: INTER_AREA, which its documentation names for shrinking."""
     import cv2
@@ -137,6 +145,7 @@ def _read_by_opencv() -> Callable[[Path], Any]:
 _PEERS = {
     "classic": _classic,
     "v2": _v2,
+    "torchcodec": _torchcodec,
     "opencv": _opencv,
     "albumentations": _albumentations,
     "kornia": _kornia,

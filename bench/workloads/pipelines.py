@@ -8,7 +8,7 @@ from bench.measuring.profiled import Part
 from bench.results.cell import Cell
 from bench.workloads import modes
 from bench.workloads.modes import EAGER
-from pipeline.stable_diffusion import diffusion, models
+from pipeline.stable_diffusion import components, diffusion, models
 from pipeline.stable_diffusion.models import Model
 from pipeline.validation import meta
 
@@ -25,13 +25,16 @@ def draw(pipe: Any, cell: Cell) -> "list[Image]":
 
 def parts(pipe: Any) -> list[Part]:
     """Return the stages of a call of `pipe`: all but guidance, tokens and pixels."""
-    encoders = [getattr(pipe, name, None) for name in ("text_encoder", "text_encoder_2")]
+    names = ("text_encoder", "text_encoder_2", "text_encoder_3")
+    encoders = [getattr(pipe, name, None) for name in names]
+    kind, network = components.denoiser(pipe)
     return [
         *(Part("text encoder", encoder, "forward") for encoder in encoders if encoder is not None),
-        Part("UNet", pipe.unet, "forward"),
+        Part(kind, network, "forward"),
         *(
             Part("scheduler", pipe.scheduler, method)
             for method in ("set_timesteps", "scale_model_input", "step")
+            if hasattr(pipe.scheduler, method)  # flow matching scales no input
         ),
         Part("VAE decode", pipe.vae, "decode"),
     ]

@@ -3,17 +3,18 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import pregenerated
 from pipeline.errors import PipelineError
 from pipeline.files import writing
-from pipeline.preprocessing.decoding import reading
+from pipeline.preprocessing import fast
+from pipeline.preprocessing.opening import is_allowed, reading
 from pipeline.preprocessing.preprocess import Settings, to_image
 from pipeline.preprocessing.streaming import default_workers, stream
 
@@ -25,11 +26,17 @@ __all__ = ["Plan", "convert", "plan"]
 NOTE = "Preprocessed"
 """Key of the text in an output PNG that names its source file and settings."""
 
-QUICK = 1
-"""zlib's level: a file a tenth larger than at the default of 6, written in a third of the time,
-which at 224×224 is as long as decoding a photo takes."""
-
 LONGEST_STEM = 100
+
+LONGEST_NAME = 255 - len("-0123456789ab.png") - len("..12345678")
+"""Bytes of a stem: file systems allow 255 a name, and a temporary name (`files.writing`) is longer
+than the output's."""
+
+OTHER_PICTURES = {
+    *(".arw", ".cr2", ".cr3", ".dng", ".emf", ".eps", ".heic", ".heif", ".hif", ".jxl", ".nef"),
+    *(".orf", ".ps", ".raf", ".raw", ".rw2", ".svg", ".wmf"),
+}
+"""Suffixes of pictures that are not read; other files, such as texts and videos, go unmentioned."""
 
 GENERATED = re.compile(r"generated_image_([1-9][0-9]*)\.png")
 
@@ -42,22 +49,48 @@ class Plan:
     """Each source without an output, and the output to write, in order."""
     done: int
     """Sources that have an output already, made from the same file with the same settings."""
+    left_out: Counter[str]
+    """How many pictures of each suffix of `OTHER_PICTURES` the folders hold."""
+
+    def notice(self) -> str:
+        """Return the line about pictures in formats that are not read; empty without any."""
+        count = self.left_out.total()
+        if not count:
+            return ""
+        suffixes = ", ".join(
+            f"{number} {suffix}" for suffix, number in sorted(self.left_out.items())
+        )
+        pictures = "1 picture in a format" if count == 1 else f"{count} pictures in formats"
+        return f"left out {pictures} that Pillow does not read: {suffixes}; convert to PNG or JPEG"
 
 
 def plan(paths: Sequence[str], out: Path, settings: Settings) -> Plan:
     """Find the images that `paths` name, and which of them have no output in `out` yet.
 
-    A folder stands for every file below it, sorted, with a suffix that Pillow knows; hidden files
-    and those below `out` are left out. An output counts if its note names the source's size and
-    date and the same settings. Half-written files that a killed run left for these outputs are
-    removed, so only one run at a time may write to `out`.
+    A folder stands for every file below it, sorted, with the suffix of a format that is opened.
+    Links are followed; hidden files and those below `out` are left out. An output counts if its
+    note names the source's size and date and the same settings. Half-written files that a killed
+    run left for these outputs are removed, so only one run at a time may write to `out`.
     Raises `PipelineError` if nothing is found.
     """
-    sources = list(dict.fromkeys(source for path in paths for source in _images(path, out)))
+    suffixes = _suffixes()
+    sources: dict[Path, None] = {}
+    left_out = Counter[str]()
+    for path in paths:
+        if not os.path.isdir(path):
+            sources[Path(path)] = None
+            continue
+        for file in _walk(path, (os.path.realpath(out),)):
+            suffix = file.suffix.lower()
+            if suffix in suffixes:
+                sources[file] = None
+            elif suffix in OTHER_PICTURES:
+                left_out[suffix] += 1
+    left = Plan({}, 0, left_out)
     if not any(os.path.lexists(source) for source in sources):
         given = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
-        raise PipelineError(f"image {given}", "a file that exists, or a folder of images",
-                            "check the path")  # fmt: skip
+        remedy = left.notice() or "check the path"
+        raise PipelineError(f"image {given}", "a file that exists, or a folder of images", remedy)
     outputs = _outputs(sources, out)
     _remove_leftovers(out, {output.name for output in outputs.values()})
     missing = {
@@ -65,7 +98,7 @@ def plan(paths: Sequence[str], out: Path, settings: Settings) -> Plan:
         for source, output in outputs.items()
         if (note := _note(source, settings)) is None or _note_in(output) != note
     }
-    return Plan(missing, len(sources) - len(missing))
+    return Plan(missing, len(sources) - len(missing), left_out)
 
 
 def convert(
@@ -91,40 +124,43 @@ def convert(
     with ThreadPoolExecutor(workers, "save") as savers:
         for paths, batch, errors in stream(noted(), workers=workers, settings=settings):
             outputs = [missing[path] for path in paths]  # type: ignore[index]
-            list(savers.map(_save, batch, outputs, map(notes.pop, paths)))
+            faults = list(savers.map(_save, batch, outputs, map(notes.pop, paths)))
             skipped += [error for _, error in errors]
+            skipped += [fault for fault in faults if fault is not None]
             done += len(paths) + len(errors)
-            tell(done, outputs)
+            tell(done, [name for name, fault in zip(outputs, faults, strict=True) if not fault])
     return skipped
 
 
-def _images(path: str, out: Path) -> Iterator[Path]:
-    """Yield the file `path`, or the images below the folder `path`."""
+def _walk(folder: str, closed: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the files below a folder, sorted, but not below the folders `closed`.
+
+    Those are the folders above it, to which a link may lead back, and the one that is written to.
+    """
+    real = os.path.realpath(folder)
+    if real in closed:
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        expected = f"one to read ({error.strerror})"
+        raise PipelineError(f"folder {folder}", expected, "check its permissions") from error
+    visible = [entry for entry in entries if entry.name[0] != "."]
+    yield from (Path(entry.path) for entry in visible if not entry.is_dir())
+    for entry in visible:
+        if entry.is_dir():
+            yield from _walk(entry.path, (*closed, real))
+
+
+def _suffixes() -> set[str]:
+    """Return the suffixes of the formats that are opened."""
     from PIL import Image
 
-    if not os.path.isdir(path):
-        yield Path(path)
-        return
-    suffixes = Image.registered_extensions()
-    own = os.path.abspath(out)
-
-    def refuse(error: OSError) -> None:
-        expected = f"one to read ({error.strerror})"
-        raise PipelineError(
-            f"folder {error.filename}", expected, "check its permissions"
-        ) from error
-
-    for folder, folders, files in os.walk(path, onerror=refuse):
-        if os.path.abspath(folder) == own:
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        for name in sorted(files):
-            if name[0] != "." and os.path.splitext(name)[1].lower() in suffixes:
-                yield Path(folder, name)
+    known = Image.registered_extensions()
+    return {suffix for suffix, format_ in known.items() if is_allowed(format_)}
 
 
-def _outputs(sources: Sequence[Path], out: Path) -> dict[Path, Path]:
+def _outputs(sources: Iterable[Path], out: Path) -> dict[Path, Path]:
     """Name each output after its source alone, so that other sources never change a name.
 
     The first generated_image_2.png becomes preprocessed_image_2.png; any other name carries a
@@ -137,9 +173,16 @@ def _outputs(sources: Sequence[Path], out: Path) -> dict[Path, Path]:
         if not name or name in names:
             path = os.fsencode(os.path.abspath(source))
             digest = hashlib.blake2b(path, digest_size=6).hexdigest()
-            name = f"{source.stem[:LONGEST_STEM]}-{digest}.png"
+            name = f"{_shortened(source.stem)}-{digest}.png"
         names[name] = source
     return {source: out / name for name, source in names.items()}
+
+
+def _shortened(stem: str) -> str:
+    stem = stem[:LONGEST_STEM]
+    encoded = os.fsencode(stem)
+    fits = len(encoded) <= LONGEST_NAME
+    return stem if fits else encoded[:LONGEST_NAME].decode("utf-8", "ignore")
 
 
 def _note(source: Path, settings: Settings) -> str | None:
@@ -150,6 +193,7 @@ def _note(source: Path, settings: Settings) -> str | None:
         return None
     mode = "gray" if settings.grayscale else "rgb"
     size = settings.size
+    mode += " scaled" if settings.scaled else ""
     return f"{size}x{size} {mode} of {status.st_size} bytes dated {status.st_mtime_ns}"
 
 
@@ -174,12 +218,14 @@ def _remove_leftovers(out: Path, names: set[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _save(tensor: "torch.Tensor", output: Path, note: str | None) -> None:
-    from PIL.PngImagePlugin import PngInfo
+def _save(tensor: "torch.Tensor", output: Path, note: str | None) -> PipelineError | None:
+    """Write one output; return the error of one that cannot be written."""
+    import numpy as np
 
-    notes = PngInfo()
-    notes.add_text(NOTE, note or "")
-    encoded = BytesIO()
-    to_image(tensor).save(encoded, format="PNG", compress_level=QUICK, pnginfo=notes)
-    with writing(output) as file:
-        file.write(encoded.getvalue())
+    encoded = fast.png(np.asarray(to_image(tensor)), NOTE, note or "")
+    try:
+        with writing(output) as file:
+            file.write(encoded)
+    except PipelineError as error:
+        return error.with_traceback(None)
+    return None

@@ -1,41 +1,33 @@
-"""Decoding: an image file, or an image in memory, becomes an upright RGB image."""
+"""Decoding: an image file, or an image in memory, becomes an upright RGB image, by Pillow."""
 
-import os
-import re
-import stat
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
-from os import PathLike
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
+from pipeline.preprocessing import fast
+from pipeline.preprocessing.opening import (
+    Encoded,
+    is_upright,
+    name_of,
+    no_pixels,
+    opened,
+    reading,
+    refusing,
+)
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
-__all__ = ["WHITE", "Encoded", "decode", "jpeg", "name_of", "no_pixels", "reading"]
+__all__ = ["WHITE", "as_rgb", "decode", "flatten"]
 
 WHITE = (255, 255, 255)
 """The default colour behind transparent pixels."""
 
-Encoded: TypeAlias = "str | PathLike[str] | bytes | bytearray | memoryview | IO[bytes]"
-"""An image file: its path, its bytes, or an open binary file."""
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+"""Tags of TIFF."""
 
-ORIENTATION = 0x0112
-UPRIGHT = 1
-
-JPEG_END = b"\xff\xd9"
-
-DEEPEST = 65535
-"""The highest level of a 16-bit image; Pillow returns some of them as 32-bit integers."""
-
-READERS = r"(PIL|torchvision|pipeline)\."
-"""Modules whose warnings are about an image that is then read, or refused with an error."""
+WHITE_IS_ZERO = 0
+SIGNED = 2
 
 
 def decode(
@@ -43,191 +35,118 @@ def decode(
 ) -> "Image":
     """Return one image as RGB, upright by its EXIF orientation.
 
-    Transparency is composited over `background`. 16-bit levels are scaled to 8 bits; an image of
-    floats must hold values in [0, 1]. Only the first frame of an animation is read. Embedded colour
-    profiles are ignored. An upright RGB image in memory is returned as it is.
+    Transparency is composited over `background`. Levels of more than 8 bits are scaled by the depth
+    that the file names; an image of floats must hold values in [0, 1]. Only the first frame of an
+    animation is read. Embedded colour profiles are ignored. An upright RGB image in memory is
+    returned as it is.
     Raises `PipelineError`, naming the file or `name`, if the source is missing, empty, truncated,
-    damaged, too large, without pixels, not a regular file, or not an image.
+    damaged, too large, without pixels, transparent everywhere, not a regular file, or not an image
+    in a format of `opening.FORMATS`.
     """
     from PIL import Image
 
     name = name or name_of(source)
-    with _refusing(name), reading():
-        if isinstance(source, Image.Image):
-            if 0 in source.size:
-                raise no_pixels(name)
-            return _as_rgb(source, background)
-        with Image.open(_opened(source, name)) as image:
-            return _as_rgb(image, background)
+    if isinstance(source, Image.Image):
+        if 0 in source.size:
+            raise no_pixels(name)
+        with refusing(name, "an image that Pillow converts", "convert it to RGB"), reading():
+            return as_rgb(source, background, name)
+    with opened(source, name) as image:
+        levels = fast.levels(image)
+        if levels is None:
+            return as_rgb(image, background, name)
+        return flatten(fast.as_image(levels), background, name)
 
 
-def jpeg(source: Any, name: str = "") -> bytes | None:
-    """Return the bytes of an upright gray or RGB JPEG file; None for any other image.
+def as_rgb(image: "Image", background: tuple[int, int, int], name: str) -> "Image":
+    """Return an image that has been opened as `decode` does."""
+    from PIL import ImageOps
 
-    None also for a file without a JPEG's end marker: it may be truncated, and `decode` says so.
-    Raises `PipelineError` as `decode` does, for a bad header.
-    """
-    from PIL import Image
-
-    is_path_or_bytes = isinstance(source, str | PathLike | bytes | bytearray | memoryview)
-    if not is_path_or_bytes and not hasattr(source, "read"):
-        return None
-    name = name or name_of(source)
-    with _refusing(name), reading():
-        opened = _opened(source, name)
-        if isinstance(opened, Path):
-            data = opened.read_bytes()
-        else:
-            data = opened.read()
-            opened.seek(0)
-        with Image.open(BytesIO(data)) as image:
-            plain = image.format == "JPEG" and image.mode in ("L", "RGB")
-            whole = data.rstrip(b"\0").endswith(JPEG_END)
-            return data if plain and whole and _orientation(image) == UPRIGHT else None
-
-
-def name_of(source: Any) -> str:
-    """Return the name that an error gives an image: `image photo.png`, `image of 12 bytes`."""
-    if isinstance(source, str | PathLike):
-        return f"image {os.fspath(source)}"
-    if isinstance(source, bytes | bytearray | memoryview):
-        return f"image of {memoryview(source).nbytes} bytes"
-    file = getattr(source, "filename", "") or getattr(source, "name", "")
-    if isinstance(file, str) and file:
-        return f"image {file}"
-    return f"image in a {type(source).__name__}"
-
-
-def no_pixels(name: str) -> PipelineError:
-    """Return the error for an image whose width or height is 0."""
-    return PipelineError(f"{name} of no pixels", "at least one pixel", "check what it holds")
-
-
-def _opened(source: Encoded, name: str) -> Path | IO[bytes]:
-    """Return the argument of `Image.open`; refuse, unopened, what may block, such as a FIFO."""
-    opened: Path | IO[bytes]
-    if isinstance(source, bytes | bytearray | memoryview):
-        opened, size = BytesIO(source), len(source)
-    elif isinstance(source, str | PathLike):
-        opened = Path(source)
-        status = opened.stat()
-        size, kind = status.st_size, stat.S_IFMT(status.st_mode)
-        if kind != stat.S_IFREG:
-            kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "FIFO", stat.S_IFSOCK: "socket"}
-            expected = f"a file, not a {kinds.get(kind, 'device')}"
-            raise PipelineError(name, expected, "check the path")
-    else:
-        return source
-    if size == 0:
-        raise PipelineError(name, "an image, but it is empty", "make it again")
-    return opened
-
-
-def _as_rgb(image: "Image", background: tuple[int, int, int]) -> "Image":
-    from PIL import Image, ImageOps
-
+    tiles: Any = getattr(image, "tile", ())
+    rawmode = tiles[0].args if image.format == "PNG" and tiles else ""
+    if rawmode == "RGB;16B" and "transparency" in image.info:
+        image = _keyed_at_16_bits(image)
+    tags = getattr(image, "tag_v2", {})
     image.load()
-    if _orientation(image) != UPRIGHT:
+    if not is_upright(image):
         image = ImageOps.exif_transpose(image)
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode == "F" or image.mode.startswith("I"):
-        image = Image.fromarray(_eight_bits(image))
+        image = _eight_bits(image, tags, name)
+    elif SIGNED in tags.get(SAMPLE_FORMAT, ()):
+        raise PipelineError(name, "levels from 0, not signed ones", "convert it to 8 bits")
+    elif rawmode in ("L", "L;2", "L;4") and "transparency" in image.info:
+        top = 2 ** int(rawmode[2:] or 8) - 1
+        image.info["transparency"] = (image.info["transparency"] & top) * 255 // top
+    return flatten(image, background, name)
+
+
+def flatten(image: "Image", background: tuple[int, int, int], name: str) -> "Image":
+    """Composite an image over `background`; refuse one that is transparent everywhere."""
+    from PIL import Image
+
     if not image.has_transparency_data:
         return image.convert("RGB")
     over = image.convert("RGBA")
+    alpha = over.getchannel("A")
+    if alpha.getextrema() == (0, 0):
+        remedy = "remove its alpha channel, or check how it was made"
+        raise PipelineError(name, "a pixel that is not transparent", remedy)
     flat = Image.new("RGB", image.size, background)
-    flat.paste(over, mask=over.getchannel("A"))
+    flat.paste(over, mask=alpha)
     return flat
 
 
-def _orientation(image: "Image") -> int:
-    """Return EXIF's orientation, 1 to 8; 1 where the tag is missing or invalid."""
-    orientation = image.getexif().get(ORIENTATION, UPRIGHT)
-    return orientation if orientation in range(1, 9) else UPRIGHT
+def _keyed_at_16_bits(image: "Image") -> "Image":
+    """Return a PNG of 16-bit RGB with a transparent colour as RGBA.
 
-
-def _eight_bits(image: "Image") -> "np.ndarray":
-    """Scale 16-bit levels and floats in [0, 1] to 0–255; Pillow would clip them at 255."""
+    Pillow keeps the high byte of each level, in which other colours look like the transparent one.
+    Read as little-endian, the file yields the low bytes.
+    """
     import numpy as np
-
-    levels = np.asarray(image)
-    top = 1 if image.mode == "F" else DEEPEST
-    low, high = levels.min(), levels.max()
-    if not (low >= 0 and high <= top):  # NaN fails this too
-        raise ValueError(f"levels from 0 to {top}, not from {low:.6g} to {high:.6g}")
-    scaled: np.ndarray = np.multiply(levels, 255 / top, dtype=np.float32, casting="unsafe")
-    np.rint(scaled, out=scaled)
-    return scaled.astype(np.uint8)
-
-
-@contextmanager
-def _refusing(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises into a `PipelineError`."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        yield
-    except PipelineError:
-        raise
-    except FileNotFoundError as error:
-        raise PipelineError(name, "a file that exists", "check the path") from error
-    except UnidentifiedImageError as error:
-        expected = "a format that Pillow reads, such as PNG or JPEG"
-        raise PipelineError(name, expected, "convert it") from error
-    except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise PipelineError(name, f"at most {limit} pixels", "make it smaller") from error
-    except Exception as error:  # damaged bytes can make a parser raise anything
-        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise PipelineError(name, f"a whole image file ({why})", "make or copy it again") from error
-
-
-_lock, _restore = threading.Lock(), ExitStack()
-_readers = 0
-
-
-@contextmanager
-def reading() -> Iterator[None]:
-    """Change two settings of the process while any thread reads an image; then restore them."""
-    global _readers
-    with _lock:
-        if _readers == 0:
-            _mute()
-            _allocate_whole()
-        _readers += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _readers -= 1
-            if _readers == 0:
-                _restore.close()
-
-
-def _mute() -> None:
-    """Ignore warnings of the modules that read images: an image is read, or refused with an error.
-
-    Only this filter is removed again: `warnings.catch_warnings` would restore the whole list, and
-    undo what other threads have changed meanwhile, such as the loop that consumes a stream.
-    """
-    muted = ("ignore", None, Warning, re.compile(READERS), 0)
-    warnings.filterwarnings("ignore", module=READERS)
-
-    def undo() -> None:
-        with suppress(ValueError):  # another thread has restored filters without it
-            warnings.filters.remove(muted)  # type: ignore[attr-defined]
-
-    _restore.callback(undo)
-
-
-def _allocate_whole() -> None:
-    """Let Pillow allocate each image as one block, or images beyond 16 MiB cannot be lent.
-
-    See "Arrow support" in Pillow's documentation.
-    """
     from PIL import Image
 
-    core: Any = Image.core  # type: ignore[attr-defined]
-    _restore.callback(core.set_use_block_allocator, core.get_use_block_allocator())
-    core.set_use_block_allocator(1)
+    file: Any = image.fp  # type: ignore[attr-defined]
+    file.seek(0)
+    data = file.read()
+    halves = []
+    for rawmode in ("RGB;16L", "RGB;16B"):
+        half = Image.open(BytesIO(data), formats=["PNG"])
+        half.tile = [tile._replace(args=rawmode) for tile in half.tile]
+        half.load()
+        halves.append(np.asarray(half))
+    low, high = halves
+    levels = high.astype(np.uint16) << 8 | low
+    alpha = np.where((levels == half.info["transparency"]).all(axis=2), 0, 255)
+    keyed = Image.fromarray(np.dstack([high, alpha.astype(np.uint8)]))
+    keyed.info = {key: value for key, value in half.info.items() if key != "transparency"}
+    return keyed
+
+
+def _eight_bits(image: "Image", tags: Any, name: str) -> "Image":
+    """Scale levels of more than 8 bits, or floats in [0, 1]; Pillow would clip them at 255.
+
+    `tags` are those of a TIFF file: its depth, and whether 0 stands for white.
+    """
+    import numpy as np
+    from PIL import Image
+
+    levels = np.asarray(image)
+    bits, signed = tags.get(BITS, (16,))[0], SIGNED in tags.get(SAMPLE_FORMAT, ())
+    top = 1 if image.mode == "F" else 2 ** min(bits - (signed and bits <= 16), 16) - 1
+    low, high = levels.min(), levels.max()
+    if not (low >= 0 and high <= top):  # NaN fails this too
+        kind = "floats in [0, 1]" if image.mode == "F" else f"levels from 0 to {top}"
+        remedy = "divide them by their highest level" if high > top else "check how it was made"
+        raise PipelineError(name, f"{kind}, not from {low:.6g} to {high:.6g}", remedy)
+    white_is_zero = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    if white_is_zero and bits > 16 and image.mode != "F":
+        raise PipelineError(name, "at most 16 bits where 0 is white", "convert it to 8 bits")
+    scaled = np.multiply(levels, 255 / top, dtype=np.float32, casting="unsafe")
+    np.rint(255 - scaled if white_is_zero else scaled, out=scaled)
+    gray = Image.fromarray(scaled.astype(np.uint8))
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        gray.putalpha(Image.fromarray(np.where(levels == key, 0, 255).astype(np.uint8)))
+    return gray

@@ -4,14 +4,14 @@ import ctypes
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
-from pipeline.preprocessing.decoding import no_pixels
+from pipeline.preprocessing.opening import no_pixels
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL.Image import Image
 
-__all__ = ["of_array", "of_image", "of_tensor"]
+__all__ = ["is_opaque", "of_array", "of_image", "of_tensor", "without_values"]
 
 
 class _ArrowArray(ctypes.Structure):
@@ -53,6 +53,13 @@ def of_image(image: "Image") -> "torch.Tensor":
     return levels.view(image.height, image.width, 4).permute(2, 0, 1)
 
 
+def is_opaque(levels: "np.ndarray") -> bool:
+    """Whether all pixels of RGBA levels `(H, W, 4)` have an alpha of 255."""
+    import numpy as np
+
+    return bool(np.bitwise_and.reduce(levels.reshape(-1).view("<u4")) >> 24 == 255)
+
+
 def of_array(array: "np.ndarray", name: str) -> "torch.Tensor":
     """Return an array `(H, W, C)` or `(H, W)`, uint8 or floats in [0, 1], as `(C, H, W)`.
 
@@ -79,10 +86,19 @@ def of_tensor(tensor: "torch.Tensor", name: str) -> "torch.Tensor":
     import torch
 
     is_float = tensor.is_floating_point()
+    if tensor.layout is not torch.strided:
+        raise PipelineError(f"{name}, sparse", "a dense tensor", "call to_dense()")
+    if tensor.is_meta and is_float:
+        raise without_values(name)
     _check_layout(name, tensor.dtype, is_float, tensor.shape, tensor.shape[:-2], "({}, H, W)")
     if is_float:
         tensor = tensor.detach().to(torch.float32)
     return _checked(tensor if tensor.ndim == 3 else tensor[None], name)
+
+
+def without_values(name: str) -> PipelineError:
+    """Return the error of a tensor on the meta device."""
+    return PipelineError(f"{name}, meta", "a tensor with values", "make it on a real device")
 
 
 def _lent(image: "Image") -> Any:
@@ -129,5 +145,7 @@ def _checked(pixels: "torch.Tensor", name: str) -> "torch.Tensor":
         low, high = pixels.min().item(), pixels.max().item()
         if not (low >= 0.0 and high <= 1.0):  # NaN fails this too
             given = f"{name} of values from {low:.4g} to {high:.4g}"
-            raise PipelineError(given, "floats in [0, 1], or uint8", "divide 8-bit levels by 255")
+            remedy = "scale them" if low < 0 else "divide 8-bit levels by 255"
+            remedy = remedy if low <= high else "replace what is not a number"
+            raise PipelineError(given, "floats in [0, 1], or uint8", remedy)
     return pixels

@@ -1,15 +1,18 @@
 """Preprocess: pictures → one float32 batch, by torchvision."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import index
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline import availability
 from pipeline.contracts import SIZE
 from pipeline.errors import PipelineError, UnavailableError
-from pipeline.preprocessing import pixels
-from pipeline.preprocessing.decoding import WHITE, Encoded, decode, jpeg, name_of, reading
+from pipeline.preprocessing import fast, pixels
+from pipeline.preprocessing.decoding import WHITE, as_rgb, decode, flatten
+from pipeline.preprocessing.opening import Encoded, name_of, opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +26,11 @@ __all__ = [
     "decode",
     "empty",
     "fill",
+    "is_picture",
     "load",
     "preprocess",
     "to_image",
+    "whole",
 ]
 
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
@@ -33,6 +38,8 @@ INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "nearest-exact")
 
 Picture: TypeAlias = "Encoded | Image | np.ndarray | torch.Tensor"
 """A path, bytes, an open binary file, an image, an array (H, W, C) or a tensor (C, H, W)."""
+
+DEVICE = re.compile(r"cpu|cuda(:[0-9]+)?")
 
 LUMA = (19595, 38470, 7471)
 """Weights of red, green and blue in gray: ITU-R 601-2, as Pillow's integers over 2**16."""
@@ -60,22 +67,37 @@ class Settings:
     """`cpu`, or `cuda` to decode JPEG files and resize everything there."""
     background: tuple[int, int, int] = WHITE
     """The colour behind transparent pixels."""
+    scaled: bool = False
+    """Whether a JPEG file is decoded at a fraction of its size, at least twice `size`: faster, and
+    a few levels of 255 different."""
 
     def __post_init__(self) -> None:
-        """Refuse the first wrong value, and a device that is missing."""
-        if self.size < 1:
-            raise PipelineError(f"size {self.size}", "at least 1 pixel", "use 224")
+        """Refuse the first wrong value, and a device that is missing.
+
+        A device of torch, an interpolation of torchvision, integers of numpy and a list as
+        `background` are taken too.
+        """
+        for name in ("grayscale", "antialias", "scaled"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise PipelineError(f"{name} {value!r}", "True or False", "change it")
+        self._set("size", whole(self.size, "size", "at least 1 pixel", "use 224"))
         if self.channels not in (None, 1, 3) or (self.channels == 1 and not self.grayscale):
             raise PipelineError(
                 f"channels {self.channels}", "3, or 1 with grayscale", "add grayscale=True"
             )
+        self._set("interpolation", getattr(self.interpolation, "value", self.interpolation))
         if self.interpolation not in INTERPOLATIONS:
             known = " or ".join(INTERPOLATIONS)
             raise PipelineError(f"interpolation {self.interpolation}", known, "use bilinear")
-        if self.device.partition(":")[0] not in ("cpu", "cuda"):
+        self._set("background", _colour(self.background))
+        self._set("device", str(self.device))
+        if not DEVICE.fullmatch(self.device):
             raise PipelineError(f"device {self.device}", "cpu or cuda", "use cpu")
         if self.device != "cpu" and (absent := availability.torch_cuda()) is not None:
             raise UnavailableError(f"device {self.device}", absent)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     def shape(self, count: int) -> tuple[int, int, int, int]:
         """Return the shape of a batch of `count` pictures."""
@@ -93,6 +115,7 @@ def preprocess(
     antialias: bool = True,
     device: str = "cpu",
     background: tuple[int, int, int] = WHITE,
+    scaled: bool = False,
 ) -> "torch.Tensor":
     """Turn pictures into one batch `(N, C, size, size)`, float32 in [0, 1], contiguous.
 
@@ -101,8 +124,12 @@ def preprocess(
     keywords, `decoding.decode` how a file is read. Raises `PipelineError` for the first picture
     that cannot be read, and for an empty list.
     """
-    settings = Settings(size, grayscale, channels, interpolation, antialias, device, background)
-    if _is_picture(images):
+    settings = Settings(
+        size, grayscale, channels, interpolation, antialias, device, background, scaled
+    )
+    if not isinstance(images, Iterable) and not is_picture(images):
+        raise PipelineError(f"images {images!r}", "a list of images", "pass one image or more")
+    if is_picture(images):
         raise PipelineError(f"{name_of(images)}, alone", "a list of images", "put it in a list")
     pictures = list(images)
     if not pictures:
@@ -111,6 +138,28 @@ def preprocess(
     for slot, picture in zip(batch, pictures, strict=True):
         fill(slot, picture, settings)
     return batch
+
+
+def whole(value: Any, name: str, expected: str, remedy: str) -> int:
+    """Return an option as an int of at least 1; refuse anything else, True included."""
+    try:
+        number = 0 if isinstance(value, bool) else index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise PipelineError(f"{name} {value}", expected, remedy)
+    return number
+
+
+def _colour(value: Any) -> tuple[int, int, int]:
+    try:
+        red, green, blue = map(index, value)
+    except (TypeError, ValueError):
+        red = green = blue = -1
+    if not 0 <= min(red, green, blue) <= max(red, green, blue) <= 255:
+        expected = "three levels from 0 to 255: red, green, blue"
+        raise PipelineError(f"background {value!r}", expected, "use (255, 255, 255)")
+    return red, green, blue
 
 
 def empty(count: int, settings: Settings) -> "torch.Tensor":
@@ -135,6 +184,8 @@ def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     levels = _pixels(picture, settings)
+    if levels.is_meta and not slot.is_meta:  # validation fills a slot without values
+        raise pixels.without_values(name_of(picture))
     if slot.device.type != "cpu":
         too_large = max(levels.shape[1:]) > SHRUNK_ON_CUDA * settings.size
         levels = levels.to("cpu" if too_large else slot.device)
@@ -164,30 +215,38 @@ def load() -> None:
 
 def to_image(tensor: "torch.Tensor") -> "Image":
     """Turn one `(C, H, W)` tensor in [0, 1] back into an image, L or RGB, rounded to 8 bits."""
-    from PIL import Image
-
-    levels: Any = tensor.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else levels)
+    levels = tensor.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0)
+    return fast.as_image(levels.cpu().numpy())
 
 
 def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
     """Return a picture as `(C, H, W)`, uint8 or float32; a fourth channel is to be ignored."""
     import numpy as np
     import torch
+    from PIL import Image
 
     name = name_of(picture)
     if isinstance(picture, torch.Tensor):
         return pixels.of_tensor(picture, name)
     if isinstance(picture, np.ndarray):
         return pixels.of_array(picture, name)
-    if not _is_picture(picture):
+    if isinstance(picture, Image.Image):
+        return pixels.of_image(decode(picture, settings.background, name))
+    if not is_picture(picture):
         expected = "a path, bytes, a file, a PIL image, an array or a tensor"
         raise PipelineError(name, expected, "convert it")
-    if settings.device != "cpu" and (data := jpeg(picture, name)) is not None:
-        decoded = _decoded_on(settings.device, data)
-        if decoded is not None:
-            return decoded
-    return pixels.of_image(decode(picture, settings.background, name))
+    with opened(picture, name) as image:
+        if settings.device != "cpu" and (data := fast.jpeg(image)) is not None:
+            decoded = _decoded_on(settings.device, data)
+            if decoded is not None:
+                return decoded
+        levels = fast.levels(image, settings.size if settings.scaled else 0)
+        if levels is None:
+            return pixels.of_image(as_rgb(image, settings.background, name))
+        if levels.shape[2] == 4 and not pixels.is_opaque(levels):
+            flat = flatten(fast.as_image(levels), settings.background, name)
+            return pixels.of_image(flat)
+        return torch.from_numpy(levels).permute(2, 0, 1)
 
 
 def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
@@ -202,12 +261,11 @@ def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
     if not hasattr(io, "decode_jpeg"):
         return None
     try:
-        with reading():
-            decoded: torch.Tensor = io.decode_jpeg(
-                torch.frombuffer(bytearray(data), dtype=torch.uint8),
-                mode=io.ImageReadMode.RGB,
-                device=device,
-            )
+        decoded: torch.Tensor = io.decode_jpeg(
+            torch.frombuffer(bytearray(data), dtype=torch.uint8),
+            mode=io.ImageReadMode.RGB,
+            device=device,
+        )
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, AttributeError):  # it cannot, or torchvision was built without nvJPEG
@@ -236,7 +294,7 @@ def _luma(levels: Any) -> Any:
     return levels[0] * red + levels[1] * green + levels[2] * blue
 
 
-def _is_picture(source: Any) -> bool:
+def is_picture(source: Any) -> bool:
     """Tell one picture from a list of them; an array or tensor of four dimensions is a list."""
     from PIL import Image
 

@@ -8,7 +8,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
 from pipeline.errors import PipelineError
-from pipeline.preprocessing.preprocess import Picture, Settings, empty, fill, load
+from pipeline.preprocessing.decoders import Team
+from pipeline.preprocessing.opening import name_of
+from pipeline.preprocessing.preprocess import (
+    Picture,
+    Settings,
+    empty,
+    fill,
+    is_picture,
+    load,
+    whole,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -33,14 +43,20 @@ def stream(
     Row i of a batch `(N, C, size, size)`, as `preprocess` makes it, is picture i of its paths.
     `errors` holds each picture that could not be read, with its `PipelineError`; it has no row, so
     N may be smaller than `batch`, or 0. `workers` threads (default: one a core) decode and resize
-    in parallel, as neither holds Python's lock. They end with the iteration, when the iterator is
-    closed, and on Ctrl-C, after the picture at hand. Raises `PipelineError` if either is below 1.
+    in parallel, PNG files with a process beside each (`decoders`). They end with the iteration,
+    when the iterator is closed, and on Ctrl-C, after the picture at hand.
+    Raises `PipelineError` if either is below 1.
     """
     workers = default_workers() if workers is None else workers
-    for name, value in (("batch", batch), ("workers", workers)):
-        if value < 1:
-            raise PipelineError(f"{name} {value}", "at least 1", f"change {name}")
-    return _batches(iter(paths), batch, workers, settings or Settings())
+    batch = whole(batch, "batch", "at least 1", "change batch")
+    workers = whole(workers, "workers", "at least 1", "change workers")
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        given = f"settings in a {type(settings).__name__}"
+        raise PipelineError(given, "Settings", "pass Settings(size=…)")
+    if not isinstance(paths, Iterable) or is_picture(paths):
+        raise PipelineError(f"{name_of(paths)}, alone", "a list of images", "put it in a list")
+    return _batches(iter(paths), batch, workers, settings)
 
 
 def default_workers() -> int:
@@ -56,7 +72,8 @@ def _batches(
 ) -> Iterator[Batch]:
     load()
     started: deque[_Filling] = deque()
-    pool = ThreadPoolExecutor(workers, "preprocess")
+    team = Team(workers)
+    pool = ThreadPoolExecutor(workers, "preprocess", team.join)
     try:
         while pictures := list(islice(paths, count)):
             started.append(_Filling(pool, pictures, settings))
@@ -66,6 +83,7 @@ def _batches(
             yield started.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+        team.disband()
 
 
 class _Filling:

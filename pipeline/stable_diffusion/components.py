@@ -1,18 +1,33 @@
 """The components of a Stable Diffusion: their configurations, and building them without weights."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from pipeline import availability
 from pipeline.arguments import Size
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError, UnavailableError, one_line
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, ComponentConfig, Model
 
-__all__ = ["Components", "build", "import_classes", "is_known", "on_meta", "quiet", "read"]
+__all__ = [
+    "Components",
+    "bounded",
+    "build",
+    "class_of",
+    "denoiser",
+    "import_classes",
+    "is_known",
+    "knows",
+    "on_meta",
+    "quiet",
+    "read",
+    "require_text_to_image",
+]
 
 CONFIGURATIONS = ("*.json", "*/*.json", "*/*.txt", "*/*.model")
 """Files of a hub id that hold configurations and vocabularies, no weights."""
@@ -22,19 +37,29 @@ _TOKENIZERS = ("tokenizer", "tokenizer_2")
 _ENCODER_COUNTS = {"StableDiffusionPipeline": 1, "StableDiffusionXLPipeline": 2}
 """The pipelines that are known, and how many text encoders each has."""
 _BASES = {
-    "unet": "UNet2DConditionModel",
-    "vae": "AutoencoderKL",
-    "scheduler": "SchedulerMixin",
-    **dict.fromkeys(_TEXT_ENCODERS, "PreTrainedModel"),
-    **dict.fromkeys(_TOKENIZERS, "PreTrainedTokenizerBase"),
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL"),
+    "scheduler": ("SchedulerMixin",),
+    **dict.fromkeys(_TEXT_ENCODERS, ("PreTrainedModel",)),
+    **dict.fromkeys(_TOKENIZERS, ("PreTrainedTokenizerBase",)),
 }
-"""The class that each component must be, or inherit from."""
+"""The components that a call needs, and the classes of which each must be, or inherit from, one."""
+
+MOST_LAYERS = 1000
+MOST_TRAINING_STEPS = 100_000
+MOST_MODULES = 20_000
+"""Modules of one network: XL's UNet has 1 930. Building millions of them takes hours."""
+
+_NOT_TEXT_TO_IMAGE = {"image", "mask_image", "video", "num_frames", "video_length"}
+"""Arguments of pipelines that draw from more than a prompt, or no picture."""
 
 
 @dataclass(frozen=True)
 class Components:
     """The components of a pipeline, with its networks on the meta device."""
 
+    kind: Any
+    """The pipeline's class in diffusers."""
     zeros_for_empty: bool
     """Whether zeros replace the embeddings of an empty prompt, as in XL."""
     networks: Mapping[str, Any]
@@ -85,6 +110,7 @@ def on_meta(model: Model, dtype: str) -> Components:
     Raises as `read` and `build`, and `PipelineError` for another kind of pipeline, or one that
     lacks a component.
     """
+    import diffusers
     import torch
 
     index, configs = read(model)
@@ -94,20 +120,26 @@ def on_meta(model: Model, dtype: str) -> Components:
         raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
     count = _ENCODER_COUNTS[kind]
     encoders, tokenizers = _TEXT_ENCODERS[:count], _TOKENIZERS[:count]
-    for name in ("unet", "vae", "scheduler", *encoders, *tokenizers):
+    needed = ("unet", "vae", "scheduler", *encoders, *tokenizers)
+    for name in needed:
         if name not in configs:
             expected = f"a {name} in model_index.json"
             raise PipelineError(f"--sd-model {model.name}", expected, "copy the folder again")
-        bases = _class(model.name, name, configs[name]).__mro__
-        if _BASES[name] not in (base.__name__ for base in bases):
-            given, expected = f"--sd-model {model.name}, {name}", f"a {_BASES[name]}"
-            raise PipelineError(given, expected, "choose another model")
-    built = build(model.name, configs, "meta", dtype)
+        inherited = {base.__name__ for base in class_of(model.name, name, configs[name]).__mro__}
+        if inherited.isdisjoint(_BASES[name]):
+            given, expected = f"--sd-model {model.name}, {name}", " or ".join(_BASES[name])
+            article = "an" if expected[0] in "AEIOU" and expected[1] != "N" else "a"
+            raise PipelineError(given, f"{article} {expected}", "choose another model")
+    built = build(model.name, {name: configs[name] for name in needed}, "meta", dtype)
+    for name in configs.keys() - set(needed):  # such as a safety checker: it counts in the weights
+        with suppress(PipelineError):
+            built |= build(model.name, {name: configs[name]}, "meta", dtype)
     is_xl = count > 1
     decoder = built["vae"]
     if is_xl and dtype == "float16" and decoder.config.force_upcast:
         decoder = build(model.name, {"vae": configs["vae"]}, "meta", "float32")["vae"]
     return Components(
+        getattr(diffusers, kind),
         is_xl and bool(index.get("force_zeros_for_empty_prompt", True)),
         {name: part for name, part in built.items() if isinstance(part, torch.nn.Module)},
         tuple(built[name] for name in encoders),
@@ -120,26 +152,71 @@ def on_meta(model: Model, dtype: str) -> Components:
 
 def is_known(model: Model) -> bool:
     """Say whether `on_meta` knows this kind of pipeline; raises as `read`."""
-    return str(read(model)[0].get("_class_name")) in _ENCODER_COUNTS
+    return knows(str(read(model)[0].get("_class_name")))
+
+
+def knows(kind: str) -> bool:
+    """Say whether `on_meta` knows pipelines of this class of diffusers."""
+    return kind in _ENCODER_COUNTS
+
+
+def require_text_to_image(model: Model) -> None:
+    """Raise `PipelineError` for a pipeline that needs more than a prompt, or draws no picture."""
+    from inspect import signature
+
+    import diffusers
+    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
+
+    quiet()
+    kind = read(model)[0].get("_class_name")
+    pipeline = getattr(diffusers, kind, None) if isinstance(kind, str) else None
+    if pipeline is None or "dummy" in pipeline.__module__:
+        return  # diffusers says what is wrong, or missing
+    taken = signature(pipeline.__call__).parameters
+    surplus = [name for name in taken if name in _NOT_TEXT_TO_IMAGE or name.startswith("control")]
+    if surplus == ["image"] and pipeline in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values():
+        surplus = []  # it edits an image where it is given one
+    lacking = [name for name in ("prompt", "num_inference_steps", "width") if name not in taken]
+    if surplus or lacking:
+        why = f"takes {surplus[0]}" if surplus else f"takes no {lacking[0]}"
+        expected = f"a text-to-image pipeline, not {kind}, which {why}"
+        raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
+
+
+def denoiser(pipe: Any) -> tuple[str, Any]:
+    """Return the network that a pipeline calls at every step, and its kind.
+
+    Raises `PipelineError` for a pipeline that has neither.
+    """
+    for kind in ("UNet", "transformer"):
+        network = getattr(pipe, kind.lower(), None)
+        if network is not None:
+            return kind, network
+    name = type(pipe).__name__
+    raise PipelineError(name, "a pipeline with a UNet or a transformer", "choose another model")
 
 
 def read(model: Model) -> tuple[dict[str, Any], dict[str, ComponentConfig]]:
     """Return a model's index and the components that it names, from configuration files alone.
 
-    Downloads those of a hub id where they are not cached. Raises `UnavailableError` where that
+    Downloads those of a hub id where they are not cached. Leaves out what a call does not need and
+    cannot be read, such as a feature extractor. Raises `UnavailableError` where the download
     cannot be done, `PipelineError` for a file that is missing or damaged.
     """
     if model.name.startswith("arch:"):
         architecture = ARCHITECTURES[model.label]
         return {"_class_name": architecture.pipeline}, dict(architecture.components)
     folder = model.folder or _download(model.name)
+    configs = {}
     try:
         index = _load(model.name, folder, "model_index.json")
-        configs = {
-            name: _component(model.name, folder, name, entry)
-            for name, entry in index.items()
-            if isinstance(entry, list) and not name.startswith("_") and entry[:1] != [None]
-        }
+        for name, entry in index.items():
+            if isinstance(entry, list) and not name.startswith("_") and entry[:1] != [None]:
+                try:
+                    configs[name] = _component(model.name, folder, name, entry)
+                except PipelineError:
+                    if name in _BASES:
+                        raise
     except PipelineError as error:
         absent = availability.rest_of(model.name) if model.folder is None else None
         if absent is not None:
@@ -159,22 +236,22 @@ def build(
     import torch
 
     quiet()
-    classes = {part: _class(name, part, config) for part, config in configs.items()}
+    classes = {part: class_of(name, part, config) for part, config in configs.items()}
     built = {}
     for part, config in configs.items():
         before = torch.get_default_dtype()
         try:
             if issubclass(classes[part], torch.nn.Module):
                 torch.set_default_dtype(getattr(torch, dtype))
-                with torch.device(device):
+                with torch.device(device), bounded():
                     built[part] = _construct(classes[part], config).eval()  # as from_pretrained
             else:
                 built[part] = _construct(classes[part], config)
         except Exception as error:  # a class may raise anything for a configuration it refuses
             if device != "meta":  # memory may have run out
                 raise
-            expected = f"a configuration that {config.class_name} can be built from ({error})"
-            given = f"--sd-model {name}, {part}"
+            why, given = one_line(error), f"--sd-model {name}, {part}"
+            expected = f"a configuration that {config.class_name} can be built from ({why})"
             raise PipelineError(given, expected, "check its config.json") from error
         finally:
             torch.set_default_dtype(before)
@@ -185,7 +262,28 @@ def import_classes(model: Model) -> None:
     """Import what `model` is built with; raises as `read` and `build`."""
     quiet()
     for name, config in read(model)[1].items():
-        _class(model.name, name, config)
+        if name in _BASES:
+            class_of(model.name, name, config)
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Raise ValueError where a network gets more than `MOST_MODULES` modules while it is built."""
+    from torch.nn.modules.module import register_module_module_registration_hook
+
+    count = 0
+
+    def counted(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > MOST_MODULES:
+            raise ValueError(f"it has more than {MOST_MODULES} modules")
+
+    handle = register_module_module_registration_hook(counted)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def quiet() -> None:
@@ -201,19 +299,46 @@ def quiet() -> None:
 def _construct(component: Any, config: ComponentConfig) -> Any:
     if config.folder is not None:
         return component.from_pretrained(config.folder)
+    settings = _without_dtypes(config.config)
+    _bound(settings)
     if hasattr(component, "config_class"):  # transformers
-        return component(component.config_class.from_dict(dict(config.config)))
-    return component.from_config(dict(config.config))
+        return component(component.config_class.from_dict(settings))
+    return component.from_config(settings)
 
 
-def _class(name: str, part: str, config: ComponentConfig) -> Any:
-    import diffusers
-    import transformers
+def _without_dtypes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the types that transformers saved a model in: they would overrule the asked one."""
+    return {
+        name: _without_dtypes(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+        if name not in ("dtype", "torch_dtype")
+    }
 
-    libraries = {"diffusers": diffusers, "transformers": transformers}
-    library = libraries.get(config.library) or getattr(diffusers.pipelines, config.library, None)
-    component = getattr(library, config.class_name, None)
-    if component is None:
+
+def _bound(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for a number that makes building take minutes, or all memory."""
+    for name, value in settings.items():
+        numbers = value if isinstance(value, list | tuple) else [value]
+        most = MOST_LAYERS if "layers" in name else inf
+        if name == "num_train_timesteps":
+            most = MOST_TRAINING_STEPS
+        if any(isinstance(number, int) and number > most for number in numbers):
+            raise ValueError(f"{name} is {value}, expected at most {most}")
+
+
+def class_of(name: str, part: str, config: ComponentConfig) -> Any:
+    """Return the class of a component of the model `name`, renamed as diffusers renames it.
+
+    Raises `PipelineError` for one that diffusers and transformers do not have.
+    """
+    from diffusers import pipelines
+    from diffusers.pipelines.pipeline_loading_utils import simple_get_class_obj
+
+    component = None
+    if config.library in ("diffusers", "transformers") or hasattr(pipelines, config.library):
+        with suppress(AttributeError, ImportError):
+            component = simple_get_class_obj(config.library, config.class_name)
+    if not isinstance(component, type):
         expected = f"a class that exists, not {config.library}.{config.class_name}"
         raise PipelineError(f"--sd-model {name}, {part}", expected, "check model_index.json")
     return component
@@ -241,10 +366,12 @@ def _load(name: str, folder: Path, file: str) -> dict[str, Any]:
         content = json.loads((folder / file).read_text(encoding="utf-8"))
         if isinstance(content, dict):
             return content
-    except (OSError, ValueError) as error:  # ValueError: not JSON, or not UTF-8
-        cause, expected = error, f"JSON in {file} ({error})"
-        if isinstance(error, OSError):
-            expected = f"a file {file} ({error.strerror})"
+    except OSError as error:
+        cause, expected = error, f"a file {file} ({error.strerror})"
+    except RecursionError as error:
+        cause, expected = error, f"JSON in {file} (it is nested too deeply)"
+    except ValueError as error:  # not JSON, or not UTF-8
+        cause, expected = error, f"JSON in {file} ({one_line(error)})"
     raise PipelineError(f"--sd-model {name}", expected, "copy the folder again") from cause
 
 

@@ -1,14 +1,16 @@
 """Which Stable Diffusion: a hub id, a folder, or a published architecture with seeded weights."""
 
-import json
 import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pipeline import availability
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError, UnavailableError, one_line
 from pipeline.files import FIXTURES
-from pipeline.stable_diffusion import components
+from pipeline.stable_diffusion import components, weights
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Model
 
 __all__ = ["TINY", "Model", "load", "resolve"]
@@ -52,7 +54,8 @@ def load(model: Model, device: str, dtype: str) -> Any:
     """Return the model's diffusers pipeline on `device` (`cpu`, `cuda`) in `dtype` (a torch name).
 
     Reads weights from safetensors alone and runs no remote code. Raises `UnavailableError` where a
-    hub id is neither cached nor reachable, `PipelineError` where a folder cannot be loaded.
+    hub id is neither cached nor reachable; `PipelineError` where a folder cannot be loaded, has
+    not all the weights, or holds another kind of pipeline than text-to-image.
     """
     components.quiet()
     if model.name.startswith("arch:"):
@@ -66,7 +69,6 @@ def load(model: Model, device: str, dtype: str) -> Any:
 def _from_pretrained(model: Model, dtype: str) -> Any:
     import torch
     from diffusers import DiffusionPipeline
-    from safetensors import SafetensorError
 
     given = f"--sd-model {model.name}"
     if model.folder is None:
@@ -74,44 +76,67 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
         if absent is not None:
             raise UnavailableError(given, absent)
     try:
-        if model.folder is not None:
-            _require_folders(model.folder)
+        folder = model.folder or _download(model.name)
+        local = replace(model, folder=folder)
+        components.require_text_to_image(local)
+        index, configs = components.read(local)
+        _require_folders(folder, index)
+        kind = getattr(torch, dtype)
+        left_out = {  # such as the T5 of SD 3: diffusers asks for it all the same
+            name: None
+            for name, entry in index.items()
+            if isinstance(entry, list) and entry[:1] == [None]
+        }
         return DiffusionPipeline.from_pretrained(
-            model.folder or model.name,
-            dtype=getattr(torch, dtype),
+            folder,
+            dtype=kind,
             use_safetensors=True,
             low_cpu_mem_usage=False,
-            local_files_only=model.folder is None and availability.network() is not None,
+            **left_out,
+            **weights.load_networks(model.name, folder, configs, kind),
         )
     except torch.OutOfMemoryError:
         raise
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        TypeError,
-        KeyError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
+    except Exception as error:  # diffusers and transformers may raise anything for a bad file
         absent = availability.rest_of(model.name) if model.folder is None else None
         if absent is not None:
             raise UnavailableError(given, absent) from error
-        expected = f"a pipeline that diffusers can load ({error})"
+        if isinstance(error, PipelineError):
+            raise
+        expected = f"a pipeline that diffusers can load ({one_line(error, 500)})"
         remedy = "check the folder or the id; weights must be safetensors"
         raise PipelineError(given, expected, remedy) from error
 
 
-def _require_folders(folder: Path) -> None:
-    """Raise ValueError for a component of the index without a folder.
+def _download(name: str) -> Path:
+    """Download a hub id, in the variant that there is; return its folder in the cache."""
+    from diffusers import DiffusionPipeline
+
+    offline = availability.network() is not None
+
+    def download(variant: str | None) -> Path:
+        options = {"use_safetensors": True, "variant": variant, "local_files_only": offline}
+        return Path(DiffusionPipeline.download(name, **options))
+
+    try:
+        return download(None)
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            return download("fp16")
+        raise
+
+
+def _require_folders(folder: Path, index: Mapping[str, Any]) -> None:
+    """Raise ValueError for a component of the index without a folder, or with an empty one.
 
     diffusers loads a pipeline without its tokenizer's files, which then fails on the first prompt.
     """
-    index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
     for part, entry in index.items():
-        named = isinstance(entry, list) and entry[0] is not None and not part.startswith("_")
+        named = isinstance(entry, list) and entry[:1] != [None] and not part.startswith("_")
         if named and not (folder / part).is_dir():
             raise ValueError(f"it has no folder {part}")
+        if named and not any((folder / part).iterdir()):
+            raise ValueError(f"its folder {part} is empty")
 
 
 def _from_architecture(model: Model, architecture: Architecture, device: str, dtype: str) -> Any:
@@ -119,7 +144,10 @@ def _from_architecture(model: Model, architecture: Architecture, device: str, dt
     import diffusers
     import torch
 
-    seeded = [torch.cuda.current_device()] if device == "cuda" else []
+    seeded = []
+    if device.startswith("cuda"):
+        index = torch.device(device).index
+        seeded = [torch.cuda.current_device() if index is None else index]
     with torch.random.fork_rng(devices=seeded):
         torch.manual_seed(SEED)
         built = components.build(model.name, architecture.components, device, dtype)

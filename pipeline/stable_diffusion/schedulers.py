@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, one_line
 
-__all__ = ["NAMES", "check", "replace"]
+__all__ = ["NAMES", "check", "check_steps", "replace", "replacement"]
 
 NAMES = {
     "ddim": "DDIMScheduler",
@@ -19,6 +19,9 @@ NAMES = {
 }
 """The names that `--scheduler` takes, and their classes in diffusers, which it takes too."""
 
+MOST_STEPS = 1000
+"""Training steps of a scheduler whose configuration does not say."""
+
 _SETTINGS = {"PNDMScheduler": {"skip_prk_steps": True}}
 """As in Stable Diffusion 1.5: with PRK steps, PNDM takes four steps at least."""
 
@@ -30,18 +33,79 @@ def check(name: str) -> None:
 
 
 def replace(pipe: Any, name: str) -> None:
-    """Give `pipe` the scheduler `name`, with the settings of its own.
+    """Give `pipe` the scheduler `name`, with the settings of its own; raises as `replacement`."""
+    pipe.scheduler = replacement(pipe.scheduler, name)
 
-    Raises `PipelineError` for an unknown name, or a scheduler that cannot replace the model's.
+
+def replacement(scheduler: Any, name: str) -> Any:
+    """Return the scheduler `name` with the settings of `scheduler`.
+
+    Raises `PipelineError` for an unknown name, or one that cannot replace this scheduler.
     """
     check(name)
     class_name = NAMES.get(name, name)
-    scheduler = pipe.scheduler
     classes = {class_.__name__: class_ for class_ in (*scheduler.compatibles, type(scheduler))}
     if class_name not in classes:
         raise _unknown(name, [known for known, class_ in NAMES.items() if class_ in classes])
-    settings = _SETTINGS.get(class_name, {})
-    pipe.scheduler = classes[class_name].from_config(scheduler.config, **settings)
+    return classes[class_name].from_config(scheduler.config, **_SETTINGS.get(class_name, {}))
+
+
+def check_steps(scheduler: Any, steps: int) -> None:
+    """Raise `PipelineError` where `scheduler` cannot take `steps`, with the nearest that it takes.
+
+    It is tried on one number instead of latents: some fail on the last step alone, such as
+    `DDIMScheduler` with 1000 of 1000 steps and an offset of 1.
+    """
+    most = int(getattr(scheduler.config, "num_train_timesteps", MOST_STEPS))
+    error = _failure(scheduler, steps) if 1 <= steps <= most else None
+    if error is None and 1 <= steps <= most:
+        return
+    name = type(scheduler).__name__
+    limit = _nearest(scheduler, steps, most)
+    if limit is None:
+        expected = f"settings that {name} can run with ({one_line(error)})"
+        remedy = "check scheduler_config.json, or choose another --scheduler"
+        raise PipelineError("the scheduler", expected, remedy) from error
+    bound, remedy = ("most", "fewer") if limit < steps else ("least", "more")
+    expected = f"at {bound} {limit} with {name}"
+    raise PipelineError(f"steps {steps}", expected, f"ask for {remedy} steps") from error
+
+
+def _failure(scheduler: Any, steps: int) -> Exception | None:
+    """Run all steps on one number; return what the scheduler raises, if it does."""
+    import torch
+
+    try:
+        fresh = type(scheduler).from_config(scheduler.config)
+        fresh.set_timesteps(steps)
+        latents = torch.zeros(1, 1, 1, 1)
+        for timestep in fresh.timesteps:
+            scaled = fresh.scale_model_input(latents, timestep)
+            latents = fresh.step(torch.zeros_like(scaled), timestep, latents, return_dict=False)[0]
+    except Exception as error:  # a scheduler may raise anything
+        return error
+    return None
+
+
+def _nearest(scheduler: Any, steps: int, most: int) -> int | None:
+    """Return the number of steps nearest to `steps` that the scheduler takes, fewer before more."""
+    fewer = [min(steps - 1, most), *(min(steps, most) >> shift for shift in range(1, 11))]
+    more = [max(steps, 0) + (1 << shift) for shift in range(11)]
+    for candidates, illegal in ((fewer, min(steps, most + 1)), (more, max(steps, 0))):
+        for legal in candidates:
+            if not 1 <= legal <= most:
+                continue
+            if _failure(scheduler, legal) is not None:
+                illegal = legal
+                continue
+            while abs(illegal - legal) > 1:
+                middle = (legal + illegal) // 2
+                if _failure(scheduler, middle) is None:
+                    legal = middle
+                else:
+                    illegal = middle
+            return legal
+    return None
 
 
 def _unknown(name: str, known: list[str]) -> PipelineError:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from pipeline import contracts
-from pipeline.arguments import Size, parse_count, parse_list, parse_size
+from pipeline.arguments import Size, parse_choices, parse_count, parse_list, parse_size
 from pipeline.contracts import Violation
 from pipeline.errors import PipelineError, UnavailableError
 from pipeline.flux import forward as flux
@@ -19,7 +19,7 @@ from pipeline.stable_diffusion import components, diffusion
 from pipeline.stable_diffusion import models as sd_models
 from pipeline.stable_diffusion.architectures import Model
 from pipeline.validation import meta
-from pipeline.validation.meta import Boundaries, Boundary, BrokenError
+from pipeline.validation.boundaries import Boundaries, Boundary, BrokenError, Tensor
 from pipeline.validation.tally import Cost
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Answer:
     """How often the scheduler calls the UNet for `steps`."""
     scored_by: str
     """The name of the scorer."""
+    tensors: tuple[Tensor, ...] = ()
+    """What goes into each component and comes out of it, where all boundaries hold."""
 
     @property
     def violations(self) -> list[Violation]:
@@ -121,8 +123,8 @@ def questions(
     models = [sd_models.resolve(name) for name in parse_list(sd_model)]
     sizes = [parse_size(part, multiple=1) for part in parse_list(size)] if size else [None]
     batches = [parse_count(part, "--batch") for part in parse_list(batch or "1")]
-    dtypes = _known(dtype, "--dtype", contracts.DTYPES)
-    colors = _known(channels or "3", "--channels", CHANNELS)
+    dtypes = parse_choices(dtype, "--dtype", contracts.DTYPES)
+    colors = parse_choices(channels or "3", "--channels", CHANNELS)
     flux_models = parse_list(flux_model) if flux_model else [""]
     for name in filter(None, flux_models):
         flux.split_name(name)
@@ -194,15 +196,31 @@ def answer(question: Question, scorer: Scorer) -> Answer:
     Raises as `meta.walk`.
     """
     walked = meta.walk(question.model, question.size, question.batch, question.dtype)
-    crossed = walked.boundaries
-    if walked.cost is not None:
-        crossed += tuple(_after_decoding(walked, question, scorer))
-    steps = question.model.steps
-    calls = meta.unet_calls(question.model, steps)
-    return Answer(question, walked.size, crossed, walked.cost, steps, calls, scorer.name)
+    crossed, cost, steps, calls = walked.boundaries, walked.cost, question.model.steps, 0
+    try:
+        calls = meta.unet_calls(question.model, steps)
+    except PipelineError as error:
+        if cost is not None:  # else another boundary is broken before
+            cost, violation = (
+                None,
+                Violation(
+                    "steps", error.given.removeprefix("steps "), error.expected, error.remedy
+                ),
+            )
+            crossed += (Boundary("steps", error.expected, str(steps), violation),)
+    tensors = walked.tensors
+    if cost is not None:
+        after = _after_decoding(walked, question, scorer)
+        crossed += tuple(after.crossed)
+        shapes = {"batch": contracts.BATCH.shape, "scores": contracts.SCORES.shape}
+        tensors += tuple(
+            Tensor("scorer", name, name == "batch", "float32", after.shape(shape))
+            for name, shape in shapes.items()
+        )
+    return Answer(question, walked.size, crossed, cost, steps, calls, scorer.name, tensors)
 
 
-def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> list[Boundary]:
+def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> Boundaries:
     """Cross the boundaries after the decoded images: batch, Julia's view of it, scores, memory."""
     import torch
 
@@ -225,7 +243,7 @@ def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> li
         else:
             boundaries.hold(scores, contracts.SCORES)
         _hold_memory(walked, question, boundaries)
-    return boundaries.crossed
+    return boundaries
 
 
 def _preprocessed(pixels: "torch.Tensor", count: int, channels: int) -> "torch.Tensor":
@@ -257,11 +275,3 @@ def bytes_text(count: int) -> str:
     """Return `6.94 GB`, `1.24 MB` or `0.6 kB`, in powers of ten."""
     unit, scale = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6) if count >= 1e6 else ("kB", 1e3)
     return f"{count / scale:.4g} {unit}"
-
-
-def _known(text: str, name: str, known: Sequence[str]) -> list[str]:
-    values = parse_list(text) if text else []
-    for value in values:
-        if value not in known:
-            raise PipelineError(f"{name} {value}", " or ".join(known), f"change {name}")
-    return values

@@ -4,83 +4,31 @@ It calls the components one by one in the order of the pipeline, because the pip
 reads values, which tensors on the meta device do not have.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipeline import contracts
 from pipeline.arguments import Size, nearest_sizes, size_label
-from pipeline.contracts import Dims, Spec, Violation
+from pipeline.contracts import Spec, Violation
 from pipeline.errors import PipelineError
-from pipeline.stable_diffusion import components, diffusion
+from pipeline.stable_diffusion import components, diffusion, schedulers
 from pipeline.stable_diffusion.architectures import Model
 from pipeline.stable_diffusion.components import Components
+from pipeline.validation.boundaries import Boundaries, Boundary, BrokenError, Tensor
 from pipeline.validation.tally import Cost, bytes_of, tally
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Boundaries", "Boundary", "BrokenError", "Walk", "cost", "require", "unet_calls", "walk"]
+__all__ = ["Walk", "cost", "require", "unet_calls", "walk"]
 
-ERROR_LENGTH = 200
-"""Characters that are kept of an error that a component raises."""
+MOST_TOKENS = 100_000
 
 TIME_IDS = 6
 """XL's numbers of size and cropping: original, top left, target, two each."""
-
-
-class BrokenError(Exception):
-    """The walk ends at a broken boundary, which says why."""
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """What was expected at one boundary, what arrived, and the violation, if any."""
-
-    name: str
-    expected: str
-    found: str
-    violation: Violation | None = None
-
-
-class Boundaries:
-    """The boundaries that a walk has crossed; dimensions of one name agree over all of them."""
-
-    def __init__(self, dims: Dims) -> None:
-        """Start with the dimensions that are known before: batch, size, scale."""
-        self.dims = dims
-        self.crossed: list[Boundary] = []
-
-    def hold(self, value: Any, spec: Spec, *known: Violation) -> None:
-        """Check `value` against its contract, after violations that are `known` already.
-
-        Raises `BrokenError`, as `note` does.
-        """
-        expected = spec.expected(self.dims)
-        violations = [*known, *contracts.check(value, spec, self.dims)]
-        first = violations[0] if violations else None
-        self.note(spec.boundary, expected, contracts.describe(value), first)
-
-    def note(
-        self, name: str, expected: str, found: str, violation: Violation | None = None
-    ) -> None:
-        """Record one boundary; raise `BrokenError` for a violation."""
-        self.crossed.append(Boundary(name, expected, found, violation))
-        if violation is not None:
-            raise BrokenError
-
-    @contextmanager
-    def calling(self, spec: Spec, remedy: str = "check what feeds it") -> Iterator[None]:
-        """Turn an error of a component into a violation at the boundary of its output."""
-        try:
-            yield
-        except Exception as error:  # a component may raise anything
-            given = " ".join(str(error).split())[:ERROR_LENGTH] or type(error).__name__
-            expected = spec.expected(self.dims)
-            violation = Violation(spec.boundary, given, expected, remedy)
-            self.note(spec.boundary, expected, "an error", violation)
 
 
 @dataclass(frozen=True)
@@ -91,6 +39,7 @@ class Walk:
     size: Size
     cost: Cost | None
     """None where a boundary is broken before the image is decoded."""
+    tensors: tuple[Tensor, ...] = ()
 
     @property
     def violations(self) -> list[Violation]:
@@ -111,16 +60,24 @@ def cost(model: Model, size: Size | None, batch: int, dtype: str) -> Cost:
 
 
 def require(model: Model, size: Size | None, batch: int, dtype: str) -> None:
-    """Raise `ContractError` where a boundary would be broken; other kinds of pipeline pass."""
+    """Raise `ContractError` where a boundary would be broken, before anything is loaded.
+
+    Other kinds of text-to-image pipelines pass; raises `PipelineError` for any other pipeline.
+    """
+    components.require_text_to_image(model)
     if components.is_known(model):
         contracts.require(walk(model, size, batch, dtype).violations)
 
 
 @lru_cache(maxsize=64)
 def unet_calls(model: Model, steps: int) -> int:
-    """Return how often the model's scheduler calls the UNet for `steps`: PNDM does once more."""
+    """Return how often the model's scheduler calls the UNet for `steps`: PNDM does once more.
+
+    Raises `PipelineError` for steps that the scheduler does not take.
+    """
     part = {"scheduler": components.read(model)[1]["scheduler"]}
     scheduler = components.build(model.name, part, "meta", "float32")["scheduler"]
+    schedulers.check_steps(scheduler, steps)
     scheduler.set_timesteps(steps)
     return len(scheduler.timesteps)
 
@@ -160,6 +117,7 @@ class _Walker:
         self._peaks: dict[str, int] = {}
         self._tally = tally("meta")
         self._ids: list[torch.Tensor] = []
+        self._tensors: list[Tensor] = []
         self._prompt: Any = None
         self._pooled: Any = None
         self._latents: Any = None
@@ -175,7 +133,14 @@ class _Walker:
             for name, stage in stages.items():
                 self._run(name, stage)
             total = self._cost()
-        return Walk(tuple(self._boundaries.crossed), self._size, total)
+        return Walk(
+            tuple(self._boundaries.crossed), self._size, total, tuple(dict.fromkeys(self._tensors))
+        )
+
+    def _record(self, component: str, is_input: bool, **tensors: Any) -> None:
+        for name, tensor in tensors.items():
+            dtype, shape = contracts.dtype_of(tensor), tuple(tensor.shape)
+            self._tensors.append(Tensor(component, name, is_input, dtype, shape))
 
     # The stages, in the order of the pipeline.
 
@@ -196,11 +161,16 @@ class _Walker:
                 high=encoder.get_input_embeddings().num_embeddings - 1,
             )
             self._dims.pop("tokens", None)  # each tokenizer has its own
+            length = tokenizer.model_max_length
+            if length > MOST_TOKENS:  # every prompt is padded to as many
+                given, expected = f"{length} tokens", f"at most {MOST_TOKENS}"
+                violation = Violation(spec.boundary, given, expected, "shorten model_max_length")
+                self._boundaries.note(spec.boundary, expected, given, violation)
             with self._boundaries.calling(spec):
                 ids = tokenizer(
                     diffusion.PROMPT,
                     padding="max_length",
-                    max_length=tokenizer.model_max_length,
+                    max_length=length,
                     truncation=True,
                     return_tensors="pt",
                 ).input_ids
@@ -242,12 +212,19 @@ class _Walker:
         import torch
 
         if not self._parts.is_xl:
-            return self._parts.text_encoders[0](self._ids[0])[0], None
+            states = self._parts.text_encoders[0](self._ids[0])[0]
+            self._record("text_encoder", True, input_ids=self._ids[0])
+            self._record("text_encoder", False, last_hidden_state=states)
+            return states, None
         states, pooled = [], None
-        for ids, encoder in zip(self._ids, self._parts.text_encoders, strict=True):
-            output = encoder(ids, output_hidden_states=True)
-            if pooled is None and output[0].ndim == 2:
-                pooled = output[0]
+        for number, encoder in enumerate(self._parts.text_encoders):
+            name = "text_encoder" if number == 0 else f"text_encoder_{number + 1}"
+            output = encoder(self._ids[number], output_hidden_states=True)
+            self._record(name, True, input_ids=self._ids[number])
+            self._record(name, False, hidden_states=output.hidden_states[-2])
+            if output[0].ndim == 2:
+                self._record(name, False, text_embeds=output[0])
+                pooled = output[0] if pooled is None else pooled
             states.append(output.hidden_states[-2])
         if pooled is None:
             raise ValueError("neither text encoder gives pooled text, as one with projection does")
@@ -273,15 +250,18 @@ class _Walker:
         spec = replace(
             contracts.UNET_OUTPUT, dtypes=(self._dtype,), source="check the UNet's configuration"
         )
+        inputs = {
+            "sample": torch.cat([latents] * copies),
+            "timestep": torch.empty((), dtype=torch.int64, device="meta"),
+            "encoder_hidden_states": self._prompt,
+        }
         with self._boundaries.calling(spec):
-            noise = parts.unet(
-                torch.cat([latents] * copies),
-                torch.empty((), dtype=torch.int64, device="meta"),
-                encoder_hidden_states=self._prompt,
-                return_dict=False,
-                **conditions,
-            )[0]
+            noise = parts.unet(**inputs, return_dict=False, **conditions)[0]
         self._boundaries.hold(noise, spec)
+        inputs["timestep"] = inputs["timestep"].expand(len(inputs["sample"]))  # a server batches it
+        self._record("unet", True, **inputs, **conditions.pop("added_cond_kwargs", {}))
+        self._record("unet", True, **conditions)
+        self._record("unet", False, out_sample=noise)
         if parts.guided:
             empty, prompt = noise.chunk(2)
             noise = empty + 7.5 * (prompt - empty)  # the same operations for any guidance
@@ -323,9 +303,11 @@ class _Walker:
         spec = replace(contracts.DECODED, dtypes=(str(dtype).removeprefix("torch."),))
         with self._boundaries.calling(spec):
             latents = self._latents.to(dtype) / vae.config.scaling_factor
-            image = vae.decode(latents, return_dict=False)[0]
-            image = (image * 0.5 + 0.5).clamp(0, 1)
+            sample = vae.decode(latents, return_dict=False)[0]
+            image = (sample * 0.5 + 0.5).clamp(0, 1)
         self._boundaries.hold(image, spec)
+        self._record("vae_decoder", True, latent_sample=latents)
+        self._record("vae_decoder", False, sample=sample)
 
     def _run(self, name: str, stage: Callable[[], None]) -> None:
         """Run a stage; count its operations and its peak of activations."""

@@ -63,7 +63,7 @@ def tally(device: str) -> Any:
     from torch.utils._pytree import tree_leaves
     from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-    class Tally(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    class Tally(TorchDispatchMode):
         def __init__(self) -> None:
             super().__init__()  # type: ignore[no-untyped-call]
             self.now = self.peak = self.flops = 0

@@ -158,7 +158,9 @@ def test_a_call_that_does_nothing_is_told_in_steps_of_an_empty_loop(measured: Ru
     per_call_ns = measured.measured[NOOP]["stats"]["median"] * 1e9
     steps = per_call_ns / row.extra["empty_loop_ns"]
     assert row.extra["times_an_empty_loop"] == pytest.approx(steps)
-    assert "relative to a step of an empty loop, timed beside it" in " ".join(measured.out.split())
+    assert "time relative to one step of an empty loop, measured beside it" in " ".join(
+        measured.out.split()
+    )
 
 
 def test_a_step_is_a_hundred_thousandth_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import socket
 import socketserver
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -129,7 +130,35 @@ def test_a_torch_that_cannot_use_the_device_has_a_reason_of_its_own(
         "install a PyTorch build for this driver, or update the driver"
     )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     assert availability.torch_cuda.__wrapped__() is None
+
+
+@pytest.mark.filterwarnings("default:this card is old")
+def test_what_torch_says_of_a_device_is_shown_or_the_reason_and_never_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An old card's warning ended the session where warnings are errors, as an old driver did."""
+    import torch
+
+    def warn() -> None:
+        warnings.warn("this card is old", UserWarning, stacklevel=1)
+
+    def fail() -> None:
+        raise RuntimeError("the driver is too old\n(found version 11040)")
+
+    monkeypatch.setattr(availability, "cuda", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "init", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert availability.torch_cuda.__wrapped__() is None
+        monkeypatch.setattr(torch.cuda, "init", fail)
+        missing = availability.torch_cuda.__wrapped__()
+    assert missing is not None
+    assert missing.reason.endswith(
+        "though the driver has a device: the driver is too old (found version 11040)"
+    )
 
 
 # The rest of what --require can name.
@@ -148,9 +177,9 @@ def test_peers_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch)
     installed = {"cv2": object()}
     monkeypatch.setattr(availability, "find_spec", installed.get)
     assert str(availability.peers.__wrapped__()) == (
-        'no peers: albumentations, kornia not installed; pip install -e ".[peers]"'
+        'no peers: albumentations, kornia, torchcodec not installed; pip install -e ".[peers]"'
     )
-    installed |= {"albumentations": object(), "kornia": object()}
+    installed |= {name: object() for name in ("albumentations", "kornia", "torchcodec")}
     assert availability.peers.__wrapped__() is None
 
 

@@ -108,24 +108,6 @@ def test_options_default_to_the_models_own(command: Command) -> None:
     assert (text["scheduler"], text["dtype"]) == ("DDIMScheduler", "float32")
 
 
-def test_a_picture_that_breaks_its_contract_is_exit_code_1_and_not_written(
-    command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from PIL import Image
-
-    from pipeline.stable_diffusion import diffusion
-
-    black = [Image.new("RGB", (64, 64))]
-    monkeypatch.setattr(diffusion, "generate", lambda *question, **others: black)
-    code, out, said = command("generate", "--sd-model", "tiny", "--count", "1")
-    assert (code, out) == (1, [])
-    assert said[1:] == [
-        "image 1: one flat colour (standard deviation 0.00 of 255): expected a picture; "
-        "try float32, another seed, or no safety checker"
-    ]
-    assert files() == []
-
-
 HIDDEN_CUDA = "expected a CUDA device; no CUDA: this test hides it"
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import resource
 import signal
 import socket
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.measuring import workload
 from bench.results.cell import Cell
 from pipeline import needs
 from pipeline.errors import Missing, UnavailableError
@@ -19,6 +21,22 @@ platform.node = socket.gethostname = lambda: "secret-host"
 GPU = Missing("cuda", "a CUDA device", "no CUDA: hidden", "show it")
 HUB = Missing("weights", "weights", "no weights: the hub is far", "bring them")
 needs.NEEDS["cuda"] = lambda: GPU
+if "LARGEST_FILE" in os.environ:  # as on a full disk: no file can grow beyond
+    largest = int(os.environ["LARGEST_FILE"])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+
+
+def closing():
+    """The reference workload, at the end of which somebody stops the run."""
+    if "CLOSING" in os.environ and len(BEGUN) == 1:
+        os.kill(os.getpid(), getattr(signal, os.environ["CLOSING"]))
+        time.sleep(60)
+    BEGUN.append(1)
+    return {"copy_cpu_bytes_per_s": 4e9}
+
+
+BEGUN = []
+workload.measured = lambda *used: closing()
 
 CALLS = Counter()
 CELLS = [

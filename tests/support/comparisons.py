@@ -38,9 +38,14 @@ LAPTOP: dict[str, Any] = {
 
 
 def around(seconds: float, seed: int, count: int = 24, spread: float = 0.01) -> tuple[float, ...]:
-    """Samples whose median is close to `seconds`, the same ones for the same seed."""
+    """Samples whose median is close to `seconds`, the same ones for the same seed.
+
+    Low and high ones alternate: a random order shows a correlation now and then.
+    """
     random = Random(seed)
-    return tuple(round(seconds * (1 + spread * random.uniform(-1, 1)), 7) for _ in range(count))
+    values = (round(seconds * (1 + spread * random.uniform(-1, 1)), 7) for _ in range(count))
+    rising = sorted(values)
+    return tuple(rising.pop(-(number % 2)) for number in range(count))
 
 
 def sampled(name: str, samples: Sequence[float], **known: Any) -> Row:
@@ -139,7 +144,7 @@ def _files() -> dict[str, dict[str, Any]]:
         "main": _content(main_rows(), LAPTOP, old),
         "branch": _content(branch_rows(), LAPTOP, new),
         "gpu": _content(gpu_rows(), MACHINE, old),
-        "busy": _content(main_rows()[:2], busy, old, **dirty),
+        "busy": _content(branch_rows()[:2], busy, old, **dirty),
         "other": _content([sampled("other", around(0.001, 51))], LAPTOP, old),
         "empty": _content([], LAPTOP, old),
     }

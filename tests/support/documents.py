@@ -25,7 +25,7 @@ FENCE = re.compile(
 )
 NUMBER = re.compile(r"[±×+-]?\d[\d.,–x]*%?|–")
 UNITS = frozenset({"%", "ns", "µs", "ms", "s", "KiB", "MiB", "GiB", "±", "×"})
-MARKS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+MARKS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+(?:,[⁰¹²³⁴⁵⁶⁷⁸⁹]+)*")
 
 
 @dataclass(frozen=True)

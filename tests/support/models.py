@@ -72,3 +72,102 @@ def small_xl() -> Architecture:
     for name in ("text_encoder", "text_encoder_2"):
         parts[name] = narrow(parts[name], **text)
     return Architecture((64, 64), xl.pipeline, parts)
+
+
+def tiny_sd3(folder: Path) -> Path:
+    """Write a Stable Diffusion 3 of 1 MB, without its T5."""
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+    from transformers import CLIPTextModelWithProjection
+
+    transformer = SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=1,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=4,
+        joint_attention_dim=64,
+        caption_projection_dim=32,
+        pooled_projection_dim=64,
+    )
+    encoders = {
+        name: CLIPTextModelWithProjection(clip_config()).eval()
+        for name in ("text_encoder", "text_encoder_2")
+    }
+    pipe = StableDiffusion3Pipeline(
+        transformer=transformer,
+        **encoders,
+        **_shared(tokenizers=2),
+        text_encoder_3=None,
+        tokenizer_3=None,
+    )
+    pipe.save_pretrained(folder / "sd3")
+    return folder / "sd3"
+
+
+def tiny_flux(folder: Path) -> Path:
+    """Write a FLUX.1 of 1 MB."""
+    from diffusers import FluxPipeline, FluxTransformer2DModel
+    from transformers import CLIPTextModel, T5Config, T5EncoderModel
+
+    transformer = FluxTransformer2DModel(
+        patch_size=1,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=32,
+        pooled_projection_dim=32,
+        axes_dims_rope=(4, 4, 8),
+    )
+    t5 = T5Config(vocab_size=1000, d_model=32, d_ff=37, d_kv=8, num_layers=1, num_heads=4)
+    shared = _shared(tokenizers=2)
+    pipe = FluxPipeline(
+        transformer=transformer,
+        text_encoder=CLIPTextModel(clip_config()).eval(),
+        text_encoder_2=T5EncoderModel(t5).eval(),
+        **shared,
+    )
+    pipe.save_pretrained(folder / "flux")
+    return folder / "flux"
+
+
+def clip_config() -> Any:
+    """A small text encoder's configuration, for the tiny pipeline's tokenizer."""
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=1000,
+        hidden_size=32,
+        intermediate_size=37,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        projection_dim=32,
+    )
+
+
+def _shared(tokenizers: int) -> dict[str, Any]:
+    """What the newer pipelines have in common: a VAE, a scheduler, the tiny tokenizer."""
+    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler
+    from transformers import CLIPTokenizer
+
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        shift_factor=0.0609,
+        scaling_factor=1.5035,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    names = [f"tokenizer_{number}" if number > 1 else "tokenizer" for number in (1, 2, 3)]
+    tokenizer = CLIPTokenizer.from_pretrained(TINY / "tokenizer")
+    return {
+        "vae": vae.eval(),
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+        **dict.fromkeys(names[:tokenizers], tokenizer),
+    }

@@ -21,6 +21,14 @@ def filled(mode: str, value: Any, size: tuple[int, int] = (4, 2)) -> Any:
     return Image.new(mode, size, value)
 
 
+def palette(**info: Any) -> Any:
+    """A red picture: number 1 of its palette."""
+    image = filled("P", 1)
+    image.putpalette([*GREEN, *RED])
+    image.info.update(info)
+    return image
+
+
 def photo(size: tuple[int, int] = (512, 512)) -> Any:
     return decode(pregenerated.paths()[0]).resize(size)
 

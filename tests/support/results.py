@@ -9,7 +9,7 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from bench.results import record
+from bench.results import record, run
 from bench.results.cell import (
     CHECKED,
     FAILED,
@@ -192,7 +192,7 @@ def _changed(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
 
 def _sparse(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(record.MAXIMUM_BYTES + 1)
+        file.truncate(run.MAXIMUM_BYTES + 1)
 
 
 def _truncated(path: Path) -> None:
@@ -343,7 +343,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "an unknown status": (
         _changed(lambda content: _own(content).update(status="fine")),
-        "a status (measured, unavailable, out of memory, failed, checked) "
+        "a status (measured, unavailable, out of memory, failed, not comparable, checked) "
         f"at {CELL}, not 'fine'; measure again",
     ),
     "no image": (

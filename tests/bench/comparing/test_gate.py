@@ -38,8 +38,8 @@ def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(PipelineError) as error:
         parse(text)
     assert str(error.value) == (
-        f"--fail-on {text}: expected slower:10% (any percentage), missing, or both "
-        "with a comma between; change --fail-on"
+        f"--fail-on {text}: expected slower:10% (any percentage), missing, undecided, or several "
+        "with commas between; change --fail-on"
     )
 
 
@@ -97,3 +97,13 @@ def test_the_nearest_project_has_the_say(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.sd-flux-bench.fail-on]\nforward = "missing"\n')
     (tmp_path / "a" / "b").mkdir(parents=True)
     assert from_project(tmp_path / "a" / "b") == {"forward": Gate(None, True)}
+
+
+def test_an_undecided_row_fails_where_that_is_asked_for() -> None:
+    base = side("A", run([sampled("one", around(1.0, 1)), sampled("two", around(1.0, 2))]))
+    new = side("B", run([sampled("one", (1.3, 1.3, 1.3)), sampled("two", around(1.0, 3))]))
+    gate = parse("undecided,slower:10%")
+    assert gate == Gate(0.1, undecided=True)
+    outcome = judge(compare([base, new]), {"default": gate})
+    assert outcome.failures == ("B  forward one: undecided (3 rounds, and an interval needs 6)",)
+    assert outcome.open == ()

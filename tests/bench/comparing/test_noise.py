@@ -95,12 +95,16 @@ def test_a_rate_reads(rate: Rate, text: str) -> None:
 KEPT = Noise(HARDWARE, "2026-11-22T18:00:00+00:00", 12, 0.14, 0.013)
 
 
-def test_what_is_kept_is_found_from_below(tmp_path: Path) -> None:
+def test_what_is_kept_is_found_from_below_in_its_checkout(tmp_path: Path) -> None:
     path = keep(KEPT, tmp_path)
     assert path == tmp_path / FOLDER / "amd-epyc-9354-2cores.json"
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
+    assert known(HARDWARE, below) is None  # of no checkout
+    (tmp_path / ".git").mkdir()
     assert known(HARDWARE, below) == KEPT
+    (tmp_path / "a" / ".git").mkdir()
+    assert known(HARDWARE, below) is None  # of a checkout of its own
 
 
 def test_a_machine_of_the_same_name_is_not_the_same_machine(tmp_path: Path) -> None:
@@ -120,6 +124,10 @@ def test_a_machine_without_a_record_has_none(tmp_path: Path) -> None:
         ("[]", "(an object at noise, not a list)"),
         ('{"hardware": {}}', "('begun' at noise)"),
         (json.dumps(vars(KEPT) | {"in_turns": -1}), "(a number from 0 at noise.in_turns, not -1)"),
+        (json.dumps(vars(KEPT) | {"in_turns": 9}), "(0.01 to 1 at noise.in_turns, not 9)"),
+        (json.dumps(vars(KEPT) | {"in_turns": 0}), "(0.01 to 1 at noise.in_turns, not 0)"),
+        (json.dumps(vars(KEPT) | {"runs_apart": 5}), "(0 to 4 at noise.runs_apart, not 5)"),
+        (json.dumps(vars(KEPT) | {"pairs": 2}), "(10 to inf at noise.pairs, not 2)"),
     ],
 )
 def test_a_file_that_is_no_record_is_one_line(tmp_path: Path, text: str, message: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.comparing import pair
-from bench.comparing.pair import Half, log_ratio, matched
+from bench.comparing.pair import Half, log_ratio
 from bench.comparing.trees import Tree
 from pipeline.errors import PipelineError
 
@@ -28,31 +28,6 @@ def test_other_work_that_lasts_longer_than_two_turns_cancels() -> None:
 @pytest.mark.parametrize(("first", "second"), [([], [(1.0,)]), ([(0.0,)], [(1.0,)])])
 def test_without_a_turn_or_a_time_there_is_no_ratio(first: Any, second: Any) -> None:
     assert log_ratio(first, second) is None
-
-
-def axes(**known: Any) -> dict[str, Any]:
-    return known
-
-
-def test_cells_of_one_id_belong_together() -> None:
-    first = {"f::t[a]": axes(engine="a"), "f::t[b]": axes(engine="b")}
-    second = {"f::t[b]": axes(engine="b"), "f::t[c]": axes(engine="c")}
-    assert matched(first, second) == {"f::t[b]": "f::t[b]"}
-
-
-def test_two_settings_of_an_axis_belong_together() -> None:
-    first = {f"f::t[x-{n}]": axes(dtype="float32", steps=n) for n in (2, 4)}
-    second = {f"f::t[y-{n}]": axes(dtype="bfloat16", steps=n) for n in (4, 2)}
-    assert matched(first, second) == {"f::t[x-2]": "f::t[y-2]", "f::t[x-4]": "f::t[y-4]"}
-
-
-def test_settings_that_are_not_one_to_one_do_not() -> None:
-    first = {"f::t[2]": axes(steps=2), "f::t[4]": axes(steps=4)}
-    assert matched(first, {"f::t[8]": axes(steps=8)}) == {}
-
-
-def test_cells_of_two_tests_do_not() -> None:
-    assert matched({"f::t[x]": axes(dtype="a")}, {"f::u[y]": axes(dtype="b")}) == {}
 
 
 class Child:

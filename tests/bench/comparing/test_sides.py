@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from bench.comparing.sides import common, differences, gather, other_load, workload_changed
+from bench.comparing.sides import (
+    common,
+    differences,
+    gather,
+    load_at_start,
+    raised_floors,
+    workload_changed,
+)
+from bench.comparing.verdict import UNWATCHED
 from bench.machine.records import summary
 from bench.results.cell import Row
 from bench.results.record import Run
@@ -31,10 +39,10 @@ def measured(machine: Any = LAPTOP, **known: Any) -> Run:
     return run([sampled("one", around(1.0, 1))], machine, **known)
 
 
-def beside(busy_percent: float = 0.0, threads: int | None = None) -> Row:
-    """A row during whose rounds other processes took this share of the CPUs."""
-    extra = {"others_busy_percent": busy_percent}
-    return replace(sampled("one", around(1.0, 1)), threads=threads, extra=extra)
+def beside(percent: float | None) -> Row:
+    """A row beside which other processes took this share of the CPUs; None where nobody watched."""
+    extra = {} if percent is None else {"others_busy_percent": percent}
+    return replace(sampled("one", around(1.0, 1)), extra=extra)
 
 
 def changed(record: str, **values: Any) -> dict[str, Any]:
@@ -155,27 +163,51 @@ def test_commits_dates_threads_and_cut_runs_are_said() -> None:
 def test_the_load_that_a_run_does_not_explain_is_other_load(
     load: float, threads: int, busy: bool
 ) -> None:
-    assert other_load(measured(changed("state", load_per_cpu=load)), beside(threads=threads)) == (
-        load if busy else 0
-    )
+    machine = changed("state", load_per_cpu=load)
+    assert load_at_start(measured(machine), threads) == (load if busy else 0)
 
 
 @pytest.mark.parametrize(
     "machine", [changed("state", load_per_cpu=None), changed("hardware", cores=None), {}]
 )
-def test_a_load_that_was_not_read_is_not_called_busy(machine: dict[str, Any]) -> None:
-    assert other_load(Run(machine=machine, rows=()), beside()) == 0
+def test_a_load_that_was_not_read_is_not_known(machine: dict[str, Any]) -> None:
+    assert load_at_start(Run(machine=machine, rows=()), 1) is None
 
 
-@pytest.mark.parametrize(("busy_percent", "load"), [(0.0, 0.0), (33.0, 0.0), (60.0, 0.6)])
-def test_what_others_took_beside_a_row_is_other_load_though_the_run_began_in_quiet(
-    busy_percent: float, load: float
-) -> None:
-    assert other_load(measured(), beside(busy_percent)) == load
+def raised(one: Row, other: Row, machine: Any = LAPTOP) -> dict[str, float]:
+    """The floors that two sides raise, by their reasons, but for what is 0."""
+    sides = [(side("A", run([one])), [one]), (side("B", run([other], machine)), [other])]
+    return {floor.why: floor.value for floor in raised_floors(sides) if floor.value}
 
 
-def test_the_greater_of_both_loads_counts() -> None:
-    assert other_load(measured(changed("state", load_per_cpu=1.4)), beside(60.0)) == 1.4
+BUSY = "the machine had other work"
+APART = "other work took more beside one side"
+
+
+def test_what_others_took_beside_a_row_decides_and_not_the_load_before_the_run() -> None:
+    loaded = changed("state", load_per_cpu=1.4)
+    assert raised(beside(None), beside(None), loaded) == {BUSY: 2.4}
+    assert raised(beside(0.0), beside(0.0), loaded) == {}
+    assert raised(beside(33.0), beside(33.0)) == {}
+    assert raised(beside(60.0), beside(58.0)) == {BUSY: 1.6}
+
+
+def test_other_work_beside_one_side_alone_raises_the_floor() -> None:
+    assert raised(beside(0.0), beside(4.0)) == {}
+    assert raised(beside(30.0), beside(0.0)) == {APART: pytest.approx(0.3 / 0.7)}
+    floors = raised(beside(87.0), beside(0.0))
+    assert max(floors.values()) == pytest.approx(0.87 / 0.13)  # 5 times as long was seen
+
+
+def test_a_file_without_a_load_is_unwatched() -> None:
+    machine = changed("state", load_per_cpu=None)
+    assert raised(beside(None), beside(None), machine) == {"nobody watched the load": UNWATCHED}
+    assert raised(beside(None), beside(0.0), machine) == {}
+
+
+def test_cells_of_a_gpu_do_not_wait_for_a_cpu() -> None:
+    rows = [replace(row, cell=replace(row.cell, device="cuda")) for row in (beside(90.0),) * 2]
+    assert raised(*rows) == {}
 
 
 RATES = {

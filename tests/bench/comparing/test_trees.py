@@ -1,5 +1,6 @@
 """Trees of their own: a commit, the working tree as it stands, and a repository left as it was."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,19 @@ def test_what_names_no_commit_is_refused(
         assert str(error.value) == (
             f"commit {name}: expected a commit of this repository; git log names them"
         )
+
+
+def test_a_repository_of_another_user_is_refused_with_gits_own_remedy(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = repository(tmp_path / "project", {"a.txt": "a"})
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    with pytest.raises(PipelineError, match="dubious ownership") as error:
+        trees.working(root)
+    assert str(error.value).endswith(f"git config --global --add safe.directory {folder}")
 
 
 def test_a_folder_without_git_is_refused(

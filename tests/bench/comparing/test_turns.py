@@ -31,7 +31,10 @@ def watch(line: Line, clock: Any = None) -> Stopwatch:
     return Stopwatch(clock or Clock(), "cell", line)
 
 
-def test_it_waits_before_the_first_sample_and_not_during_one() -> None:
+def test_it_waits_before_the_first_sample_and_not_during_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turns, "SLICE_S", 60.0)
     line = Line()
     stopwatch = watch(line)
     stopwatch()

@@ -1,6 +1,7 @@
 """Verdicts against known answers, and what holds for any samples."""
 
 import math
+import re
 from random import Random
 
 import pytest
@@ -12,10 +13,10 @@ from bench.comparing.verdict import (
     SAME,
     SLOWER,
     UNDECIDED,
+    Floor,
     decide,
     floor,
     in_turns,
-    percent,
 )
 from support.comparisons import around
 
@@ -54,7 +55,7 @@ def test_a_slower_row_says_why() -> None:
 def test_a_row_that_stayed_the_same_says_why() -> None:
     verdict = decide([around(1.0, 1)], [around(1.0, 2)])
     assert (verdict.word, verdict.code, verdict.remedy) == (SAME, "within the floor", "")
-    assert verdict.why.endswith("lies within the noise floor of 10 % (a side is one run)")
+    assert " lies within the noise floor of 10 % (a side is one run); " in verdict.why
 
 
 def test_too_few_rounds_are_undecided_and_say_what_would_do() -> None:
@@ -74,9 +75,16 @@ def test_a_time_of_zero_is_undecided() -> None:
 
 
 def test_an_interval_across_the_edge_says_how_many_more_rounds() -> None:
-    verdict = decide([around(1.0, 1, 20, 0.1)], [around(1.13, 2, 20, 0.1)])
+    verdict = decide([around(1.0, 1, 20, 0.1)], [around(1.15, 2, 20, 0.1)])
     assert (verdict.word, verdict.code) == (UNDECIDED, "across the floor")
-    assert verdict.remedy == ("about 40 more rounds on each side (a longer --benchmark-max-time)")
+    assert re.fullmatch(
+        r"about \d+ more rounds on each side \(a longer --benchmark-max-time\)", verdict.remedy
+    )
+
+
+def test_rounds_too_few_to_show_a_correlation_want_those_that_do() -> None:
+    verdict = decide([around(1.0, 1, 18, 0.1)], [around(1.15, 2, 18, 0.1)])
+    assert verdict.remedy == "at least 19 rounds on each side (a longer --benchmark-max-time)"
 
 
 def test_that_many_more_rounds_do_decide() -> None:
@@ -89,7 +97,8 @@ def test_that_many_more_rounds_do_decide() -> None:
 
 
 def test_a_difference_at_the_edge_wants_repeated_runs_not_rounds() -> None:
-    verdict = decide([around(1.0, 1, 20, 0.1)], [around(1.098, 2, 20, 0.1)])
+    base = around(1.0, 1, 20, 0.2)
+    verdict = decide([base], [[1.0999 * value for value in base]])
     assert (verdict.code, verdict.remedy) == ("across the floor", TURNS)
 
 
@@ -98,38 +107,58 @@ def test_a_run_that_drifted_raises_the_floor_and_is_never_the_same() -> None:
     raised = floor([around(1.0, 1)], [drifting])
     assert raised.value == pytest.approx(0.2)
     assert raised.raised
+    assert raised.why == "a run drifted that far between its halves"
     verdict = decide([around(1.1, 1)], [drifting])
-    assert (verdict.word, verdict.code, verdict.remedy) == (UNDECIDED, "noisy", TURNS)
-    assert verdict.why.endswith(
-        "lies within the noise floor of 20 % (a run drifted that far between its halves), "
-        "which is too wide to call them the same"
+    assert (verdict.word, verdict.code, verdict.remedy) == (UNDECIDED, "autocorrelated", TURNS)
+    assert re.fullmatch(
+        r"24 autocorrelated rounds are worth \d\.\d independent ones, and an interval needs 6",
+        verdict.why,
     )
 
 
-def test_other_work_on_a_machine_leaves_only_large_differences() -> None:
+def busy(value: float) -> list[Floor]:
+    return [Floor(value, "the machine had other work", raised=True)]
+
+
+def test_a_raised_floor_leaves_only_large_differences() -> None:
     base = [around(1.0, 1)]
-    assert decide(base, [around(1.0, 2)], load=1.0).code == "noisy"
-    assert decide(base, [around(2.5, 2)], load=1.0).word == UNDECIDED
-    assert decide(base, [around(3.5, 2)], load=1.0).word == SLOWER
-    assert decide(base, [around(0.3, 2)], load=1.0).word == FASTER
+    verdict = decide(base, [around(1.0, 2)], busy(2.0))
+    assert verdict.code == "noisy"
+    assert " which is too wide to call them the same; 20" in verdict.why
+    assert decide(base, [around(2.5, 2)], busy(2.0)).word == UNDECIDED
+    assert decide(base, [around(3.5, 2)], busy(2.0)).word == SLOWER
+    assert decide(base, [around(0.3, 2)], busy(2.0)).word == FASTER
 
 
-def test_the_more_other_work_the_further_apart_they_must_be() -> None:
-    base, new = [around(1.0, 1)], [around(3.5, 2)]
-    assert [decide(base, new, load).word for load in (0.0, 1.0, 2.8)] == [SLOWER, SLOWER, UNDECIDED]
-    assert floor(base, new, 2.8).value == pytest.approx(3.8)
+def test_a_raised_floor_holds_for_several_runs_too() -> None:
+    old, new = runs(1.0, 1.01, 0.99), runs(1.5, 1.51, 1.49)
+    assert decide(old, new).word == SLOWER
+    assert decide(old, new, busy(2.0)).word == UNDECIDED
+    assert floor(old, new, busy(0.01)).why == "runs are the unit"
 
 
 def test_the_widest_reason_is_the_floor() -> None:
     base, new = [around(1.0, 1)], [[1.0] * 12 + [1.2] * 12]
-    assert floor(base, new, changed=0.15).why == "a run drifted that far between its halves"
-    assert (
-        floor(base, new, changed=0.4).why == "the reference workload changed that far during a run"
-    )
-    assert floor(base, new, 0.4, changed=0.5).why == "the machine had other work"
-    assert floor(base, new, 0.4, changed=2.5).value == 2.5
-    assert floor(base, base, changed=0.1) == floor(base, base)
-    assert floor(base * 2, base, changed=2.5).why == "runs are the unit"
+    assert floor(base, new, busy(0.15)).why == "a run drifted that far between its halves"
+    assert floor(base, new, busy(0.4)).why == "the machine had other work"
+    assert floor(base, new, busy(0.4), noise=0.5).why == "the noise of this machine on record"
+    assert floor(base, base, busy(0.1)) == floor(base, base)
+
+
+def test_a_side_against_itself_is_the_same_whatever_the_machine_did() -> None:
+    for samples in ([1.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], around(1.0, 1)):
+        verdict = decide([samples], [tuple(samples)], busy(5.0))
+        assert (verdict.word, verdict.code) == (SAME, "identical")
+        assert verdict.why == "the samples of both sides are the same ones"
+
+
+def test_what_is_not_found_says_what_would_have_been() -> None:
+    verdict = decide([around(1.0, 1)], [around(1.0, 2)])
+    assert 0.10 < verdict.smallest < 0.12
+    assert verdict.why.endswith("(a side is one run); 11 % slower would have shown")
+    times = 1 + verdict.smallest
+    found = decide([around(1.0, 1)], [[times * value * 1.0001 for value in around(1.0, 2)]])
+    assert found.word == SLOWER
 
 
 def test_the_noise_on_record_raises_the_floor_and_never_lowers_it() -> None:
@@ -177,31 +206,24 @@ def test_a_few_more_runs_are_counted() -> None:
     assert verdict.remedy == "about 2 more runs of each side"
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.03, "3 %"), (0.125, "12 %"), (2.0, "200 %"), (0.999, "100 %")]
-)
-def test_shares_are_percentages(share: float, text: str) -> None:
-    assert percent(share) == text
-
-
 # Whatever the samples.
 
 
 @few
-@given(sides, st.integers(1, 3), st.sampled_from([0.0, 1.4]))
+@given(sides, st.integers(1, 3), st.sampled_from([[], busy(2.4)]))
 def test_a_side_against_itself_is_never_faster_or_slower(
-    side: list[list[float]], copies: int, load: float
+    side: list[list[float]], copies: int, raised: list[Floor]
 ) -> None:
-    assert decide(side, side * copies, load).word in (SAME, UNDECIDED)
-    assert decide(side * copies, side, load).word in (SAME, UNDECIDED)
+    assert decide(side, side * copies, raised).word in (SAME, UNDECIDED)
+    assert decide(side * copies, side, raised).word in (SAME, UNDECIDED)
 
 
 @few
-@given(sides, sides, st.sampled_from([0.0, 1.4]))
+@given(sides, sides, st.sampled_from([[], busy(2.4)]))
 def test_swapping_the_sides_swaps_the_verdict(
-    base: list[list[float]], new: list[list[float]], load: float
+    base: list[list[float]], new: list[list[float]], raised: list[Floor]
 ) -> None:
-    one, other = decide(base, new, load), decide(new, base, load)
+    one, other = decide(base, new, raised), decide(new, base, raised)
     if one.ratio and one.floor and one.ratio.low and one.ratio.high:
         edge = math.log1p(one.floor.value)
         ends = (math.log(one.ratio.low), math.log(one.ratio.high))

@@ -59,6 +59,7 @@ AT_64 = "--sd-model tiny --sd-size 64 --sd-steps 4"
                 "transform-4000x3000-gray",
                 "file-jpeg-4000x3000-gray",
                 "stream-jpeg-4000x3000-gray-threads3",
+                "scaled-jpeg-4000x3000-gray",
             ],
         ),
         (
@@ -126,7 +127,7 @@ COUNT = "expected a whole number of at least 1"
         ("--sd-mode fast", "expected eager or compile or graph"),
         ("--sd-device tpu", "expected cpu or cuda"),
         ("--sd-dtype int8", "expected float16 or bfloat16 or float32"),
-        ("--preprocess-regime resize", "expected decode or transform or file or stream"),
+        ("--preprocess-regime resize", "expected decode or transform or file or stream or scaled"),
         ("--preprocess-color cmyk", "expected rgb or gray"),
         (
             "--preprocess-size 640x640",
@@ -136,7 +137,7 @@ COUNT = "expected a whole number of at least 1"
         ("--preprocess-threads 0", COUNT),
         (
             "--preprocess-peer dali",
-            "expected classic or v2 or opencv or albumentations or kornia or none",
+            "expected classic or v2 or torchcodec or opencv or albumentations or kornia or none",
         ),
         (
             "--preprocess-images nowhere",

@@ -24,13 +24,14 @@ IDS = {
     """,
     "preprocess": """
         decode-{png,jpeg}-512x512-rgb
-        transform-512x512-rgb{,-classic,-v2,-opencv,-albumentations,-cuda,-cuda-kornia}
+        transform-512x512-rgb{,-classic,-v2,-torchcodec,-opencv,-albumentations,-cuda,-cuda-kornia}
         transform-512x512-gray
-        file-png-512x512-rgb{,-classic,-v2,-opencv,-albumentations,-cuda,-cuda-kornia}
+        file-png-512x512-rgb{,-classic,-v2,-torchcodec,-opencv,-albumentations,-cuda,-cuda-kornia}
         file-png-512x512-gray
-        file-jpeg-512x512-rgb{,-classic,-v2,-opencv,-albumentations,-cuda,-cuda-kornia}
+        file-jpeg-512x512-rgb{,-classic,-v2,-torchcodec,-opencv,-albumentations,-cuda,-cuda-kornia}
         file-jpeg-512x512-gray
         stream-{png,jpeg}-512x512-rgb-threads{1,2}
+        scaled-jpeg-512x512-rgb
     """,
     "forward": """
         flux-{cpu,cuda}-batch{1,8,32}
@@ -187,6 +188,8 @@ def test_every_row_of_preprocessing_states_its_regime() -> None:
         stated = {"includes", "threads", "batch", "layout"}
         if cell.axes["regime"] != "decode":
             stated |= {"antialias", "output"}
+        if cell.axes["regime"] != "transform" and "peer" not in cell.axes:
+            stated |= {"decoder"}
         assert set(cell.regime) == stated
         assert cell.regime["threads"] == cell.axes.get("threads", 1)
         assert cell.images == cell.regime["batch"]
@@ -200,7 +203,7 @@ def test_a_folder_of_the_users_is_named_and_said(tmp_path: Path) -> None:
     cells = grid.preprocess(
         options(f"--preprocess-images '{folder}' --preprocess-peer none --preprocess-device cpu")
     )
-    names = "decode-N-rgb {transform,file}-N-{rgb,gray} stream-N-rgb-threads{1,2}"
+    names = "decode-N-rgb {transform,file}-N-{rgb,gray} stream-N-rgb-threads{1,2} scaled-N-rgb"
     assert [cell.id for cell in cells] == list(spelled_out(names.replace("N", "my_photos_1_")))
     assert {(cell.images, cell.regime["images"]) for cell in cells} == {(32, "a folder's")}
 

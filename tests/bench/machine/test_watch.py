@@ -102,6 +102,14 @@ def test_samples_between_two_looks_share_what_both_saw(nvml: Any) -> None:
     assert readings.spoiled == dict.fromkeys(range(500), FOREIGN)
 
 
+def test_a_gpu_that_was_idle_may_still_raise_its_clock_at_the_first_look(nvml: Any) -> None:
+    clocks = iter([300, 1980, 300, 1980])
+    nvml.nvmlDeviceGetClockInfo = lambda gpu, kind: next(clocks)
+    nvml.nvmlDeviceGetCurrentClocksEventReasons = lambda gpu: 0
+    readings = watched(3, lambda done: None)
+    assert readings.spoiled == {1: SLOW_CLOCK, 2: SLOW_CLOCK}
+
+
 def test_looks_are_a_hundred_times_their_own_cost_apart(
     nvml: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,16 @@
 """What is used of pytest-benchmark's inside is still there, and does what it did."""
 
+import os
 from importlib.metadata import version
 from typing import Any
 
+import pytest
+
 from bench.measuring import internals
+
+without_xdist = pytest.mark.skipif(
+    "PYTEST_XDIST_WORKER" in os.environ, reason="under xdist pytest-benchmark measures nothing"
+)
 
 REMEDY = "read its fixture.py, session.py and stats.py again, then raise READ_AGAINST"
 
@@ -13,6 +20,7 @@ def test_the_plugin_is_of_the_version_that_was_read() -> None:
     assert version("pytest-benchmark") == internals.READ_AGAINST, REMEDY
 
 
+@without_xdist
 def test_the_samples_are_the_list_that_the_plugin_publishes(benchmark: Any) -> None:
     assert not internals.is_disabled(benchmark)
     benchmark.pedantic(lambda: None, rounds=3)
@@ -23,6 +31,7 @@ def test_the_samples_are_the_list_that_the_plugin_publishes(benchmark: Any) -> N
     assert benchmark.stats.stats.median == 0.375
 
 
+@without_xdist
 def test_a_test_that_is_withdrawn_leaves_no_samples(benchmark: Any) -> None:
     benchmark.pedantic(lambda: None, rounds=2)
     assert not benchmark.has_error
@@ -34,3 +43,10 @@ def test_a_test_that_is_withdrawn_leaves_no_samples(benchmark: Any) -> None:
 def test_a_test_without_a_round_can_be_withdrawn(benchmark: Any) -> None:
     internals.withdraw(benchmark)
     assert benchmark.stats is None
+
+
+def test_statistics_of_samples_are_those_of_the_plugin(benchmark: Any) -> None:
+    benchmark.pedantic(lambda: None, rounds=4)
+    samples = tuple(internals.samples(benchmark))
+    published = benchmark.stats.as_dict(include_data=True)["stats"]
+    assert internals.statistics(samples) | {"iterations": 1} == published

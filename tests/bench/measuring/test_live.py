@@ -9,7 +9,8 @@ from os import terminal_size
 import pytest
 
 from bench.measuring import live
-from bench.measuring.live import Live
+from bench.measuring.live import Live, Progress
+from bench.results.cell import Cell
 
 BEFORE = "\x1bD\x1b[A\x1b7\x1bD\r"  # room below, back up, remember the place, down, to its start
 AFTER = "\x1b[K\x1b8"  # erase what is left of an older text, return to the place
@@ -76,11 +77,8 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("cell", "line"),
     [
-        ("decode-rgb", "decode-rgb  3/113 rounds, 2 s left in its budget"),
-        (
-            "tiny-cpu-float32-64x64-2steps",
-            "tiny-cpu-float32-64x64-2steps  3/113 rounds, 2 s left in it",
-        ),
+        ("decode-rgb", "2 s left · decode-rgb 3/113 rounds"),
+        (f"tiny-{'x' * 60}", f"2 s left · tiny-{'x' * 43}"),
     ],
 )
 def test_the_line_says_cell_rounds_and_the_time_left_as_far_as_it_fits(
@@ -90,6 +88,17 @@ def test_the_line_says_cell_rounds_and_the_time_left_as_far_as_it_fits(
     Live(stream).show(cell, 3, 113, 1.6)
     assert len(line) < 60
     assert stream.getvalue() == BEFORE + line + AFTER
+
+
+def test_it_says_which_cell_of_how_many_is_running_and_the_time_left() -> None:
+    cells = [Cell(family, {"x": family}) for family in ("generate", "forward", "forward")]
+    progress = Progress((cell, 2.0) for cell in cells)
+    assert progress.text() == ""
+    assert [progress.begin(cell) for cell in cells[:2]] == [True, True]
+    assert progress.text() == "cell 2 of 3, about 4 s left"
+    assert progress.text(0.6) == "cell 2 of 3, about 3 s left"
+    assert not progress.begin(cells[2])
+    assert progress.text(0.2) == "cell 3 of 3, about 0 s left"
 
 
 def test_a_line_is_said_at_once_and_stays_for_a_fifth_of_a_second(clock: Clock) -> None:
@@ -146,10 +155,10 @@ def test_what_pytest_writes_goes_on_where_it_was(height: int, clock: Clock) -> N
     line.show("flux-cpu-batch8", 1, 10, 1.0)
     lines = Screen(height, stream.getvalue()).lines
     below = lines.index("bench/test_forward.py .") + 1
-    assert lines[below] == "flux-cpu-batch8  1/10 rounds, 1 s left in its budget"
+    assert lines[below] == "1 s left · flux-cpu-batch8 1/10 rounds"
     clock.now += 1
     line.show("flux", 2, 10, 0.4)
-    assert "flux  2/10 rounds, 0 s left in its budget" in Screen(height, stream.getvalue()).lines
+    assert "0 s left · flux 2/10 rounds" in Screen(height, stream.getvalue()).lines
     line.clear()
     stream.write(".")
     screen = Screen(height, stream.getvalue())

@@ -100,6 +100,12 @@ def test_the_peaks_of_a_call_on_a_gpu_are_those_of_torch_and_of_nvml(cuda: Cuda)
     ]
 
 
+def test_a_replayed_graph_has_no_peak_of_tensors(cuda: Cuda) -> None:
+    """It works in the memory of its capture, which torch counts as reserved alone."""
+    peaks = memory.peaks(lambda: None, "cuda", on_torch=True, replayed=True)
+    assert peaks == {"peak_reserved_bytes": 9_000_000, "gpu_process_bytes": 2**30}
+
+
 def test_torch_is_not_asked_of_what_julia_holds(cuda: Cuda) -> None:
     found = memory.peaks(lambda: None, "cuda", on_torch=False)
     assert found == {"gpu_process_bytes": 2**30}
@@ -113,14 +119,19 @@ def test_what_the_driver_does_not_tell_is_left_out(cuda: Cuda) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
-def test_the_peak_of_a_call_on_the_cpu_holds_what_it_gave_back() -> None:
-    quiet, busy = (
-        memory.peaks(lambda size=size: b"\1" * size, "cpu", on_torch=True)
-        for size in (1, 200_000_000)
-    )
-    if not quiet:
+def test_on_the_cpu_it_is_what_the_call_added_to_what_stood_before() -> None:
+    held = b"\1" * 50_000_000
+    peaks = memory.peaks(lambda: b"\1" * 200_000_000, "cpu", on_torch=True)
+    if not peaks:
         pytest.skip("the peak of resident memory cannot be reset here")
-    assert 190_000_000 < busy["peak_rss_bytes"] - quiet["peak_rss_bytes"] < 400_000_000
+    assert 190_000_000 < peaks["added_rss_bytes"] < 260_000_000
+    assert len(held) == 50_000_000
+
+
+def test_a_call_that_adds_nothing_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "reset_peak_rss", lambda: None)
+    monkeypatch.setattr(sensors, "peak_rss_bytes", lambda: 7)
+    assert memory.peaks(lambda: None, "cpu", on_torch=True) == {}
 
 
 def test_a_peak_that_cannot_be_reset_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

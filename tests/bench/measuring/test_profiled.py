@@ -193,7 +193,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     events: list[Any] = []
 
     @contextmanager
-    def profiler(activities: list[Any]) -> Iterator[Any]:
+    def profiler(activities: list[Any], acc_events: bool) -> Iterator[Any]:
         results = SimpleNamespace(events=lambda: events)
         yield SimpleNamespace(profiler=SimpleNamespace(kineto_results=results))
 

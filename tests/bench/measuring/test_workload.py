@@ -14,7 +14,7 @@ def test_each_dtype_that_is_used_has_a_matrix_product_and_the_machine_a_copy_and
 ) -> None:
     monkeypatch.setattr(workload, "SECONDS", {"cpu": 0.0})
     monkeypatch.setattr(workload, "SIDES", {"cpu": 64})
-    found = workload.measured([("cpu", "float32"), ("cpu", "bfloat16"), ("cpu", "float32")])
+    found = workload.measured([("cpu", "float32"), ("cpu", "bfloat16"), ("cpu", "float32")], {})
     assert list(found) == [
         "python_loop_steps_per_s",
         "copy_cpu_bytes_per_s",
@@ -32,19 +32,31 @@ def test_a_rate_is_that_of_the_quickest_of_at_least_three(monkeypatch: pytest.Mo
     assert len(calls) == 1 + 3
 
 
-def test_a_product_too_large_for_memory_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "notes"),
+    [
+        ("OutOfMemoryError", {}),
+        ("AcceleratorError", {"reference workload: matrix_cpu_float32_flop_per_s": "it failed"}),
+    ],
+)
+def test_a_part_that_fails_is_left_out_with_a_note_unless_it_is_too_large(
+    monkeypatch: pytest.MonkeyPatch, error: str, notes: dict[str, str]
+) -> None:
+    """A fatal error of CUDA, or a driver that torch cannot use, once ended the session here."""
     import torch
 
-    def full(*_: Any) -> Any:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def fail(*_: Any) -> Any:
+        raise getattr(torch, error)("it failed")
 
-    monkeypatch.setattr(workload, "_matrix", full)
-    assert "matrix_cpu_float32_flop_per_s" not in workload.measured([("cpu", "float32")])
+    monkeypatch.setattr(workload, "_matrix", fail)
+    unread: dict[str, str] = {}
+    assert len(workload.measured([("cpu", "float32")], unread)) == 2
+    assert unread == notes
 
 
 def test_a_run_without_torch_does_not_import_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert len(workload.measured([])) == 2
+    assert len(workload.measured([], {})) == 2
 
 
 # A whole run.

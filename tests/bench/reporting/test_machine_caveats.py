@@ -1,12 +1,13 @@
 """What was watched of the machine is said under the tables, and beside the rows that it spoiled."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from bench.machine.watch import FOREIGN
 from bench.reporting import caveats, tables
-from bench.results.cell import Row
+from bench.results.cell import FAILED, Cell, Row
 from support.results import MACHINE
 from support.tables import measured
 
@@ -104,3 +105,56 @@ def test_the_reference_workload_says_whether_the_machine_changed(
 
 def test_without_rates_nothing_is_said() -> None:
     assert caveats.reference({"workload": {}}) == caveats.reference(MACHINE) == []
+
+
+def beside(*shares: float) -> list[Row]:
+    return [row(name=str(number), extra={"others_busy_percent": share})
+            for number, share in enumerate(shares)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "lines"),
+    [
+        (beside(0.0, 5.0), ["quiet machine: other processes took at most 0.8 of 16 CPUs"]),
+        (
+            beside(0.0, 95.0, 2.0),
+            ["busy machine: other processes took up to 15.2 of 16 CPUs beside 1 of 3 rows: "
+             "do not rest a decision on this run"],
+        ),
+        ([row()], []),
+    ],
+)  # fmt: skip
+def test_the_first_line_says_whether_the_machine_was_quiet(
+    rows: list[Row], lines: list[str]
+) -> None:
+    assert tables.contents(rows, MACHINE).headlines == lines
+
+
+def test_what_disturbed_most_rows_is_said_once_and_not_marked_on_each() -> None:
+    contents = tables.contents(beside(80.0, 90.0, 2.0), MACHINE)
+    busy, shared = contents.headlines
+    assert busy.startswith("busy machine:")
+    assert shared.startswith("other processes used more than a third of the CPU time")
+    assert contents.notes == []
+    few = tables.contents(beside(80.0, 0.0, 2.0), MACHINE)
+    assert len(few.headlines) == len(few.notes) == 1
+    text = tables.render(beside(80.0), MACHINE, 300).split("\n")
+    assert text[1].startswith("busy machine: other processes took up to 12.8 of 16 CPUs")
+
+
+def test_a_speedup_carries_the_footnotes_of_both_rows() -> None:
+    ours, peer = (
+        replace(row(name=name), cell=Cell("preprocess", {"regime": "file", **axes}))
+        for name, axes in (("ours", {}), ("peer", {"peer": "v2"}))
+    )
+    few = replace(peer, samples=(1.0,) * 2)
+    disturbed = replace(ours, extra={"stolen_percent": 9.0})
+    (table,) = tables.contents([disturbed, few, replace(ours, name="x")], MACHINE).tables
+    assert table.speedups[0].startswith("file¹: ")
+    assert "the speed of v2²" in table.speedups[0]
+
+
+def test_a_peer_that_breaks_the_contract_is_not_comparable() -> None:
+    cell = Cell("preprocess", {"regime": "file", "peer": "v2"})
+    text = tables.render([replace(row(), cell=cell, status=FAILED, samples=())], MACHINE, 80)
+    assert "\nnot comparable:\n" in text

@@ -16,7 +16,7 @@ def row(milliseconds: float, images: int = 1, status: str = MEASURED, **axes: st
 
 
 def compared(*rows: Row) -> list[tuple[str, str, float]]:
-    return [(one.row.cell.id, one.other, round(one.value, 3)) for one in speedups(rows)]
+    return [(one.row.cell.id, one.other_name, round(one.value, 3)) for one in speedups(rows)]
 
 
 def test_a_row_is_as_many_times_as_fast_as_its_peer_takes_longer() -> None:
@@ -43,13 +43,15 @@ def test_a_row_without_a_number_is_not_compared() -> None:
 
 
 def test_the_margin_is_that_of_both() -> None:
-    noisy = replace(row(8, peer="v2"), samples=tuple(each / 1000 for each in range(6, 14)))
+    times = (6, 13, 7, 12, 8, 11, 9, 10) * 3
+    noisy = replace(row(8, peer="v2"), samples=tuple(time / 1000 for time in times))
     few = replace(row(1, peer="opencv"), samples=(0.001,) * 2)
     one, other = speedups([row(2), noisy, few])
     alone = stats.margin(noisy.samples)
     assert alone is not None
     assert one.margin == pytest.approx(alone)
     assert other.margin is None
-    line = f"file: 4.8 × the speed of v2 (± {alone:.0%}), 0.500 × the speed of opencv"
-    lines = [line.replace("\u00a0", " ") for line in speedup_lines([row(2), noisy, few])]
+    line = f"file: 4.75 × the speed of v2 (± {alone:.0%}), 0.500 × the speed of opencv¹"
+    marked = {"file": "file", noisy.name: noisy.cell.id, few.name: f"{few.cell.id}¹"}
+    lines = [line.replace("\u00a0", " ") for line in speedup_lines([row(2), noisy, few], marked)]
     assert lines == [line.replace("%", " %")]

@@ -130,7 +130,8 @@ def test_keys_that_this_version_does_not_know_are_left_out() -> None:
         ),
         (
             {"status": "ok"},
-            "a status (measured, unavailable, out of memory, failed, checked) at row, not 'ok'",
+            "a status (measured, unavailable, out of memory, failed, not comparable, checked) "
+            "at row, not 'ok'",
         ),
         ({"iterations": 0}, "at least one image and one call at row"),
         (

@@ -78,6 +78,14 @@ def test_of_a_batch_it_is_the_first_image(channels: int) -> None:
 JPEG = str(thumbnail.of_image(Image.new("RGB", (8, 8)))["jpeg"])
 
 
+def sized(width: int, height: int) -> str:
+    """The small JPEG with another size in its header (the segment SOF0)."""
+    data = bytearray(b64decode(JPEG))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return b64encode(data).decode()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -86,6 +94,10 @@ JPEG = str(thumbnail.of_image(Image.new("RGB", (8, 8)))["jpeg"])
         "",
         "x",
         JPEG[:-4],
+        JPEG[: len(JPEG) // 8 * 4],
+        sized(65500, 65500),
+        sized(9500, 9500),
+        sized(129, 8),
         JPEG + '"',
         "javascript:alert(1)",
         b64encode(b"<svg onload=alert(1)>").decode(),

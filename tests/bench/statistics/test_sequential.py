@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, Floor, decide_pairs
-from bench.statistics.sequential import level, looks
+from bench.statistics.sequential import level, looks, needed
 
 FLOOR = Floor(0.02, "measured in turns")
 
@@ -51,8 +51,16 @@ def test_looks_grow_by_whole_blocks() -> None:
 def test_a_last_look_takes_what_is_left() -> None:
     assert list(looks(9, final=True)) == [4, 6, 9]
     assert list(looks(10, final=True)) == [4, 6, 10]
-    assert list(looks(2, final=True)) == [2]
-    assert list(looks(1, final=True)) == []
+    assert list(looks(3, final=True)) == []
+
+
+def test_more_pairs_shrink_an_interval_faster_than_their_square_root() -> None:
+    # 4 pairs: t of 3 degrees of freedom at 2.5 % is 4.18 over 2; at 6 pairs it is 4.22 over 2.45,
+    # for the second look has a level of 0.83 %; at 10, 4.02 over 3.16.
+    assert needed(4, 1.0) == 6
+    assert needed(4, 2.0) == 10
+    assert needed(4, 4.0) == 14
+    assert needed(10, 1e9) == 1000
 
 
 def test_the_levels_of_all_looks_add_up_to_5_percent() -> None:

@@ -13,7 +13,7 @@ from bench.results import record
 from bench.results.cell import CHECKED, MEASURED
 from bench.workloads import cold
 from bench.workloads.cold import Start
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UnavailableError
 from support.runs import Run, copy_of_bench, lines_after, pytest_in
 
 
@@ -37,7 +37,7 @@ def test_a_start_is_one_sample_and_says_so(run: Run) -> None:
         assert (row.status, row.limited_by, len(row.samples)) == (MEASURED, "fresh process", 1)
         assert "other processes" in row.guards
     assert rows["torch-import"].samples > rows["python-start"].samples
-    assert "\n¹ one sample in a fresh process: run again for another\n" in run.out
+    assert "\n¹ a single sample, from one fresh process: run again to get another\n" in run.out
     lines = lines_after(run.out, "cold · what happens once in a process")
     assert lines[2].startswith("python-start")
     assert lines[2].split()[2:5] == ["–", "1", "–"]
@@ -110,6 +110,15 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatc
         "sd15-cuda-load: expected a start that ends well, not: torch.OutOfMemoryError: CUDA out "
         "of memory; run it by hand: python -m bench.workloads.cold sd15-cuda-load"
     )
+
+
+def test_a_gpu_that_another_process_holds_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = "RuntimeError: CUDA error: CUDA-capable device(s) is/are busy or unavailable\n"
+    ended = SimpleNamespace(returncode=1, stdout="", stderr=line)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
+    with pytest.raises(UnavailableError) as caught:
+        cold.seconds_of("cuda-context")
+    assert caught.value.missing == cold.EXCLUSIVE
 
 
 def test_a_process_that_hangs_is_ended_and_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,9 @@ from support.helpers import fresh_python
 posix_only = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 
 
+ANNOUNCED = "Julia: resolving its packages (minutes the first time, then seconds)\n"
+
+
 def missing(reason: str, remedy: str, what: str = "Julia") -> Missing:
     return Missing("julia", what, reason, remedy)
 
@@ -288,4 +291,5 @@ def test_offline_the_reason_is_one_line(
     environment = offline(tmp_path, julia_says)
     code = "from pipeline.flux import julia; print(julia.missing())"
     done = fresh_python("-c", code, PYTHONWARNINGS=strict, **environment)
-    assert (done.stdout, done.stderr) == (f"{expected}\n", "")
+    assert done.stdout == f"{expected}\n"
+    assert done.stderr in ("", ANNOUNCED)  # a busy machine takes its time

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,70 @@ def test_a_folder_is_every_image_below_it_sorted_and_once() -> None:
     assert [name.split("-")[0] for name in names] == ["in/out/b", "in/out/y", "in/out/z"]
 
 
+NAMES = ["夜" * 80, "🌆" * 60, "ü" * 120, "x" * 250, "\udcff\udcfe", " a\nb'\"$", "-rf"]
+"""Stems of file names, up to the 255 bytes that file systems allow with `.png`."""
+
+
+def test_a_name_of_any_bytes_has_an_output_that_stays_its_own() -> None:
+    put("ok.png")
+    Path("in").mkdir()
+    for stem in NAMES:
+        Path("in", f"{stem}.png").write_bytes(Path("ok.png").read_bytes())
+    names = convert("in")
+    assert len(set(names)) == len(NAMES)
+    assert all(len(os.fsencode(Path(name).name)) <= 255 - len("..12345678") for name in names)
+    assert convert("in") == []
+
+
+def test_an_output_that_cannot_be_written_is_skipped_and_the_rest_goes_on() -> None:
+    put("in/a.png", "in/b.png")
+    missing = conversion.plan(["in"], Path("out"), SMALL).missing
+    missing[Path("in/a.png")] = Path("in/b.png/no folder/a.png")
+    written: list[Path] = []
+    [fault] = conversion.convert(missing, SMALL, 2, lambda done, outputs: written.extend(outputs))
+    assert str(fault).startswith("output in/b.png/no folder/a.png: expected a place that can be ")
+    assert written == [missing[Path("in/b.png")]]
+
+
+def test_links_are_followed_and_end_where_they_lead_back() -> None:
+    put("real/x.png", "in/own.png", "in/below/y.png")
+    Path("in/linked").symlink_to("../real")
+    Path("in/file.png").symlink_to("../real/x.png")
+    Path("in/below/up").symlink_to("..")
+    Path("in/self").symlink_to(".")
+    Path("real/back").symlink_to("../in")
+    Path("in/out").symlink_to("../out")
+    names = convert("in")
+    assert [name.split("-")[0] for name in names] == ["out/file", "out/own", "out/y", "out/x"]
+
+
+def test_other_files_are_left_alone_and_pictures_of_other_formats_are_counted() -> None:
+    put("in/a.png")
+    for name in (
+        "manual.pdf",
+        "clip.mpg",
+        "data.h5",
+        "b.heic",
+        "c.HEIC",
+        "d.jxl",
+        "e.dng",
+        "f.eps",
+    ):
+        Path("in", name).write_bytes(b"x")
+    plan = conversion.plan(["in"], Path("out"), SMALL)
+    assert list(plan.missing) == [Path("in/a.png")]
+    notice = (
+        "left out 5 pictures in formats that Pillow does not read: "
+        "1 .dng, 1 .eps, 2 .heic, 1 .jxl; convert to PNG or JPEG"
+    )
+    assert plan.notice() == notice
+    Path("in/a.png").unlink()
+    with pytest.raises(PipelineError) as refused:
+        conversion.plan(["in"], Path("out"), SMALL)
+    assert str(refused.value).endswith(f"or a folder of images; {notice}")
+    assert conversion.Plan({}, 0, Counter()).notice() == ""
+
+
 def test_an_output_is_what_preprocess_makes() -> None:
     from PIL import Image
 
@@ -109,7 +174,11 @@ def test_a_second_run_makes_only_what_is_missing() -> None:
 def test_an_output_of_other_settings_or_of_a_changed_source_is_made_again() -> None:
     put("a.png", "b.png")
     [output] = convert("a.png")
-    for settings in (Settings(size=17), Settings(size=16, grayscale=True)):
+    for settings in (
+        Settings(size=17),
+        Settings(size=16, grayscale=True),
+        Settings(16, scaled=True),
+    ):
         assert convert("a.png", settings=settings) == [output]
         assert convert("a.png", settings=settings) == []
     put("a.png", size=25)

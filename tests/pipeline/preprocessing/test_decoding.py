@@ -1,11 +1,8 @@
-"""Every common kind of picture is read as RGB; anything else is refused with one line."""
+"""Every common kind of picture is read as RGB, upright, at its own depth."""
 
-import os
 import re
-import socket
-import threading
-import warnings
-from concurrent.futures import ThreadPoolExecutor
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,20 +10,10 @@ from typing import Any
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.preprocessing import decoding, pixels
-from support.pictures import BLACK, GRAY, GREEN, RED, WHITE, encode, filled, photo
+from pipeline.preprocessing import decoding, opening
+from support.pictures import BLACK, GRAY, GREEN, RED, WHITE, encode, filled, palette, photo
 
 SMALL = (48, 32)
-WHOLE = r"expected a whole image file \(.+\); make or copy it again"
-READABLE = "expected a format that Pillow reads, such as PNG or JPEG; convert it"
-
-
-def palette(**info: Any) -> Any:
-    """A red picture: number 1 of its palette."""
-    image = filled("P", 1)
-    image.putpalette([*GREEN, *RED])
-    image.info.update(info)
-    return image
 
 
 def refusal(source: Any, **options: Any) -> str:
@@ -48,21 +35,16 @@ PICTURES: dict[str, tuple[Any, ...]] = {
     "1-bit": ("PNG", filled("1", 1), WHITE),
     "gray": ("PNG", filled("L", 128), GRAY),
     "gray JPEG": ("JPEG", filled("L", 128), GRAY),
-    "gray with a transparent level": ("PNG", filled("L", 128), WHITE, {"transparency": 128}),
     "gray, opaque": ("PNG", filled("LA", (128, 255)), GRAY),
-    "gray, transparent": ("PNG", filled("LA", (0, 0)), WHITE),
     "palette": ("PNG", palette(), RED),
-    "palette, transparent": ("PNG", palette(transparency=1), WHITE),
     "palette, another is transparent": ("PNG", palette(transparency=0), RED),
-    "palette, opacity by number": ("PNG", palette(transparency=b"\xff\x00"), WHITE),
+    "palette, opacity by number": ("PNG", palette(transparency=b"\x00\xff"), RED),
     "palette GIF": ("GIF", palette(), RED),
-    "palette GIF, transparent": ("GIF", palette(), WHITE, {"transparency": 1}),
     "RGB": ("PNG", filled("RGB", RED), RED),
-    "RGB with a transparent colour": ("PNG", filled("RGB", RED), WHITE, {"transparency": RED}),
+    "RGB, another is transparent": ("PNG", filled("RGB", RED), RED, {"transparency": GREEN}),
     "RGBA, opaque": ("PNG", filled("RGBA", (*RED, 255)), RED),
-    "RGBA, transparent": ("PNG", filled("RGBA", (*RED, 0)), WHITE),
     "RGBA, half": ("PNG", filled("RGBA", (0, 0, 0, 127)), GRAY),
-    "RGBA WebP": ("WEBP", filled("RGBA", (*RED, 0)), WHITE, {"lossless": True}),
+    "RGBA WebP": ("WEBP", filled("RGBA", (0, 0, 0, 127)), GRAY, {"lossless": True}),
     "CMYK TIFF": ("TIFF", filled("CMYK", (0, 255, 255, 0)), RED),
     "CMYK JPEG": ("JPEG", filled("CMYK", (0, 0, 0, 255)), BLACK),
     "16-bit": ("PNG", filled("I;16", 128 * 257), GRAY),
@@ -105,7 +87,7 @@ def test_an_image_is_turned_upright(format_: str, orientation: int) -> None:
     corners.paste(RED, (0, 0, 16, 8))
     corners.paste(GREEN, (16, 0, 32, 8))
     exif = Image.Exif()
-    exif[decoding.ORIENTATION] = orientation
+    exif[opening.ORIENTATION] = orientation
     lossless = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
     encoded = encode(corners, format_, exif=exif, **lossless.get(format_, {}))
     turned = ImageOps.exif_transpose(Image.open(BytesIO(encoded)))
@@ -145,222 +127,152 @@ def test_an_image_in_memory_that_is_upright_and_rgb_is_not_copied() -> None:
     assert decoding.decode(image) is image
 
 
-# What is refused.
-
-
-def test_what_is_no_regular_file_is_refused_and_never_opened(tmp_path: Path) -> None:
-    if not hasattr(os, "mkfifo"):
-        pytest.skip("this system has no FIFO")
-    os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(str(tmp_path / "socket"))
-        for name in ("fifo", "folder", "socket"):
-            kind = "FIFO" if name == "fifo" else name
-            assert refusal(tmp_path / name) == (
-                f"image {tmp_path / name}: expected a file, not a {kind}; check the path"
-            )
-    assert refusal("/dev/null") == (
-        "image /dev/null: expected a file, not a device; check the path"
-    )
-    assert re.fullmatch(f"image .*loop: {WHOLE}", refusal(tmp_path / "loop"))
+# Depth, and transparent colours.
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"),
+    ("mode", "value", "line"),
     [
-        (None, "expected a file that exists; check the path"),
-        (b"", "expected an image, but it is empty; make it again"),
-        (b"<html>", READABLE),
+        ("I", 65536, "levels from 0 to 65535, not from 65536 to 65536; "
+                     "divide them by their highest level"),
+        ("I", -1, "levels from 0 to 65535, not from -1 to -1; check how it was made"),
+        ("F", 255.0, "floats in [0, 1], not from 255 to 255; divide them by their highest level"),
+        ("F", float("nan"), "floats in [0, 1], not from nan to nan; check how it was made"),
     ],
-)
-def test_what_is_no_image_is_refused(tmp_path: Path, content: bytes | None, expected: str) -> None:
-    path = tmp_path / "image.png"
-    if content is not None:
-        path.write_bytes(content)
-        assert refusal(content) == f"image of {len(content)} bytes: {expected}"
-    assert refusal(path) == f"image {path}: {expected}"
-
-
-def test_a_file_that_vanishes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "image.png"
-    path.write_bytes(encode(photo(SMALL), "PNG"))
-    asked = Path.stat
-
-    def stat(self: Path, **options: Any) -> os.stat_result:
-        status = asked(self, **options)
-        if self == path:
-            path.unlink()
-        return status
-
-    monkeypatch.setattr(Path, "stat", stat)
-    assert refusal(path) == f"image {path}: expected a file that exists; check the path"
-
-
-@pytest.mark.parametrize(
-    ("mode", "value", "range_"),
-    [
-        ("I", 65536, "0 to 65535, not from 65536 to 65536"),
-        ("I", -1, "0 to 65535, not from -1 to -1"),
-        ("F", 1.5, "0 to 1, not from 1.5 to 1.5"),
-        ("F", float("nan"), "0 to 1, not from nan to nan"),
-    ],
-)
+)  # fmt: skip
 def test_levels_out_of_range_are_refused_and_not_clipped(
-    mode: str, value: float, range_: str
+    mode: str, value: float, line: str
 ) -> None:
-    assert refusal(filled(mode, value), name="image a") == (
-        f"image a: expected a whole image file (levels from {range_}); make or copy it again"
+    assert refusal(filled(mode, value), name="image a") == f"image a: expected {line}"
+
+
+def tiff(bits: int, photometric: int, data: bytes, sample_format: int = 1, end: str = "<") -> bytes:
+    """A TIFF file of 8×2 gray pixels in one strip, by hand."""
+    tags = {256: 8, 257: 2, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1, 278: 2,
+            279: len(data), 339: sample_format}  # fmt: skip
+    tags[273] = 8 + 2 + 12 * len(tags) + 4
+    pack = lambda form, *values: struct.pack(end + form, *values)  # noqa: E731
+    entries = b"".join(pack("HHIHH", tag, 3, 1, value, 0)
+                       for tag, value in sorted(tags.items()))  # fmt: skip
+    head = (b"II" if end == "<" else b"MM") + pack("HI", 42, 8)
+    return head + pack("H", len(tags)) + entries + pack("I", 0) + data
+
+
+def levels_of(bits: int, value: float, end: str, sample_format: int) -> bytes:
+    if sample_format == 3:
+        return struct.pack(f"{end}16f", *[value] * 16)
+    if bits == 12:
+        return bytes([int(value) >> 4, (int(value) & 15) << 4 | int(value) >> 8,
+                      int(value) & 255]) * 8  # fmt: skip
+    form = {8: "B", 16: "h" if sample_format == 2 else "H", 32: "i" if sample_format == 2 else "I"}
+    return struct.pack(f"{end}16{form[bits]}", *[int(value)] * 16)
+
+
+@pytest.mark.parametrize("end", ["<", ">"])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize(
+    ("bits", "sample_format", "top"),
+    [(8, 1, 255), (12, 1, 4095), (16, 1, 65535), (16, 2, 32767), (32, 3, 1.0), (32, 1, 65535),
+     (32, 2, 65535)],
+)  # fmt: skip
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_tiff_has_the_brightness_that_its_depth_and_photometric_say_or_is_refused(
+    end: str, photometric: int, bits: int, sample_format: int, top: float, share: float
+) -> None:
+    data = tiff(bits, photometric, levels_of(bits, top * share, end, sample_format),
+                sample_format, end)  # fmt: skip
+    colour, line = None, ""
+    try:
+        [(_, colour)] = decoding.decode(data).getcolors()
+    except PipelineError as error:
+        line = str(error)
+    if colour is None:  # Pillow reads no such file, or not at its full depth
+        assert (bits, photometric) in {(16, 0), (32, 0), (12, 0), (12, 1), (32, 1)}
+        assert re.search("format that Pillow reads|where 0 is white|whole image", line)
+    else:
+        assert colour[0] == pytest.approx(255 * (share if photometric else 1 - share), abs=1)
+
+
+def test_signed_levels_of_8_bits_are_refused() -> None:
+    data = tiff(8, 1, levels_of(8, 200, "<", 1), sample_format=2)
+    assert refusal(data, name="image a") == (
+        "image a: expected levels from 0, not signed ones; convert it to 8 bits"
     )
 
 
-def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
-    encoded = encode(photo((20, 20)), "PNG")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 150)
-    size = len(encoded)
-    assert refusal(encoded) == (
-        f"image of {size} bytes: expected at most 300 pixels; make it smaller"
-    )
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 250)  # large, which Pillow warns of, is no bomb
-    assert decoding.decode(encoded).size == (20, 20)
-
-
-@pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"])
-def test_a_truncated_image_is_refused_wherever_it_ends(format_: str) -> None:
-    whole = encode(photo(SMALL), format_)
-    # The last bytes of a PNG, a JPEG and a GIF only say that it has ended.
-    for end in range(1, len(whole) - 16, max(1, len(whole) // 24)):
-        line = refusal(whole[:end])
-        assert re.fullmatch(rf"image of {end} bytes: ({WHOLE}|{READABLE})", line)
-
-
-def test_a_damaged_image_is_refused_whatever_its_decoder_raises() -> None:
-    from PIL import features
-
-    if not features.check("avif"):
-        pytest.skip("this Pillow does not write AVIF")
-    # Without the place of its pixels, Pillow's AVIF decoder raises RuntimeError.
-    damaged = encode(photo(SMALL), "AVIF").replace(b"iloc", b"free")
-    assert re.fullmatch(f"image .*: ({WHOLE}|{READABLE})", refusal(damaged))
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of 255 characters a name")
-def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / ("a" * 300)
-    assert refusal(path) == (
-        f"image {path}: expected a whole image file (File name too long); make or copy it again"
+def keyed_png(bits: int, pixels: list[tuple[int, ...]], key: tuple[int, ...]) -> bytes:
+    """A PNG file of one row in which one gray level, or one colour, is transparent, by hand."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", len(pixels), 1, bits, 0 if len(key) == 1 else 2, 0, 0, 0),
+        b"tRNS": struct.pack(f">{len(key)}H", *key),
+        b"IDAT": zlib.compress(
+            b"\0" + packed(bits, [level for pixel in pixels for level in pixel])
+        ),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
     )
 
 
-def test_a_file_of_text_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "text"
-    path.write_text("text")
-    with path.open() as file:
-        assert refusal(file).startswith(f"image {path}: expected ")
+def packed(bits: int, levels: list[int]) -> bytes:
+    number = 0
+    for level in levels:
+        number = number << bits | level
+    length = bits * len(levels)
+    return (number << -length % 8).to_bytes((length + 7) // 8, "big")
 
 
-# JPEG files for the device, and warnings.
+@pytest.mark.parametrize("high_bits", [0, 1])
+@pytest.mark.parametrize(("bits", "channels"), [(1, 1), (2, 1), (4, 1), (8, 1), (16, 1), (8, 3),
+                                                (16, 3)])  # fmt: skip
+def test_a_transparent_colour_is_white_at_every_depth_and_its_neighbours_are_not(
+    bits: int, channels: int, high_bits: int
+) -> None:
+    if high_bits and (bits == 16 or channels == 3 or bits == 1):
+        pytest.skip("no bits above")
+    top = 2**bits - 1
+    key, near = (top // 2,) * channels, (top // 2 + 1,) * channels
+    # Bits of a key above the depth say nothing.
+    stored = tuple(level | high_bits << bits for level in key)
+    row = decoding.decode(keyed_png(bits, [key, near] * 4, stored))
+    assert row.getpixel((0, 0)) == WHITE
+    assert row.getpixel((1, 0))[0] == pytest.approx(near[0] * 255 / top, abs=1)
 
 
-def test_an_upright_jpeg_is_passed_on_as_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.jpg"
-    encoded = encode(photo(SMALL), "JPEG")
-    path.write_bytes(encoded)
-    file = BytesIO(encoded)
-    assert [decoding.jpeg(source) for source in (path, encoded, file)] == [encoded] * 3
-    assert file.tell() == 0
-
-
-def test_any_other_picture_is_left_to_the_cpu() -> None:
-    from PIL import Image
-
-    exif = Image.Exif()
-    exif[decoding.ORIENTATION] = 6
-    others = [
-        encode(photo(SMALL), "PNG"),
-        encode(photo(SMALL), "JPEG", exif=exif),
-        encode(photo(SMALL).convert("CMYK"), "JPEG"),
-        encode(photo(SMALL), "JPEG")[:-2],
-        encode(photo(SMALL), "JPEG")[:-100],
-        photo(SMALL),
-        None,
-    ]
-    assert [decoding.jpeg(source) for source in others] == [None] * len(others)
-
-
-def test_no_warning_is_let_out_and_filters_are_put_back() -> None:
-    from PIL import Image
-
-    before = warnings.filters[:]
-    bytes_of_opacity = palette(transparency=b"\xff\x00")  # convert() warns of these
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(decoding.decode, [bytes_of_opacity] * 200))
-        assert caught == []
-        bytes_of_opacity.convert("RGB")
-        assert [str(warning.message)[:27] for warning in caught] == ["Palette images with Transpa"]
-    assert warnings.filters == before
-    assert Image.MAX_IMAGE_PIXELS == 1024 * 1024 * 1024 // 4 // 3
-
-
-def reading() -> Any:
-    """A thread that decodes a file; the event that it has begun; the event that lets it end."""
-    begun, go = threading.Event(), threading.Event()
-
-    class Slow(BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            begun.set()
-            assert go.wait(60)
-            return super().read(size)
-
-    thread = threading.Thread(target=decoding.decode, args=(Slow(encode(photo(SMALL), "PNG")),))
-    return thread, begun, go
-
-
-def test_a_filter_that_is_set_while_a_thread_decodes_stays() -> None:
-    thread, begun, go = reading()
-    with warnings.catch_warnings():
-        before = warnings.filters[:]
-        thread.start()
-        assert begun.wait(60)
-        warnings.filterwarnings("ignore", message="of the loop that a stream feeds")
-        go.set()
-        thread.join()
-        assert warnings.filters[1:] == before
-        assert warnings.filters[0][1].pattern == "of the loop that a stream feeds"
-
-
-def test_pillow_allocates_as_before_when_the_last_thread_has_decoded() -> None:
-    from PIL import Image
-
-    core = Image.core
-    (first, begun, go), (second, begun_too, go_too) = reading(), reading()
-    assert core.get_use_block_allocator() == 0
-    for thread, event in ((first, begun), (second, begun_too)):
-        thread.start()
-        assert event.wait(60)
-    assert core.get_use_block_allocator() == 1
-    go.set()
-    first.join()
-    assert core.get_use_block_allocator() == 1
-    go_too.set()
-    second.join()
-    assert core.get_use_block_allocator() == 0
-
-
-def test_a_large_image_is_decoded_into_one_piece_and_lent() -> None:
-    large = encode(filled("RGB", RED, (2500, 2000)), "PNG", compress_level=1)
-    lent = pixels.of_image(decoding.decode(large))
-    assert lent.shape == (4, 2000, 2500)
-    assert lent[:3, 1999, 2499].tolist() == list(RED)
+@pytest.mark.parametrize(
+    "picture",
+    [
+        filled("RGBA", (*RED, 0)),
+        filled("LA", (128, 0)),
+        palette(transparency=1),
+        encode(filled("RGBA", (*RED, 0)), "PNG"),
+        encode(filled("RGBA", (*RED, 0)), "WEBP", lossless=True),
+        encode(filled("L", 128), "PNG", transparency=128),
+        encode(filled("RGB", RED), "PNG", transparency=RED),
+        encode(palette(), "GIF", transparency=1),
+        keyed_png(16, [(1, 2, 3)], (1, 2, 3)),
+        keyed_png(16, [(1,)], (1,)),
+    ],
+    ids=range(10),
+)
+def test_a_picture_that_is_transparent_everywhere_is_refused(picture: Any) -> None:
+    assert refusal(picture, name="image a") == (
+        "image a: expected a pixel that is not transparent; "
+        "remove its alpha channel, or check how it was made"
+    )
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0)])
 def test_an_image_of_no_pixels_is_refused(size: tuple[int, int]) -> None:
     assert refusal(filled("RGB", RED, size), name="image mine") == (
         "image mine of no pixels: expected at least one pixel; check what it holds"
+    )
+
+
+def test_an_image_that_pillow_does_not_convert_is_not_called_a_file() -> None:
+    assert refusal(filled("La", (1, 1)), name="image a") == (
+        "image a: expected an image that Pillow converts (conversion from La to L not supported); "
+        "convert it to RGB"
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PipelineError
 from pipeline.preprocessing import pixels
+from pipeline.preprocessing.preprocess import Settings, fill, preprocess
 
 
 def noise(height: int, width: int, seed: int = 0) -> Any:
@@ -136,7 +137,7 @@ def test_a_tensor_is_channels_height_width(name: str) -> None:
 ARRAY = "expected (H, W), (H, W, 1) or (H, W, 3); an array is (H, W, C), a tensor (C, H, W)"
 TENSOR = "expected (H, W), (1, H, W) or (3, H, W); an array is (H, W, C), a tensor (C, H, W)"
 DTYPE = "expected uint8, or floats in [0, 1]; convert it"
-RANGE = "expected floats in [0, 1], or uint8; divide 8-bit levels by 255"
+FLOATS = "expected floats in [0, 1], or uint8"
 
 
 @pytest.mark.parametrize(
@@ -151,9 +152,11 @@ RANGE = "expected floats in [0, 1], or uint8; divide 8-bit levels by 255"
         ((4, 6), "bool", 1, f"image of bool: {DTYPE}"),
         ((4, 6), "complex64", 1, f"image of complex64: {DTYPE}"),
         ((4, 6), "object", 1, f"image of object: {DTYPE}"),
-        ((4, 6), "float32", 255, f"image of values from 255 to 255: {RANGE}"),
-        ((4, 6), "float32", -0.5, f"image of values from -0.5 to -0.5: {RANGE}"),
-        ((4, 6), "float64", float("nan"), f"image of values from nan to nan: {RANGE}"),
+        ((4, 6), "float32", 255, f"image of values from 255 to 255: {FLOATS}; "
+                               "divide 8-bit levels by 255"),
+        ((4, 6), "float32", -0.5, f"image of values from -0.5 to -0.5: {FLOATS}; scale them"),
+        ((4, 6), "float64", float("nan"), f"image of values from nan to nan: {FLOATS}; "
+                                        "replace what is not a number"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("as_tensor", [False, True])
@@ -179,3 +182,21 @@ def test_the_order_of_dimensions_is_not_guessed() -> None:
         pixels.of_array(noise(4, 6).transpose(2, 0, 1), "image")
     with pytest.raises(PipelineError, match=r"image of shape \(4, 6, 3\): expected \(H, W\)"):
         pixels.of_tensor(torch.from_numpy(noise(4, 6)), "image")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_tensor_without_values_is_refused_by_name(dtype: str) -> None:
+    import torch
+
+    empty = torch.empty((3, 8, 8), dtype=getattr(torch, dtype), device="meta")
+    with pytest.raises(PipelineError, match=r"meta: expected a tensor with values; make it on"):
+        preprocess([empty])
+
+
+def test_a_slot_without_values_takes_pixels_without_values() -> None:
+    """Validation walks through `fill` on the meta device."""
+    import torch
+
+    slot = torch.empty((3, 16, 16), device="meta")
+    fill(slot, torch.empty((3, 8, 8), dtype=torch.uint8, device="meta"), Settings(size=16))
+    assert slot.shape == (3, 16, 16)

@@ -218,10 +218,12 @@ def test_grayscale_gives_three_equal_channels_when_asked() -> None:
 
 
 def test_transparency_is_white_or_what_was_asked_for() -> None:
-    clear = filled("RGBA", (255, 0, 0, 0))
-    assert transform(clear, 4).unique().tolist() == [1]
-    green = transform(clear, 4, background=(0, 255, 0))
-    assert green.mean(dim=(1, 2)).tolist() == [0, 1, 0]
+    half = filled("RGBA", (255, 0, 0, 0), (8, 8))
+    half.paste((255, 0, 0, 255), (0, 0, 8, 4))
+    for background in ((255, 255, 255), (0, 255, 0)):
+        below = transform(half, 8, background=background)[:, 7]
+        assert below.unique(dim=1).flatten().tolist() == [level / 255 for level in background]
+    assert transform(half, 8)[:, 0].unique(dim=1).flatten().tolist() == [1, 0, 0]
 
 
 def test_a_batch_may_come_from_anything_that_yields_pictures() -> None:
@@ -288,10 +290,54 @@ def test_the_first_bad_image_is_named(tmp_path: Path) -> None:
             "use bilinear",
         ),
         ({"device": "tpu"}, "device tpu: expected cpu or cuda; use cpu"),
+        ({"device": None}, "device None: expected cpu or cuda; use cpu"),
+        ({"device": "cuda:x"}, "device cuda:x: expected cpu or cuda; use cpu"),
+        *(
+            ({"size": size}, f"size {size}: expected at least 1 pixel; use 224")
+            for size in ((224, 224), 224.0, "224", None, True)
+        ),
+        *(
+            ({"background": value}, f"background {value!r}: expected three levels from 0 to 255: "
+                                    "red, green, blue; use (255, 255, 255)")
+            for value in ("white", (300, 0, 0), (1, 2, 3, 4), (0.5, 0.5, 0.5), 7)
+        ),
+        *(
+            ({name: "yes"}, f"{name} 'yes': expected True or False; change it")
+            for name in ("grayscale", "antialias", "scaled")
+        ),
+        ({"images": None}, "images None: expected a list of images; pass one image or more"),
+        ({"images": 5}, "images 5: expected a list of images; pass one image or more"),
     ],
 )  # fmt: skip
 def test_a_wrong_keyword_is_refused(options: dict[str, Any], line: str) -> None:
     assert refusal(**{"images": IMAGES, **options}) == line
+
+
+def test_settings_take_what_the_libraries_of_the_field_call_them() -> None:
+    import numpy as np
+    import torch
+    from torchvision.transforms.v2 import InterpolationMode
+
+    settings = preprocessing.Settings(
+        size=np.int64(32),
+        interpolation=InterpolationMode.BICUBIC,
+        device=torch.device("cpu"),
+        background=[1, 2, np.uint8(3)],  # type: ignore[arg-type]
+    )
+    assert settings == preprocessing.Settings(32, False, None, "bicubic", background=(1, 2, 3))
+    assert type(settings.size) is int
+
+
+def test_a_tensor_without_values_is_refused() -> None:
+    import torch
+
+    for tensor, kind in (
+        (torch.zeros(3, 4, 4).to_sparse(), "sparse"),
+        (torch.zeros(3, 4, 4, device="meta"), "meta"),
+    ):
+        assert refusal([tensor]) == (
+            f"image in a Tensor, {kind}: expected a dense tensor with values; call to_dense()"
+        )
 
 
 # On CUDA.

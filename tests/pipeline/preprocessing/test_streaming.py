@@ -110,11 +110,23 @@ def test_an_error_in_the_callers_loop_ends_the_threads() -> None:
     assert threads() == []
 
 
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "2"])
 @pytest.mark.parametrize("option", ["batch", "workers"])
-def test_a_wrong_number_is_refused_at_once(option: str) -> None:
+def test_a_wrong_number_is_refused_at_once(option: str, value: Any) -> None:
     with pytest.raises(PipelineError) as refused:
-        stream(IMAGES, **{option: 0})  # type: ignore[arg-type]
-    assert str(refused.value) == f"{option} 0: expected at least 1; change {option}"
+        stream(IMAGES, **{option: value})
+    assert str(refused.value) == f"{option} {value}: expected at least 1; change {option}"
+
+
+def test_settings_of_another_type_and_one_picture_alone_are_refused_at_once() -> None:
+    with pytest.raises(PipelineError) as refused:
+        stream(IMAGES, settings={"size": 32})  # type: ignore[arg-type]
+    assert str(refused.value) == "settings in a dict: expected Settings; pass Settings(size=…)"
+    with pytest.raises(PipelineError) as refused:
+        stream("photo.png")
+    assert str(refused.value) == (
+        "image photo.png, alone: expected a list of images; put it in a list"
+    )
 
 
 def test_default_workers_are_the_cores_of_this_process() -> None:

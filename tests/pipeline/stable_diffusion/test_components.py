@@ -1,8 +1,10 @@
 """Configurations are read and built, or refused with one line, without any weights."""
 
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +47,56 @@ BAD = {
     "a class of another kind": (
         configure(INDEX, unet=["diffusers", "AutoencoderKL"]),
         r", unet: expected a UNet2DConditionModel; choose another model",
+    ),
+    "a class of another library": (
+        configure(INDEX, unet=["pipeline.files", "writing"]),
+        r", unet: expected a class that exists, not pipeline\.files\.writing; "
+        r"check model_index\.json",
+    ),
+    "a VAE of another kind": (
+        configure(INDEX, vae=["diffusers", "UNet2DConditionModel"]),
+        r", vae: expected an AutoencoderKL or AutoencoderTiny or AsymmetricAutoencoderKL; "
+        r"choose another model",
+    ),
+    "an empty entry": (
+        configure(INDEX, unet=[]),
+        r", unet: expected a library and a class; check model_index\.json",
+    ),
+    "an entry of a number": (
+        configure(INDEX, unet=["diffusers", 3]),
+        r", unet: expected a library and a class; check model_index\.json",
+    ),
+    "an object instead of an entry": (
+        configure(INDEX, unet={}),
+        r": expected a unet in model_index\.json; copy the folder again",
+    ),
+    "a config as deep as a well": (
+        written(UNET, "[" * 100_000 + "]" * 100_000),
+        r": expected JSON in unet/config\.json \(it is nested too deeply\); copy the folder again",
+    ),
+    "an index as deep as a well": (
+        written(INDEX, '{"a":' * 100_000 + "1" + "}" * 100_000),
+        r": expected JSON in model_index\.json \(it is nested too deeply\); copy the folder again",
+    ),
+    "ten million layers a block": (
+        configure(UNET, layers_per_block=10**7),
+        r", unet: expected a configuration that UNet2DConditionModel can be built from "
+        r"\(layers_per_block is 10000000, expected at most 1000\); check its config\.json",
+    ),
+    "ten million layers of one block": (
+        configure(UNET, layers_per_block=[1, 10**7]),
+        r", unet: expected a configuration that UNet2DConditionModel can be built from "
+        r"\(layers_per_block is \[1, 10000000\], expected at most 1000\); check its config\.json",
+    ),
+    "a billion training steps": (
+        configure("scheduler/scheduler_config.json", num_train_timesteps=10**9),
+        r", scheduler: expected a configuration that DDIMScheduler can be built from "
+        r"\(num_train_timesteps is 1000000000, expected at most 100000\); check its config\.json",
+    ),
+    "ten million hidden layers": (
+        configure(TEXT, num_hidden_layers=10**7),
+        r", text_encoder: expected a configuration that CLIPTextModel can be built from "
+        r"\(num_hidden_layers is 10000000, expected at most 1000\); check its config\.json",
     ),
     "half an entry": (
         configure(INDEX, unet=["diffusers"]),
@@ -128,3 +180,98 @@ def test_a_hub_id_in_the_cache_is_read_there(
     assert index["_class_name"] == "StableDiffusionPipeline"
     assert parts["unet"].config["cross_attention_dim"] == 32
     assert parts["tokenizer"].folder == cached / "snapshots" / commit / "tokenizer"
+
+
+def test_a_network_that_grows_without_end_is_stopped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever number of the configuration it is: XL's UNet has 1 930 modules."""
+    monkeypatch.setattr(components, "MOST_MODULES", 100)
+    with pytest.raises(PipelineError, match=r"\(it has more than 100 modules\)"):
+        components.on_meta(models.resolve(str(folder)), "float32")
+
+
+OLD = {"feature_extractor_type": "CLIPFeatureExtractor", "size": 224}
+
+
+@pytest.mark.parametrize(
+    ("entry", "config"),
+    [
+        (["transformers", "CLIPFeatureExtractor"], OLD),
+        (["transformers", "CLIPImageProcessor"], None),
+        (["transformers", "NoSuchProcessor"], OLD),
+        (["nowhere", "Nothing"], None),
+        ([], None),
+    ],
+    ids=str,
+)
+def test_a_part_that_no_call_needs_refuses_nothing(
+    folder: Path, entry: list[str], config: dict[str, Any] | None
+) -> None:
+    """SD 2.1 and many fine-tunes name CLIPFeatureExtractor, which transformers 5 dropped."""
+    configure(INDEX, feature_extractor=entry)(folder)
+    if config is not None:
+        (folder / "feature_extractor").mkdir()
+        written("feature_extractor/preprocessor_config.json", json.dumps(config))(folder)
+    model = models.resolve(str(folder))
+    components.import_classes(model)
+    assert set(components.on_meta(model, "float32").networks) == {"text_encoder", "unet", "vae"}
+
+
+@pytest.mark.parametrize("name", ["dtype", "torch_dtype"])
+@pytest.mark.parametrize("file", [TEXT, UNET, VAE])
+@pytest.mark.parametrize("stored", ["float16", "bfloat16"])
+def test_a_stored_type_gives_way_to_the_asked_one(
+    folder: Path, file: str, name: str, stored: str
+) -> None:
+    """The published configuration of XL stores float16 for its second text encoder."""
+    import torch
+
+    configure(file, **{name: stored})(folder)
+    parts = components.on_meta(models.resolve(str(folder)), "float32")
+    types = {tensor.dtype for network in parts.networks.values() for tensor in network.parameters()}
+    assert types == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("StableDiffusionImg2ImgPipeline", "takes image"),
+        ("StableDiffusionInpaintPipeline", "takes image"),
+        ("StableDiffusionXLImg2ImgPipeline", "takes image"),
+        ("StableDiffusionControlNetPipeline", "takes image"),
+        ("StableDiffusionUpscalePipeline", "takes image"),
+        ("TextToVideoSDPipeline", "takes num_frames"),
+        ("StableDiffusionImageVariationPipeline", "takes image"),
+        ("DDPMPipeline", "takes no prompt"),
+        ("AudioLDMPipeline", "takes no width"),
+    ],
+)
+def test_a_pipeline_that_needs_more_than_a_prompt_is_refused(
+    folder: Path, kind: str, why: str
+) -> None:
+    configure(INDEX, _class_name=kind)(folder)
+    with pytest.raises(PipelineError) as refused:
+        components.require_text_to_image(models.resolve(str(folder)))
+    assert str(refused.value) == (
+        f"--sd-model {folder}: expected a text-to-image pipeline, not {kind}, which {why}; "
+        "choose another model"
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "StableDiffusionPipeline",
+        "StableDiffusionXLPipeline",
+        "StableDiffusion3Pipeline",
+        "FluxPipeline",
+        "Flux2Pipeline",
+        "FluxKontextPipeline",
+        "PixArtSigmaPipeline",
+        "SanaPipeline",
+    ],
+)
+def test_a_text_to_image_pipeline_passes(folder: Path, kind: str) -> None:
+    configure(INDEX, _class_name=kind)(folder)
+    components.require_text_to_image(models.resolve(str(folder)))

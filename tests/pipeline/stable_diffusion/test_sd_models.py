@@ -149,33 +149,50 @@ def pickle(folder: Path) -> None:
     (folder / UNET_WEIGHTS).unlink()
 
 
-DAMAGED: dict[str, Edit] = {
-    "pickled weights": pickle,
-    "no weights": removed(UNET_WEIGHTS),
-    "truncated unet": cut(UNET_WEIGHTS),
-    "truncated text encoder": cut("text_encoder/model.safetensors"),
-    "no unet": removed("unet"),
-    "no tokenizer": removed("tokenizer"),
-    "empty index": written(INDEX, ""),
-    "index of nothing": written(INDEX, "{}"),
-    "unknown class": configure(INDEX, _class_name="Nope"),
-    "other unet": configure(UNET, block_out_channels=[8, 16]),
-    "other text encoder": configure(TEXT, hidden_size=64),
+UNREADABLE = r": expected a pipeline that diffusers can load \(.+\); check the folder or the id; .+"
+
+DAMAGED: dict[str, tuple[Edit, str]] = {
+    "pickled weights": (pickle, UNREADABLE),
+    "no weights": (removed(UNET_WEIGHTS), UNREADABLE),
+    "truncated unet": (cut(UNET_WEIGHTS), UNREADABLE),
+    "truncated text encoder": (cut("text_encoder/model.safetensors"), UNREADABLE),
+    "no unet": (removed("unet"), r": expected a file unet/config\.json \(.+\); .+"),
+    "no tokenizer": (removed("tokenizer"), r": expected a folder tokenizer; copy it again"),
+    "an empty tokenizer": (
+        lambda folder: [path.unlink() for path in (folder / "tokenizer").iterdir()],
+        UNREADABLE,
+    ),
+    "empty index": (written(INDEX, ""), r": expected JSON in model_index\.json .+"),
+    "index of nothing": (written(INDEX, "{}"), UNREADABLE),
+    "an empty entry": (configure(INDEX, unet=[]), r", unet: expected a library and a class; .+"),
+    "unknown class": (configure(INDEX, _class_name="Nope"), UNREADABLE),
+    "another pipeline": (
+        configure(INDEX, _class_name="StableDiffusionInpaintPipeline"),
+        r": expected a text-to-image pipeline, not StableDiffusionInpaintPipeline, which .+",
+    ),
+    "other unet": (
+        configure(UNET, block_out_channels=[8, 16]),
+        r", unet: expected every tensor of its configuration in its weights \(.+\); .+",
+    ),
+    "other text encoder": (
+        configure(TEXT, hidden_size=64),
+        r", text_encoder: expected every tensor of its configuration in its weights \(.+\); .+",
+    ),
+    "a deep file that is read late": (
+        written("tokenizer/tokenizer_config.json", "[" * 100_000 + "]" * 100_000),
+        UNREADABLE,
+    ),
 }
 
 
-@pytest.mark.parametrize("edit", DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize(("edit", "line"), DAMAGED.values(), ids=DAMAGED)
 def test_a_folder_that_cannot_be_loaded_is_refused_with_one_line(
-    tmp_path: Path, said: list[str], edit: Edit
+    tmp_path: Path, said: list[str], edit: Edit, line: str
 ) -> None:
     model = damage(edit, tmp_path / "model")
     with pytest.raises(PipelineError) as refused:
         load(model)
-    assert re.fullmatch(
-        rf"--sd-model {re.escape(model.name)}: expected a pipeline that diffusers can load "
-        r"\(.+\); check the folder or the id; weights must be safetensors",
-        str(refused.value),
-    )
+    assert re.fullmatch(rf"--sd-model {re.escape(model.name)}{line}", str(refused.value))
     assert said == []
 
 

@@ -8,7 +8,7 @@ from pipeline.errors import ContractError, PipelineError
 from pipeline.stable_diffusion import components, models
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture
 from pipeline.validation import meta
-from pipeline.validation.meta import Boundaries, Boundary, BrokenError
+from pipeline.validation.boundaries import Boundaries, Boundary, BrokenError
 from pipeline.validation.tally import Cost
 from support.models import narrow
 

@@ -170,6 +170,11 @@ FAULTS = {
         {},
         "token ids: 77 tokens, expected at most 64, the text encoder's; shorten model_max_length",
     ),
+    "tokens without end": (
+        configure("tokenizer/tokenizer_config.json", model_max_length=10**9),
+        {},
+        "token ids: 1000000000 tokens, expected at most 100000; shorten model_max_length",
+    ),
     "text width": (
         configure(UNET, cross_attention_dim=48),
         {"batch": "3"},

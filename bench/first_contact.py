@@ -1,0 +1,269 @@
+"""First contact with a GPU: check everything that only a real device can show, most telling first.
+
+    python -m bench.first_contact --out first-contact
+
+Each part runs pytest in a process of its own, within a limit of its own; all limits together are
+nine minutes. After each part its JSON, its log and `first-contact.json` are on the disk.
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from bench.results import rates, record, units
+from bench.results.cell import (
+    CALL_FLOP,
+    CHECKED,
+    ESTIMATED,
+    FAILED,
+    MEASURED,
+    OFF_EAGER,
+    OUT_OF_MEMORY,
+    UNAVAILABLE,
+    Row,
+)
+from bench.results.record import Run
+from pipeline.arguments import Parser, parse_folder
+from pipeline.errors import PipelineError
+
+__all__ = ["PARTS", "Part", "main"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+Fact = tuple[bool, str]
+"""Whether it holds, and the line that says so."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run of pytest, and what its rows must show."""
+
+    name: str
+    limit_s: int
+    arguments: str
+    verify: Callable[[Run], Iterator[Fact]]
+
+
+@dataclass
+class Outcome:
+    """What became of a part."""
+
+    part: str
+    seconds: float
+    ended: str
+    """Pytest's exit code, or that the limit was reached."""
+    facts: list[Fact] = field(default_factory=list)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run every part; return 0 if all facts hold, 1 if one does not, 2 for a wrong question."""
+    options = _parser().parse_args(arguments)
+    try:
+        folder = parse_folder(options.out, "--out")
+    except PipelineError as error:
+        print(error, file=sys.stderr)
+        return 2
+    folder.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for part in PARTS:
+        if options.only and part.name not in options.only:
+            continue
+        outcomes.append(_run(part, folder.resolve(), options))
+        text = json.dumps([asdict(outcome) for outcome in outcomes], indent=1)
+        (folder / "first-contact.json").write_text(text, encoding="utf-8")
+    return 0 if all(holds for outcome in outcomes for holds, _ in outcome.facts) else 1
+
+
+def _run(part: Part, folder: Path, options: argparse.Namespace) -> Outcome:
+    result, log = folder / f"{part.name}.json", folder / f"{part.name}.log"
+    result.unlink(missing_ok=True)
+    model = ["--sd-model", options.model, "--sd-size", options.size, "--sd-device", "cuda"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        *shlex.split(options.pytest),
+    ]
+    chosen = part.arguments.replace("STEPS", options.steps).replace("LARGE", options.large)
+    command += [*model, *shlex.split(chosen), "--benchmark-json", str(result)]
+    command += shlex.split(options.pytest)
+    begun = perf_counter()
+    with log.open("w", encoding="utf-8") as output:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=part.limit_s,
+                check=False,
+            )
+            ended = f"exit code {done.returncode}"
+        except subprocess.TimeoutExpired:
+            ended = f"stopped after {part.limit_s} s"
+    outcome = Outcome(part.name, round(perf_counter() - begun, 1), ended)
+    print(f"== {part.name}: {ended}, {outcome.seconds:.0f} s", flush=True)
+    outcome.facts = list(_facts(part, result, log))
+    for holds, line in outcome.facts:
+        print(f"{'ok  ' if holds else 'FAIL'} {line}", flush=True)
+    return outcome
+
+
+def _facts(part: Part, result: Path, log: Path) -> Iterator[Fact]:
+    """Yield the part's facts; from the journal where it was stopped before it wrote its results."""
+    source = result if result.exists() else ROOT / record.JOURNAL
+    try:
+        run = record.load(result) if result.exists() else record.load_journal(source)
+    except (PipelineError, OSError) as error:
+        yield False, f"no results ({error}); read {log}"
+        return
+    for row in run.rows:
+        if row.status in (FAILED, UNAVAILABLE):
+            peer = "peer" in row.cell.axes  # a library that others measure themselves against
+            yield peer, f"{row.cell.id}: {row.status}: {row.reason}; {row.remedy}"
+    yield from part.verify(run)
+
+
+def _machine(run: Run) -> Iterator[Fact]:
+    """Yield what the driver, torch and the sensors say, and whether every contract holds."""
+    gpus = (run.machine.get("hardware") or {}).get("gpus") or []
+    software = run.machine.get("software") or {}
+    torch = (software.get("packages") or {}).get("torch")
+    yield bool(gpus), f"driver {software.get('driver')}, torch {torch}: {gpus or 'no GPU'}"
+    unread = {name: why for name, why in run.machine.get("guards", {}).items() if why}
+    yield not unread, f"sensors that cannot be read: {unread or 'none'}"
+    held = [row for row in run.rows if row.status == CHECKED]
+    yield bool(held), f"{len(held)} cells hold their contract"
+
+
+def _modes(run: Run) -> Iterator[Fact]:
+    """Yield each mode's difference from eager, speed, share of the matrix rate, and stages."""
+    rows = _measured(run)
+    eager = {_point(row): row for row in rows if "mode" not in row.cell.axes}
+    for row in rows:
+        name, seconds = row.cell.id, median(row.samples)
+        if OFF_EAGER in row.extra:
+            yield True, f"{name}: at most {row.extra[OFF_EAGER]:g} levels of 255 off eager"
+        speed = f"{row.cell.steps * row.cell.images / seconds:.1f} it/s"
+        if _point(row) in eager:
+            speed += f", {median(eager[_point(row)].samples) / seconds:.2f} × eager"
+        rate = rates.matrix_rate(run.machine, "cuda", row.cell.dtype)
+        if rate and CALL_FLOP in row.extra:
+            speed += f", {row.extra[CALL_FLOP] / seconds / rate:.0%} of the matrix rate"
+        yield True, f"{name}: {speed}"
+        stages = ", ".join(f"{stage} {took * 1e3:.3g} ms" for stage, took in row.stages.items())
+        yield bool(row.busy and row.stages), f"{name}: busy {row.busy} s of {seconds} s; {stages}"
+        yield from _memory_and_energy(row)
+    yield bool(rows), f"{len(rows)} cells were measured"
+
+
+def _memory_and_energy(row: Row) -> Iterator[Fact]:
+    peak, estimate = row.extra.get("peak_allocated_bytes"), row.extra.get(ESTIMATED)
+    if peak and estimate:
+        text = f"{units.memory(estimate)} estimated, {units.memory(peak)} measured"
+        yield True, f"{row.cell.id}: {text}: {estimate / peak:.2f}"
+    joules = row.extra.get("energy_j_per_image")
+    yield joules is not None, f"{row.cell.id}: energy {joules} J an image"
+    unread = {name: why for name, why in row.guards.items() if why}
+    yield not unread, f"{row.cell.id}: guards that could not be read: {unread or 'none'}"
+
+
+def _out_of_memory(run: Run) -> Iterator[Fact]:
+    rows = [row for row in run.rows if row.status == OUT_OF_MEMORY]
+    yield bool(rows), f"out of memory: {rows[0].reason if rows else 'no row'}"
+    yield bool(_measured(run)), "the cell after it was measured"
+
+
+def _times(run: Run) -> Iterator[Fact]:
+    rows = _measured(run)
+    for row in rows:
+        busy = f", busy {row.busy * 1e3:.3g} ms" if row.busy else ""
+        yield True, f"{row.cell.id}: {median(row.samples) * 1e3:.3g} ms{busy}"
+    yield bool(rows), f"{len(rows)} cells were measured"
+
+
+def _measured(run: Run) -> list[Row]:
+    return [row for row in run.rows if row.status == MEASURED]
+
+
+def _point(row: Row) -> tuple[object, ...]:
+    """Return what a mode and eager have in common."""
+    return tuple(value for axis, value in row.cell.axes.items() if axis != "mode")
+
+
+PARTS = (
+    Part(
+        "contracts",
+        90,
+        "bench/ --benchmark-disable --sd-steps 2 -k 'cuda and not flux and not kornia'",
+        _machine,
+    ),
+    Part(
+        "modes",
+        220,
+        "bench/test_generate.py --benchmark-max-time 0.5 --sd-steps STEPS "
+        "--sd-mode eager,compile,graph",
+        _modes,
+    ),
+    Part(
+        "memory",
+        40,
+        "bench/test_generate.py bench/test_forward.py --benchmark-max-time 0.1 --sd-steps 1 "
+        "LARGE --flux-batch 1 -k 'test_generate or reference-cuda-batch1'",
+        _out_of_memory,
+    ),
+    Part(
+        "device",
+        70,
+        "bench/test_preprocess.py bench/test_forward.py bench/test_end_to_end.py --sd-steps 10 "
+        "--benchmark-max-time 0.3 -k 'cuda and not flux'",
+        _times,
+    ),
+    Part(
+        "cold",
+        70,
+        "bench/test_cold.py --cold -k 'cuda and not flux'",
+        _times,
+    ),
+    Part(
+        "flux",
+        50,
+        "bench/test_forward.py --benchmark-max-time 0.3 --flux-batch 1 --flux-device cuda "
+        "--flux-engine flux,flux-inside",
+        _times,
+    ),
+)
+"""In the order of their worth: a lease that ends early leaves what matters most."""
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m bench.first_contact", description=__doc__.splitlines()[0])
+    parser.add_argument("--out", default="first-contact", metavar="FOLDER", help="for the results")
+    parser.add_argument("--model", default="arch:sd15", help="as --sd-model (default: arch:sd15)")
+    parser.add_argument("--size", default="512", help="as --sd-size (default: 512)")
+    parser.add_argument("--steps", default="20", help="as --sd-steps, of the modes (default: 20)")
+    parser.add_argument(
+        "--large",
+        default="--sd-size 2048 --sd-batch 64",
+        metavar="OPTIONS",
+        help="what does not fit into memory (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only", nargs="*", metavar="PART", choices=[part.name for part in PARTS], help="not all"
+    )
+    parser.add_argument("--pytest", default="", help="more options of pytest, as one text")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

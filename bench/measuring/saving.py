@@ -1,0 +1,98 @@
+"""What a run leaves on disk, its journal and its JSON: a failure to write stops no measurement."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.results import record
+from bench.results.cell import Row
+from bench.results.journal import JOURNALS, Journal, begin
+from pipeline.errors import PipelineError
+
+__all__ = ["Saving"]
+
+
+class Saving:
+    """Write the files of one run, and say once where one cannot be written."""
+
+    def __init__(self, root: Path, target: Path | None, say: Callable[[str], None]) -> None:
+        """Take the folder of journals, the file of `--benchmark-json`, and what prints a line."""
+        self._root = root
+        self._target = target
+        self._say = say
+        self._journal: Journal | None = None
+        self.done = target is None
+        """Whether writing the JSON is over."""
+        self.written = False
+        """Whether it is on disk."""
+        self.failed = False
+        """Whether a file that was asked for could not be written."""
+
+    @property
+    def journal(self) -> Path | None:
+        """The journal, unless it could not be written."""
+        return self._journal.path if self._journal is not None else None
+
+    def begin(self, machine: Mapping[str, Any]) -> None:
+        """Begin a journal."""
+        try:
+            self._journal = begin(self._root, machine)
+        except OSError as error:
+            self._give_up(error)
+
+    def add(self, row: Row) -> None:
+        """Write a row to the journal."""
+        self._to_journal(lambda journal: journal.add(row))
+
+    def note(self, machine: Mapping[str, Any]) -> None:
+        """Write the machine's records to the journal, as they are by now."""
+        self._to_journal(lambda journal: journal.note(machine))
+
+    def end(self, status: int, machine: Mapping[str, Any]) -> None:
+        """Write that the run has ended to the journal."""
+        self._to_journal(lambda journal: journal.end(status, machine))
+
+    def discard(self) -> None:
+        """Remove the journal of a run that measures nothing: the one before is then the last."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal.path.unlink(missing_ok=True)
+            self._journal = None
+
+    def write_json(self, document: Mapping[str, Any]) -> None:
+        """Write the JSON, whole or not at all: an older file stays where the new one fails."""
+        if self._target is None:
+            return
+        self.done = True
+        try:
+            record.write(self._target, document)
+            self.written = True
+        except PipelineError as error:
+            self.fail(str(error))
+
+    def failed_of(self, error: OSError) -> None:
+        """Say that the plugin could not write a file of its own."""
+        self.fail(str(error))
+
+    def fail(self, reason: str) -> None:
+        """Say that a file is missing that was asked for; the run then fails."""
+        self.failed = True
+        kept = "; the journal has its rows: python -m bench show --json" if self._journal else ""
+        self._say(f"not saved: {reason}{kept}")
+
+    def _to_journal(self, write: Callable[[Journal], None]) -> None:
+        if self._journal is None:
+            return
+        try:
+            write(self._journal)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        if self._journal is not None:
+            self._journal.close()
+        self._journal = None
+        self._say(
+            f"no journal: {JOURNALS} cannot be written ({error.strerror or error}), so a "
+            "crash would lose this run's rows; measure in a folder that can be written"
+        )

@@ -1,0 +1,50 @@
+"""Pictures in a folder: PNG files that hold, as text, what made them."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import pregenerated
+from pipeline.errors import plain
+from pipeline.files import writing
+from pipeline.stable_diffusion.diffusion import Drawing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["find", "path_of", "save"]
+
+
+def path_of(folder: Path, index: int) -> Path:
+    """Return the file of image `index`, from 0."""
+    return folder / pregenerated.image_name(index + 1)
+
+
+def find(folder: Path, drawing: Drawing, index: int) -> "Image | None":
+    """Return image `index` where an earlier run left it whole and with the same settings."""
+    from PIL import Image, PngImagePlugin
+
+    try:
+        with Image.open(path_of(folder, index), formats=["PNG"]) as image:
+            image.load()
+            assert isinstance(image, PngImagePlugin.PngImageFile)
+            text = dict(image.text)
+            picture = image.copy()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # absent, or damaged
+        return None
+    same = all(text.get(name) == value for name, value in drawing.info(index).items())
+    return picture if same else None
+
+
+def save(image: "Image", path: Path) -> None:
+    """Write a PNG with what made the image as text, and print its path."""
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    for name, value in image.info.items():
+        text.add_text(str(name), str(value).encode("utf-8", "replace").decode())
+    encoded = BytesIO()
+    image.save(encoded, format="PNG", pnginfo=text)
+    with writing(path) as file:
+        file.write(encoded.getvalue())
+    print(plain(str(path)))

@@ -1,0 +1,57 @@
+"""How many independent samples correlated ones are worth."""
+
+from statistics import median
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.statistics.correlation import effective, rank_lag1
+from coverage_simulation import autoregressive, regimes
+
+
+def worth(rho: float, count: int = 1000) -> float:
+    """The median over some series, as a share of their samples."""
+    series = autoregressive(rho)
+    random = np.random.default_rng(count)
+    return median(effective(series.draw(random, count).tolist()) / count for _ in range(20))
+
+
+def test_ranks_that_alternate_or_are_all_equal_do_not_correlate() -> None:
+    assert rank_lag1([1, 2, 3, 4, 5]) == pytest.approx(0.4)
+    assert rank_lag1([1, 2] * 10) == pytest.approx(-0.95)
+    assert rank_lag1([0.1] * 30) == 0
+    for samples in ([1.0, 2.0] * 50, [1.0] * 100, [3.0], [1.0, 2.0, 3.0, 4.0, 5.0]):
+        assert effective(samples) == len(samples)
+
+
+def test_samples_of_one_value_share_a_rank() -> None:
+    assert rank_lag1([1, 1, 2, 2]) == pytest.approx(0.25)
+
+
+def test_independent_samples_are_all_counted() -> None:
+    assert worth(0.0) == 1
+
+
+@pytest.mark.parametrize(("rho", "share"), [(0.5, 0.33), (0.9, 0.053), (0.99, 0.005)])
+def test_a_correlation_leaves_at_most_its_share(rho: float, share: float) -> None:
+    assert 0.4 * share < worth(rho) < 1.1 * share
+
+
+def test_a_drift_and_a_few_regimes_leave_a_few() -> None:
+    assert effective([float(number) for number in range(1000)]) < 1
+    series = regimes(6).draw(np.random.default_rng(0), 1000).tolist()
+    assert effective(series) < 10
+
+
+def test_outliers_do_not_hide_a_correlation() -> None:
+    values = autoregressive(0.9).draw(np.random.default_rng(0), 1000)
+    values[::50] *= 100
+    assert effective(values.tolist()) < 150
+
+
+@given(st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=60))
+def test_the_worth_lies_between_nothing_and_all(samples: list[float]) -> None:
+    assert 0 < effective(samples) <= len(samples)
+    assert effective([2 * value for value in samples]) == effective(samples)
