@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,9 +67,11 @@ def take_over(
     session.quiet = session.quiet or hide_table
 
 
-def compared(config: pytest.Config) -> list[str]:
+def compared(config: pytest.Config) -> list[Path]:
     """Return the saved files that `--benchmark-compare` named."""
-    return [str(path) for path in config._benchmarksession.compared_mapping or ()]  # type: ignore[attr-defined]
+    session = config._benchmarksession  # type: ignore[attr-defined]
+    folder = getattr(session.storage, "path", Path())  # their names are relative to it
+    return [folder / path for path in session.compared_mapping or ()]
 
 
 def refuse_replacements(config: pytest.Config) -> None:
