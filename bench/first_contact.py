@@ -91,7 +91,6 @@ def _run(part: Part, folder: Path, options: argparse.Namespace) -> Outcome:
         "pytest",
         "-p",
         "no:cacheprovider",
-        *shlex.split(options.pytest),
     ]
     chosen = part.arguments.replace("STEPS", options.steps).replace("LARGE", options.large)
     command += [*model, *shlex.split(chosen), "--benchmark-json", str(result)]
