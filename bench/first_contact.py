@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, time
 
 from bench.results import rates, record, units
 from bench.results.cell import (
@@ -85,18 +85,11 @@ def _run(part: Part, folder: Path, options: argparse.Namespace) -> Outcome:
     result, log = folder / f"{part.name}.json", folder / f"{part.name}.log"
     result.unlink(missing_ok=True)
     model = ["--sd-model", options.model, "--sd-size", options.size, "--sd-device", "cuda"]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        *shlex.split(options.pytest),
-    ]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     chosen = part.arguments.replace("STEPS", options.steps).replace("LARGE", options.large)
     command += [*model, *shlex.split(chosen), "--benchmark-json", str(result)]
     command += shlex.split(options.pytest)
-    begun = perf_counter()
+    started, begun = time(), perf_counter()
     with log.open("w", encoding="utf-8") as output:
         try:
             done = subprocess.run(
@@ -113,17 +106,22 @@ def _run(part: Part, folder: Path, options: argparse.Namespace) -> Outcome:
             ended = f"stopped after {part.limit_s} s"
     outcome = Outcome(part.name, round(perf_counter() - begun, 1), ended)
     print(f"== {part.name}: {ended}, {outcome.seconds:.0f} s", flush=True)
-    outcome.facts = list(_facts(part, result, log))
+    outcome.facts = list(_facts(part, result, log, started))
     for holds, line in outcome.facts:
         print(f"{'ok  ' if holds else 'FAIL'} {line}", flush=True)
     return outcome
 
 
-def _facts(part: Part, result: Path, log: Path) -> Iterator[Fact]:
-    """Yield the part's facts; from the journal where it was stopped before it wrote its results."""
-    source = result if result.exists() else ROOT / record.JOURNAL
+def _facts(part: Part, result: Path, log: Path, started: float) -> Iterator[Fact]:
+    """Yield the part's facts; from its journal where it was stopped before it wrote its results."""
+    journal = ROOT / record.JOURNAL
     try:
-        run = record.load(result) if result.exists() else record.load_journal(source)
+        if result.exists():
+            run = record.load(result)
+        elif journal.stat().st_mtime < started:
+            raise FileNotFoundError("it began no journal")
+        else:
+            run = record.load_journal(journal)
     except (PipelineError, OSError) as error:
         yield False, f"no results ({error}); read {log}"
         return
