@@ -117,7 +117,9 @@ def test_samples_that_are_worth_fewer_than_six_have_no_interval_and_say_so():
     assert why_no_interval([1.0] * 6) == ""
 
 
-@pytest.mark.parametrize("series", [autoregressive(0), autoregressive(0.9), spiky()], ids=lambda series: series.name)
+@pytest.mark.parametrize(
+    "series", [autoregressive(0), autoregressive(0.9), spiky()], ids=lambda series: series.name
+)
 @pytest.mark.parametrize("n", [6, 15, SEEN, 100])
 def test_the_interval_covers_the_median_or_there_is_none(series: Series, n: int):
     result = coverage(series, n, 200, np.random.default_rng(n))
