@@ -1,6 +1,7 @@
 """The first contact with a GPU, on the simulated one: what it verifies, prints and leaves."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ import pytest
 from bench import first_contact
 from support.runs import Run, copy_of_bench
 from support.simulation import BRIEF, python_on_cuda
+
+pytestmark = pytest.mark.skipif(
+    "SIMULATED_CUDA_TESTS" not in os.environ,
+    reason="minutes on a simulated device: SIMULATED_CUDA_TESTS=1 runs it",
+)
 
 
 @pytest.fixture(scope="module")

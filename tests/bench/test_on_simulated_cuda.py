@@ -1,11 +1,18 @@
 """The CUDA rows on a simulated device: every kind of cell, and what a device can do to a run."""
 
+import os
+
 import pytest
 
 from bench.results import record
 from bench.results.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Row
 from support.runs import Run, copy_of_bench, python_in
 from support.simulation import pytest_on_cuda
+
+pytestmark = pytest.mark.skipif(
+    "SIMULATED_CUDA_TESTS" not in os.environ,
+    reason="minutes on a simulated device: SIMULATED_CUDA_TESTS=1 runs it",
+)
 
 TINY = ("--sd-model=tiny", "--sd-device=cuda", "--sd-size=64", "--sd-steps=1")
 ILLEGAL = "CUDA error: an illegal memory access was encountered"

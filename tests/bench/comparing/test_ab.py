@@ -104,7 +104,7 @@ def test_a_slower_commit_is_found_by_the_code_of_its_own_tree(
     assert "1 of 1 rows decided" in err.splitlines()[-1]
     assert out.splitlines()[0].partition(" in ")[0] == "4 pairs of fresh processes"
     assert f"A (baseline): main ({short}) · 4 runs" in out
-    assert "noise floor: 2 % where measured in turns" in out
+    assert "noise floor: 2 % where measured in turns" in " ".join(out.split())
     assert "B against A: 1 slower" in out
     (row,) = [line.split() for line in out.splitlines() if line.startswith("spin ")]
     assert float(row[3]) == pytest.approx(1.5, rel=0.1)

@@ -45,6 +45,7 @@ def test_a_test_without_a_round_can_be_withdrawn(benchmark: Any) -> None:
     assert benchmark.stats is None
 
 
+@without_xdist
 def test_statistics_of_samples_are_those_of_the_plugin(benchmark: Any) -> None:
     benchmark.pedantic(lambda: None, rounds=4)
     samples = tuple(internals.samples(benchmark))
