@@ -14,7 +14,7 @@ from pipeline.flux.forward import split_name
 
 __all__ = ["AXES", "FLUX_MODEL", "end_to_end", "flux_models", "forward"]
 
-BUDGETS = {"flux-bridge": 0.25, "flux-buffered": 0.5}
+BUDGETS = {"flux-bridge": 0.25, "flux-buffered": 0.25}
 """Budget factors of what is quick: a call without a model takes microseconds."""
 
 _REGIMES: dict[str, dict[str, str | int]] = {

@@ -89,7 +89,7 @@ def test_a_cell_knows_its_family_and_what_must_be_here() -> None:
             assert ("-cuda" in cell.id) == (cell.device == "cuda")
             generated = "cuda" in str(cell.regime.get("images"))  # end to end, with CUDA
             assert ("cuda" in cell.needs) == (cell.device == "cuda" or generated)
-            peer = cell.axes.get("peer") in ("opencv", "albumentations", "kornia")
+            peer = cell.axes.get("peer") in ("torchcodec", "opencv", "albumentations", "kornia")
             assert ("peers" in cell.needs) == peer
             assert ("julia" in cell.needs) == cell.id.startswith("flux-")
             assert ("compiler" in cell.needs) == (cell.axes.get("engine") == "compiled")
