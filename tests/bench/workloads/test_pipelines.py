@@ -119,7 +119,8 @@ def test_a_pipeline_that_fails_to_load_or_to_compile_is_not_kept(
 
 
 def test_the_parts_of_a_call_are_the_stages_that_a_table_names() -> None:
-    named = {name: object() for name in ("text_encoder", "unet", "scheduler", "vae")}
+    named: dict[str, object] = {name: object() for name in ("text_encoder", "unet", "vae")}
+    named["scheduler"] = SimpleNamespace(set_timesteps=None, scale_model_input=None, step=None)
     one = pipelines.parts(SimpleNamespace(**named))
     two = pipelines.parts(SimpleNamespace(**named, text_encoder_2=object()))
     assert list(dict.fromkeys(part.stage for part in one)) == [
