@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,8 @@ def known(command: str) -> str:
     """The same command, as one that only says whether its words are known."""
     if command.startswith("pytest"):
         return f"{command} --collect-only -q"
-    return " ".join([*command.split()[:4], "--help"])
+    words = takewhile(lambda word: not word.startswith("--"), command.split()[:4])
+    return " ".join([*words, "--help"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)

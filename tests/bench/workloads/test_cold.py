@@ -40,7 +40,7 @@ def test_a_start_is_one_sample_and_says_so(run: Run) -> None:
     assert "\n¹ a single sample, from one fresh process: run again to get another\n" in run.out
     lines = lines_after(run.out, "cold · what happens once in a process")
     assert lines[2].startswith("python-start")
-    assert lines[2].split()[2:5] == ["–", "1", "–"]
+    assert lines[2].split()[2:4] == ["–", "1"]
 
 
 def test_without_the_option_no_start_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -108,10 +108,11 @@ def test_settings_take_what_the_libraries_of_the_field_call_them() -> None:
 def test_a_tensor_without_values_is_refused() -> None:
     import torch
 
-    for tensor, kind in (
-        (torch.zeros(3, 4, 4).to_sparse(), "sparse"),
-        (torch.zeros(3, 4, 4, device="meta"), "meta"),
-    ):
-        assert refusal([tensor]) == (
-            f"image in a Tensor, {kind}: expected a dense tensor with values; call to_dense()"
-        )
+    sparse, meta = torch.zeros(3, 4, 4).to_sparse(), torch.zeros(3, 4, 4, device="meta")
+    assert refusal([sparse]) == (
+        "image in a Tensor, sparse: expected a dense tensor; call to_dense()"
+    )
+    assert refusal([meta]) == (
+        "image in a Tensor, meta: expected a tensor with values; make it on a real device"
+    )
+    assert refusal([meta.to(torch.uint8)]) == refusal([meta])
