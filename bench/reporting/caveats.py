@@ -11,7 +11,7 @@ from bench.results import units
 from bench.results.cell import JULIA, Row
 from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.statistics import stats
-from bench.statistics.correlation import effective
+from bench.statistics.correlation import worth
 
 __all__ = ["of_row", "of_run", "rates", "reference", "verdict", "watched"]
 
@@ -167,8 +167,8 @@ def _sampling(row: Row) -> Iterator[str]:
             else ("by which the interval is widened")
         )
         yield (
-            f"samples are autocorrelated: {rounds} are worth {effective(row.samples):.1f} "
-            f"independent ones, {left_out}; the spread of several runs says more"
+            f"samples are autocorrelated: {rounds} are {worth(row.samples)}, {left_out}; "
+            "the spread of several runs says more"
         )
 
 

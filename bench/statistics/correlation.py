@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
-__all__ = ["effective", "rank_lag1"]
+__all__ = ["effective", "rank_lag1", "worth"]
 
 FEWEST = 6
 """Fewer samples show no correlation at all."""
@@ -51,6 +51,16 @@ def effective(samples: Sequence[float]) -> float:
     values = np.asarray(samples, float)
     factors = [_inflation(values > np.quantile(values, level)) for level in LEVELS]
     return count / max((1 + rho) / (1 - rho), *factors)
+
+
+def worth(samples: Sequence[float]) -> str:
+    """Return `worth 1.9 independent ones`."""
+    number = effective(samples)
+    return (
+        f"worth {number:.1f} independent ones"
+        if number >= 1
+        else "worth less than one independent one"
+    )
 
 
 def rank_lag1(samples: Sequence[float]) -> float:

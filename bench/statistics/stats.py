@@ -6,7 +6,7 @@ from functools import lru_cache
 from statistics import NormalDist, median
 
 from bench.statistics.checks import checked
-from bench.statistics.correlation import effective
+from bench.statistics.correlation import effective, worth
 
 __all__ = [
     "CONFIDENCE",
@@ -58,10 +58,10 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
 def _interval(samples: tuple[float, ...]) -> tuple[float, float] | None:
     """Keep the intervals of some cells: a table, its charts and a comparison ask for each again."""
     count = len(checked(samples))
-    worth = effective(samples)
-    if worth < MIN_ROUNDS:
+    size = effective(samples)
+    if size < MIN_ROUNDS:
         return None
-    whole = int(worth)
+    whole = int(size)
     rank = _lower_rank(whole)
     if whole < count:
         rank = max(1, rank * (count + 1) // (whole + 1))
@@ -81,10 +81,9 @@ def why_no_interval(samples: Sequence[float]) -> str:
     count = len(samples)
     if count < MIN_ROUNDS:
         return f"an interval needs {MIN_ROUNDS} rounds"
-    worth = effective(samples)
-    if worth < MIN_ROUNDS:
+    if effective(samples) < MIN_ROUNDS:
         return (
-            f"{count} autocorrelated rounds are worth {worth:.1f} independent ones, "
+            f"{count} autocorrelated rounds are {worth(samples)}, "
             f"and an interval needs {MIN_ROUNDS}"
         )
     return ""

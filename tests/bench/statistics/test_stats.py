@@ -111,7 +111,7 @@ def test_samples_that_are_worth_fewer_than_six_have_no_interval_and_say_so():
     ramp = [1 + number / 40 for number in range(40)]
     assert median_interval(ramp) is None
     assert why_no_interval(ramp) == (
-        "40 autocorrelated rounds are worth 0.0 independent ones, and an interval needs 6"
+        "40 autocorrelated rounds are worth less than one independent one, and an interval needs 6"
     )
     assert why_no_interval([1.0] * 5) == "an interval needs 6 rounds"
     assert why_no_interval([1.0] * 6) == ""
