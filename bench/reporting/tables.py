@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.comparing import noise
 from bench.machine.records import summary
-from bench.reporting import caveats, columns, steps
+from bench.reporting import caveats, columns, fits
 from bench.reporting.columns import LAYOUTS, Layout
 from bench.reporting.layout import Column, Notes, Screen
 from bench.reporting.texts import counted, plain, with_margin
@@ -20,6 +20,7 @@ from bench.results.cell import (
     MEASURED,
     OFF_EAGER,
     OFF_EXACT,
+    OUT_OF_MEMORY,
     Axis,
     Cell,
     Row,
@@ -60,7 +61,7 @@ class FamilyTable:
     stages: Sequence[Column]
     """Where the profiled calls went."""
     fits: Sequence[str]
-    """The text of each steps fit, preceded by a heading; empty where there is none."""
+    """The text of each fit over steps or batches, below its heading; empty where none is."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,10 @@ def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
         for family in ordered
         for row in families[family]
     }
-    tables = [_family_table(family, families[family], marked, records) for family in ordered]
+    too_large = [row for row in rows if row.status == OUT_OF_MEMORY]
+    tables = [
+        _family_table(family, families[family], too_large, marked, records) for family in ordered
+    ]
     checked = sum(row.status == CHECKED for row in rows)
     return Contents(
         headlines=[*filter(None, [quiet]), *shared],
@@ -211,9 +215,13 @@ def speedup_lines(rows: Sequence[Row], marked: Mapping[str, str]) -> Iterator[st
 
 
 def _family_table(
-    family: str, rows: Sequence[Row], marked: Mapping[str, str], records: Mapping[str, Any]
+    family: str,
+    rows: Sequence[Row],
+    too_large: Sequence[Row],
+    marked: Mapping[str, str],
+    records: Mapping[str, Any],
 ) -> FamilyTable:
-    layout = LAYOUTS.get(family, Layout(family))
+    layout, between = LAYOUTS.get(family, Layout(family)), noise.between(records, Path.cwd())
     profiled = [row for row in rows if row.stages]
     return FamilyTable(
         family,
@@ -223,7 +231,7 @@ def _family_table(
         speedups=list(speedup_lines(rows, marked)),
         stages_caption=columns.stages_caption(profiled) if profiled else "",
         stages=columns.of_stages(profiled) if profiled else [],
-        fits=steps.lines(rows, noise.between(records, Path.cwd())),
+        fits=[*fits.step_lines(rows, between), *fits.batch_lines([*rows, *too_large], between)],
     )
 
 
