@@ -96,6 +96,8 @@ def _parser() -> Parser:
     validate = add(commands.validate, "whether every tensor will fit, without weights or a GPU")
     for name, help_ in VALIDATE.items():
         validate.add_argument(f"--{name}", default="", metavar="LIST", help=help_)
+    calibrate = "result files, or a folder of them, to learn from what a GPU takes beyond tensors"
+    validate.add_argument("--calibrate", type=Path, metavar="PATH", help=calibrate)
     validate.add_argument("--json", action="store_true", help="print one JSON document")
     emit = f"print the contract for a server: {', '.join(serving.FORMATS)}"
     validate.add_argument("--emit", choices=tuple(serving.FORMATS), metavar="FORMAT", help=emit)

@@ -24,7 +24,7 @@ from pipeline.progress import progress
 from pipeline.stable_diffusion import components as parts
 from pipeline.stable_diffusion import diffusion, models, pictures, schedulers
 from pipeline.validation import answers as validation
-from pipeline.validation import changes, meta, server_files, serving, table
+from pipeline.validation import capacity, changes, meta, server_files, serving, table
 from pipeline.validation.answers import Answer
 
 if TYPE_CHECKING:
@@ -126,20 +126,22 @@ def validate(options: Options) -> int:
         options.channels,
         options.flux_model,
         options.memory,
+        capacity.learnt(options.calibrate) if options.calibrate else capacity.GUESS,
     )
     begun = perf_counter()
     scorers = validation.load_libraries(questions)
     loaded = perf_counter()
     answers = [validation.answer(one, scorers[one.flux_model]) for one in questions]
+    limits = validation.limits(answers[0]) if len(answers) == 1 else None
     seconds = perf_counter() - loaded
     broken = table.first_broken(answers)
     if (options.emit or options.check) and not broken:
         return _serve(options, answers, served)
     if options.json:
-        print(json.dumps(table.as_dict(answers, seconds), indent=2))
+        print(json.dumps(table.as_dict(answers, seconds, limits), indent=2))
     else:
-        table.print_answers(answers)
-        print(f"checked in {seconds:.2g} s, after {loaded - begun:.2g} s of imports")
+        table.print_answers(answers, limits)
+        print(f"checked in {seconds:.1f} s, after {loaded - begun:.1f} s of imports")
     if broken:
         print(broken, file=sys.stderr if options.json else sys.stdout)
     return DOES_NOT_HOLD if broken else HOLDS
