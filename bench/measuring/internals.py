@@ -11,6 +11,7 @@ __all__ = [
     "READ_AGAINST",
     "compared",
     "is_disabled",
+    "iterations",
     "refuse_replacements",
     "samples",
     "statistics",
@@ -34,6 +35,11 @@ def samples(benchmark: Any) -> list[float]:
     """
     data: list[float] = benchmark.stats.stats.data
     return data
+
+
+def iterations(benchmark: Any) -> int:
+    """Return how many calls the plugin grouped into one round."""
+    return int(benchmark.stats.iterations)
 
 
 def withdraw(benchmark: Any) -> None:

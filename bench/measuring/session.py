@@ -14,11 +14,12 @@ import pytest
 
 from bench.machine import records as machine
 from bench.machine import watch
-from bench.measuring import internals, memory, workload
+from bench.measuring import internals, memory, plain, workload
 from bench.measuring.clock import Clock
 from bench.measuring.live import Live, Progress
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
 from bench.measuring.output import Patient
+from bench.measuring.plain import cell_of
 from bench.measuring.saving import Saving
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
@@ -27,9 +28,6 @@ from pipeline import availability, needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
-
-LONGEST = 300
-"""Characters of a reason; a Julia error can be screens long."""
 
 UNUSED = "ignore:Benchmark fixture was not used:pytest_benchmark.logger.PytestBenchmarkWarning"
 """The row says it already. Other warnings of libraries are shown and fail no measurement."""
@@ -101,16 +99,19 @@ class Session:
 
         Cold starts are deselected without `--cold`: they would double the time of a run.
         """
-        left_out = [item for item in items if (cell := _cell(item)) and cell.family == COLD]
+        left_out = [item for item in items if (cell := cell_of(item)) and cell.family == COLD]
         if left_out and not self._config.option.cold:
             items[:] = [item for item in items if item not in left_out]
             self._config.hook.pytest_deselected(items=left_out)
             if not items:
                 self._say(f"{len(left_out)} cold starts were left out: add --cold")
         for item in items:
-            cell = _cell(item)
-            if cell is not None:
-                item.add_marker(pytest.mark.benchmark(group=cell.family, timer=Clock()))
+            cell = cell_of(item)
+            if cell is not None and not plain.is_unchecked(item):
+                marker = item.get_closest_marker("benchmark")
+                typed = dict(marker.kwargs) if marker is not None else {}
+                ours = pytest.mark.benchmark(**typed | {"group": cell.family, "timer": Clock()})
+                item.add_marker(ours, append=False)
                 item.add_marker(pytest.mark.filterwarnings("default", UNUSED))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -120,7 +121,7 @@ class Session:
         cells = {
             item.nodeid: cell
             for item in session.items
-            if (cell := _cell(item)) and not _skipped(item)
+            if (cell := cell_of(item)) and not _skipped(item)
         }
         option = self._config.option
         measuring = self._at_work and (option.benchmark_enable or not option.benchmark_disable)
@@ -165,7 +166,7 @@ class Session:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a cell, with its row, where something that it needs is missing."""
-        cell = _cell(item)
+        cell = cell_of(item)
         if cell is None or _skipped(item):
             return
         missing = _missing(cell)
@@ -178,11 +179,12 @@ class Session:
 
         With `-v` an error of the pipeline keeps its traceback, and Julia's.
         """
-        cell = _cell(pyfuncitem)
+        cell = cell_of(pyfuncitem)
         if cell is None:
             return (yield)
         try:
-            return (yield)
+            with plain.watched(pyfuncitem):
+                return (yield)
         except UnavailableError as error:
             missing = error.missing
         except PipelineError as error:
@@ -192,25 +194,22 @@ class Session:
         except Exception as error:
             if not memory.ran_out(error):
                 raise
-            measure = pyfuncitem.funcargs.get("measure")
-            extra = measure.row.extra if isinstance(measure, Measure) else {}
-            reason = memory.reason(error, extra.get(ESTIMATED))
-            row = Row(pyfuncitem.nodeid, cell, OUT_OF_MEMORY, reason, memory.REMEDY, extra=extra)
+            row = plain.row_of(pyfuncitem, cell)
+            reason = memory.reason(error, row.extra.get(ESTIMATED))
+            row = Row(row.name, row.cell, OUT_OF_MEMORY, reason, memory.REMEDY, extra=row.extra)
             pyfuncitem.stash[_ROW] = row
             missing = None
         if missing is not None:  # outside the handlers, so that the skip has no traceback
-            self._leave_out(pyfuncitem, cell, missing)
+            self._leave_out(pyfuncitem, plain.row_of(pyfuncitem, cell).cell, missing)
         memory.give_back()
         pytest.skip(f"out of memory: {row.reason}")
 
     def measure(self, item: pytest.Item, benchmark: Any) -> Measure:
         """Return what the `measure` fixture gives to the test of a cell."""
-        cell = _cell(item)
+        cell = cell_of(item)
         marker = item.get_closest_marker("benchmark")
-        if cell is None or marker is None:
-            raise PipelineError(
-                item.name, "a parameter called cell", "parametrize the test with it"
-            )
+        assert cell is not None
+        assert marker is not None  # since the test uses `measure`
         return Measure(
             benchmark,
             marker.kwargs["timer"],
@@ -226,18 +225,13 @@ class Session:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the cell's row on the report of the phase that decided it."""
         report = yield
-        cell = _cell(item)
+        cell = cell_of(item)
         if cell is None or call.when == "teardown" or _skipped(item):
             return report
         self._live.clear()
         row = item.stash.get(_ROW, None)
         if row is None and (report.failed or call.when == "call"):
-            measure = getattr(item, "funcargs", {}).get("measure")
-            row = measure.row if measure else Row(item.nodeid, cell, FAILED)
-            if measure and report.failed:
-                measure.withdraw()
-            if report.failed and not (row.status == FAILED and row.reason):
-                row = _fault(item, cell, call)
+            row = plain.ended(item, cell, report, call)
         if row is not None:
             setattr(report, _ATTRIBUTE, row.as_dict())
         return report
@@ -349,13 +343,6 @@ class Session:
             sys.stderr.write(f"{line}\n")
 
 
-def _cell(item: pytest.Item) -> Cell | None:
-    """Return the cell of a test that was parametrized with one, under the name `cell`."""
-    callspec = getattr(item, "callspec", None)
-    cell = callspec.params.get("cell") if callspec is not None else None
-    return cell if isinstance(cell, Cell) else None
-
-
 def _absent(cell: Cell) -> Missing | None:
     """Return the first of the cell's needs that is missing, or None; torch is not asked."""
     answers = (needs.NEEDS[need]() for need in cell.needs)
@@ -372,18 +359,3 @@ def _missing(cell: Cell) -> Missing | None:
 
 def _skipped(item: pytest.Item) -> bool:
     return item.get_closest_marker("skip") is not None
-
-
-def _fault(item: pytest.Item, cell: Cell, call: pytest.CallInfo[None]) -> Row:
-    """Return the row of a cell that raised: an error of the pipeline holds its own remedy."""
-    text, remedy = "it failed", "read its traceback"
-    if call.excinfo is not None:
-        text = call.excinfo.exconly()
-        if isinstance(call.excinfo.value, PipelineError | pytest.fail.Exception):
-            text, remedy = str(call.excinfo.value), ""
-    return Row(item.nodeid, cell, FAILED, _shortened(text), remedy)
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -9,7 +9,7 @@ from typing import Any
 from bench.comparing import noise
 from bench.machine.records import summary
 from bench.reporting import caveats, columns, steps
-from bench.reporting.columns import LAYOUTS, Layout
+from bench.reporting.columns import LAYOUTS
 from bench.reporting.layout import Column, Notes, Screen
 from bench.reporting.texts import counted, plain, with_margin
 from bench.results.cell import (
@@ -213,7 +213,7 @@ def speedup_lines(rows: Sequence[Row], marked: Mapping[str, str]) -> Iterator[st
 def _family_table(
     family: str, rows: Sequence[Row], marked: Mapping[str, str], records: Mapping[str, Any]
 ) -> FamilyTable:
-    layout = LAYOUTS.get(family, Layout(family))
+    layout = columns.layout_of(family, [row.cell for row in rows])
     profiled = [row for row in rows if row.stages]
     return FamilyTable(
         family,
