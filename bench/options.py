@@ -9,11 +9,12 @@ import pytest
 
 from bench import grid
 from bench.results.cell import Cell
+from bench.workloads import pictures
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
 from pipeline.needs import NEEDS
 
-__all__ = ["add", "axes", "one_test_a_cell", "required"]
+__all__ = ["add", "axes", "notes", "one_test_a_cell", "required"]
 
 REQUIREMENTS = (*NEEDS, "weights")
 
@@ -53,6 +54,12 @@ def one_test_a_cell(
 ) -> None:
     """Parametrize a test with the cells of a family."""
     metafunc.parametrize("cell", family(axes(metafunc.config)), ids=lambda cell: cell.id)
+
+
+def notes(config: pytest.Config) -> list[str]:
+    """Return what is to be said of the options before anything is measured, a line each."""
+    folder = axes(config)[grid.IMAGES]
+    return pictures.left_out(folder) if folder else []
 
 
 def required(config: pytest.Config) -> list[str]:

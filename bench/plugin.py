@@ -35,7 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)
     allocator.pin()
-    config.pluginmanager.register(Session(config, required, tables.render), NAME)
+    session = Session(config, required, tables.render, options.notes(config))
+    config.pluginmanager.register(session, NAME)
 
 
 @pytest.fixture(scope="session")

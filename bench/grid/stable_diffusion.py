@@ -15,6 +15,11 @@ __all__ = ["AXES", "FULL_SIZE_BUDGET", "generate", "image_cell", "model_of", "mo
 FULL_SIZE_BUDGET = 15.0
 """Budget factor of a full-size model: an image takes seconds, not milliseconds."""
 
+FULL_SIZE_BYTES = 2e9
+"""The weights of Stable Diffusion 1.5 in float16: a folder's budget follows its own."""
+
+LARGEST_BUDGET = 60.0
+
 TINY, ARCHITECTURE = "tiny", "arch:sd15"
 
 MODEL = Axis(
@@ -89,7 +94,8 @@ def image_cell(options: Options) -> Cell | None:
 
 def _cells(name: str, options: Options) -> list[Cell]:
     tiny = name == TINY
-    label = models.resolve(name).label
+    model = models.resolve(name)
+    label, factor = model.label, _budget_factor(model)
     cells = []
     for device in DEVICE.values(options, DEVICE.tiny if tiny else ""):
         for dtype, mode, batch, size, steps in product(
@@ -118,8 +124,16 @@ def _cells(name: str, options: Options) -> list[Cell]:
                 steps=steps,
                 device=device,
                 dtype=dtype,
-                budget_factor=(1.0 if tiny else FULL_SIZE_BUDGET) * batch,
+                budget_factor=factor * batch,
                 regime={"batch": batch, "mode": mode},
             )
             cells.append(cell)
     return cells
+
+
+def _budget_factor(model: models.Model) -> float:
+    """Return the budget factor of an image: a folder's by the size of its weights."""
+    size = models.bytes_of(model)
+    if size is None:
+        return FULL_SIZE_BUDGET
+    return min(max(1.0, FULL_SIZE_BUDGET * size / FULL_SIZE_BYTES), LARGEST_BUDGET)

@@ -3,8 +3,9 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -59,11 +60,17 @@ _ATTRIBUTE = "sd_flux_bench_row"
 class Session:
     """The hooks of one run; a worker of xdist measures nothing and sends its rows home."""
 
-    def __init__(self, config: pytest.Config, required: list[str], render: Render) -> None:
-        """Take the needs that `--require` turns into failures, and what makes tables of rows."""
+    def __init__(
+        self, config: pytest.Config, required: list[str], render: Render, notes: Sequence[str] = ()
+    ) -> None:
+        """Take the needs that `--require` turns into failures, and what makes tables of rows.
+
+        `notes` are lines to print before anything is measured.
+        """
         self._config = config
         self._required = required
         self._render = render
+        self._notes = notes
         self._rows: list[Row] = []
         self._saving = Saving(config.rootpath, config.option.benchmark_json, self._say)
         self._planned: dict[str, Cell] = {}
@@ -91,6 +98,8 @@ class Session:
             typed = {str(argument).partition("=")[0] for argument in arguments}
             if names := [name for name in OF_THE_STOCK_TABLE if name in typed and hide_table]:
                 self._say(f"{', '.join(names)}: of pytest-benchmark's own table; add --stock-table")
+            for line in self._notes:
+                self._say(line)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -129,7 +138,7 @@ class Session:
             self._saving.begin(self._records())
         for cell in cells.values():
             _absent(cell)  # starts Julia, before torch is imported
-        missing = {name: _missing(cell) for name, cell in cells.items()}
+        missing = {name: self._missing(cell) for name, cell in cells.items()}
         for absent in missing.values():
             if absent is not None and absent.need in self._required:
                 self._saving.discard()
@@ -169,7 +178,7 @@ class Session:
         cell = cell_of(item)
         if cell is None or _skipped(item):
             return
-        missing = _missing(cell)
+        missing = self._missing(cell)
         if missing is not None:
             self._leave_out(item, cell, missing)
 
@@ -329,6 +338,16 @@ class Session:
         guards = watch.unread() | self._unread
         return {**machine.records(), "guards": guards, "workload": dict(self._workload)}
 
+    def _missing(self, cell: Cell) -> Missing | None:
+        """Return as `_absent`, then what torch says of CUDA; Julia must have started before."""
+        missing = _absent(cell)
+        if missing is None and "cuda" in cell.needs and "julia" not in cell.needs:
+            missing = availability.torch_cuda()
+        chosen = cell.family == "generate" and self._config.getoption("--sd-model", "")
+        if missing is not None and missing.need == "cuda" and chosen and cell.device == "cuda":
+            return replace(missing, remedy=f"add --sd-device cpu, or {missing.remedy}")
+        return missing
+
     def _leave_out(self, item: pytest.Item, cell: Cell, missing: Missing) -> None:
         item.stash[_ROW] = Row(item.nodeid, cell, UNAVAILABLE, missing.reason, missing.remedy)
         if missing.need in self._required:  # weights, of which only loading knows
@@ -347,14 +366,6 @@ def _absent(cell: Cell) -> Missing | None:
     """Return the first of the cell's needs that is missing, or None; torch is not asked."""
     answers = (needs.NEEDS[need]() for need in cell.needs)
     return next((missing for missing in answers if missing is not None), None)
-
-
-def _missing(cell: Cell) -> Missing | None:
-    """Return as `_absent`, then what torch says of CUDA; Julia must have started before."""
-    missing = _absent(cell)
-    if missing is None and "cuda" in cell.needs and "julia" not in cell.needs:
-        return availability.torch_cuda()
-    return missing
 
 
 def _skipped(item: pytest.Item) -> bool:
