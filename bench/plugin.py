@@ -30,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     internals.refuse_replacements(config)
     exits.use_plain_signs(sys.stdout)
     required = options.required(config)
+    missing = options.absent_weights(config) if "weights" in required else None
+    if missing is not None:
+        pytest.exit(f"--require weights: {missing}", returncode=pytest.ExitCode.TESTS_FAILED)
     config.option.benchmark_save_data = True  # without samples nothing can be compared
     threads = os.environ.setdefault("OMP_NUM_THREADS", "1")
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -303,7 +303,11 @@ class Session:
             terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
         for path in internals.compared(self._config):
             own = self._config.option.benchmark_json or self._saving.journal or "FILE"
-            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}")
+            gate = internals.gate(self._config)
+            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}{gate}")
+        journal, root = self._saving.journal, self._config.rootpath
+        if journal is not None and not Path.cwd().is_relative_to(root):  # show looks upwards
+            terminalreporter.write_line(f"to see this again: python -m bench show {journal}")
 
     def pytest_unconfigure(self) -> None:
         """Remove the empty folder that pytest-benchmark makes wherever pytest is started."""

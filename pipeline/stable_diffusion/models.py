@@ -13,7 +13,7 @@ from pipeline.files import FIXTURES
 from pipeline.stable_diffusion import components, weights
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Model
 
-__all__ = ["TINY", "Model", "bytes_of", "load", "resolve"]
+__all__ = ["TINY", "Model", "bytes_of", "is_on_hub", "load", "resolve"]
 
 SEED = 2026
 TINY = FIXTURES / "tiny-sd"
@@ -48,6 +48,11 @@ def resolve(name: str) -> Model:
         return Model(name, name, name, None, 30)
     expected = "tiny, arch:NAME, an existing folder, or a hub id such as owner/name"
     raise PipelineError(f"--sd-model {name}", expected, "check the spelling")
+
+
+def is_on_hub(name: str) -> bool:
+    """Say whether `name` is a hub id; raises as `resolve`."""
+    return resolve(name).folder is None and not name.startswith("arch:")
 
 
 def bytes_of(model: Model) -> int | None:
