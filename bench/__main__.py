@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
+from bench import export
 from bench.comparing import ab as interleaved
 from bench.comparing import across, gate, sides
 from bench.comparing import noise as noise_records
@@ -17,7 +18,6 @@ from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
 from bench.history import command as history
 from bench.machine import records as machine
-from bench.measuring import export
 from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record

@@ -168,10 +168,13 @@ def budget(text: str) -> float:
 
 
 def selection(arguments: Sequence[str]) -> list[str]:
-    """Return pytest's arguments on both sides: with `bench/` where they name no file or folder."""
+    """Return pytest's arguments on both sides: with `bench/` where they name no file or folder.
+
+    Without a folder `bench` pytest looks where its settings say.
+    """
     words = [word for word in arguments if word != "--"]
     named = any(Path(word.partition("::")[0]).exists() for word in words if word[:1] != "-")
-    return words if named else ["bench/", *words]
+    return words if named or not Path("bench").is_dir() else ["bench/", *words]
 
 
 class Progress:

@@ -234,7 +234,8 @@ class _Child:
         """Refuse a side that imported the code of another tree."""
         tree = self._half.tree.folder.resolve()
         for file in files:
-            if not Path(file).resolve().is_relative_to(tree):
+            has_own = (tree / Path(file).parent.name / "__init__.py").is_file()
+            if has_own and not Path(file).resolve().is_relative_to(tree):
                 raise PipelineError(
                     f"side {self._half.label} ({self._half.what})",
                     f"code of its own tree, but {Path(file).parent.name} came from elsewhere",
@@ -244,6 +245,8 @@ class _Child:
     def _arguments(self) -> list[str]:
         own = ["-m", "pytest", "--benchmark-only", *PLAN, "-p", "pytest_benchmark.plugin"]
         own += ["-p", PLUGIN, "-p", "no:cacheprovider", "-q"]
+        if not (self._half.tree.folder / "bench" / "options.py").is_file():
+            own += ["-p", "sd_flux_bench", "--sd-flux-bench"]  # no checkout of this project
         output = f"--benchmark-json={self._folder / 'out.json'}"
         return [*own, *self._selection, *self._half.options, output]
 
@@ -274,7 +277,7 @@ class _Child:
         return PipelineError(
             f"side {self._half.label} ({self._half.what})",
             f"{expected} ({line})",
-            "run pytest bench/ --benchmark-only there",
+            "run pytest --benchmark-only there",
         )
 
 

@@ -295,5 +295,6 @@ def _text(value: Any, key: str = "") -> str:
 
 
 def _commit(run: Run) -> str:
-    text = str(run.commit.get("id") or "")[:7]
+    name = str(run.commit.get("id") or "")
+    text = name[:7] if COMMIT.fullmatch(name) else ""
     return f"{text} with changes" if text and run.commit.get("dirty") else text

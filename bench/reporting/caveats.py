@@ -102,6 +102,8 @@ def rates(workload_rates: Mapping[str, float]) -> str:
 
 
 def _what_it_is(row: Row) -> Iterator[str]:
+    if row.unchecked:
+        yield "no contract: nothing checked the output; measure(call, check=…) does"
     if row.clock == JULIA:
         yield "timed inside Julia, by its own clock: the forward pass without the call from Python"
     if row.cell.regime.get("model") == "none":

@@ -9,7 +9,7 @@ from typing import Any
 from bench.comparing import noise
 from bench.machine.records import summary
 from bench.reporting import caveats, columns, fits
-from bench.reporting.columns import LAYOUTS, Layout
+from bench.reporting.columns import LAYOUTS
 from bench.reporting.layout import Column, Notes, Screen
 from bench.reporting.texts import counted, plain, with_margin
 from bench.results.cell import (
@@ -174,22 +174,27 @@ def families_of(cells: Iterable[Cell]) -> list[str]:
 
 
 def speedups(rows: Sequence[Row]) -> list[Speedup]:
-    """Compare each measured row with its peers, and with one thread.
+    """Compare each measured row with its peers, one thread, and a user's own call with ours.
 
     Times are for an image; rows whose work differs otherwise are not compared.
     """
     measured = [row for row in rows if row.status == MEASURED and median(row.samples) > 0]
     peers: dict[Axes, list[Row]] = {}
+    ours: dict[Axes, Row] = {}
     single: dict[Axes, Row] = {}
     for row in measured:
         if "peer" in row.cell.axes:
             peers.setdefault(_axes(row, "peer"), []).append(row)
         elif row.cell.axes.get("threads") == 1:
             single[_axes(row, "threads")] = row
+        if "peer" not in row.cell.axes and "call" not in row.cell.axes:
+            ours[_axes(row)] = row
     speedups = []
     for row in measured:
         if "peer" in row.cell.axes:
             continue
+        if "call" in row.cell.axes and (same := ours.get(_axes(row, "call"))):
+            speedups.append(_speedup(row, same, "this project's"))
         for peer in peers.get(_axes(row), ()):
             speedups.append(_speedup(row, peer, str(peer.cell.axes["peer"])))
         one = single.get(_axes(row, "threads"))
@@ -221,7 +226,8 @@ def _family_table(
     marked: Mapping[str, str],
     records: Mapping[str, Any],
 ) -> FamilyTable:
-    layout, between = LAYOUTS.get(family, Layout(family)), noise.between(records, Path.cwd())
+    layout = columns.layout_of(family, [row.cell for row in rows])
+    between = noise.between(records, Path.cwd())
     profiled = [row for row in rows if row.stages]
     return FamilyTable(
         family,
