@@ -1,4 +1,4 @@
-"""How often torch.compile traces a UNet of full width, on the meta device: no memory, no arithmetic.
+"""How often torch.compile traces a UNet of full width, on meta tensors: no arithmetic.
 
 Each block has one layer, and each attention one transformer block: more of them repeat the same
 code on the same shapes. Arguments: a mode, and `architecture:size,size` for each architecture;
