@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import runpy
 import shutil
 import sys
 import sysconfig
@@ -12,7 +13,16 @@ from pathlib import Path
 
 from pipeline.errors import Missing
 
-__all__ = ["compiler", "cuda", "network", "peers", "rest_of", "torch_cuda", "weights"]
+__all__ = [
+    "compiler",
+    "cuda",
+    "network",
+    "peers",
+    "rest_of",
+    "torch_build",
+    "torch_cuda",
+    "weights",
+]
 
 NETWORK_TIMEOUT_S = 4.0
 
@@ -23,7 +33,7 @@ def cuda() -> Missing | None:
 
     `cuInit` and `cuDeviceGetCount` honour `CUDA_VISIBLE_DEVICES`.
     """
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    library = _driver_name()
     remedy = "run on a machine with an NVIDIA GPU and its driver"
     try:
         driver = ctypes.CDLL(library)
@@ -38,6 +48,27 @@ def cuda() -> Missing | None:
         remedy = "unset CUDA_VISIBLE_DEVICES, or name a device that exists"
         return _no_cuda(f": CUDA_VISIBLE_DEVICES={visible!r} leaves no device", remedy)
     return _no_cuda(f": the driver reports no device (CUDA error {code})", remedy)
+
+
+def torch_build() -> Missing | None:
+    """Ask `cuda()`, then whether the installed PyTorch is a build for this driver, not imported.
+
+    A driver runs what is built for its own major version of CUDA, or for an older one
+    (https://docs.nvidia.com/deploy/cuda-compatibility). What else can be wrong `torch_cuda` says.
+    """
+    absent, torch = cuda(), find_spec("torch")
+    if absent is not None or torch is None or torch.origin is None:
+        return absent
+    build = runpy.run_path(str(Path(torch.origin).with_name("version.py")))
+    runs = ctypes.c_int(0)
+    ctypes.CDLL(_driver_name()).cuDriverGetVersion(ctypes.byref(runs))
+    if build["cuda"] is None:
+        return _no_cuda_in_torch(build["__version__"], ": it is a build for the CPU")
+    if int(build["cuda"].split(".")[0]) > runs.value // 1000:
+        reason = f": it is built for CUDA {build['cuda']}, the driver is of CUDA"
+        version = f"{runs.value // 1000}.{runs.value % 1000 // 10}"
+        return _no_cuda_in_torch(build["__version__"], f"{reason} {version}")
+    return None
 
 
 @cache
@@ -60,10 +91,7 @@ def torch_cuda() -> Missing | None:
                 return None
         except (RuntimeError, AssertionError) as error:
             reason = f": {' '.join(str(error).split())[:200]}"
-    return _no_cuda(
-        f" in PyTorch {torch.__version__}, though the driver has a device{reason}",
-        "install a PyTorch build for this driver, or update the driver",
-    )
+    return _no_cuda_in_torch(torch.__version__, reason)
 
 
 def weights(model: str) -> Missing | None:
@@ -136,6 +164,17 @@ def peers() -> Missing | None:
 
 def _no_cuda(reason: str, remedy: str) -> Missing:
     return Missing("cuda", "a CUDA device", f"no CUDA{reason}", remedy)
+
+
+def _no_cuda_in_torch(version: str, reason: str) -> Missing:
+    return _no_cuda(
+        f" in PyTorch {version}, though the driver has a device{reason}",
+        "install a PyTorch build for this driver, or update the driver",
+    )
+
+
+def _driver_name() -> str:
+    return "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
 def _no_weights(reason: str, part: str) -> Missing | None:

@@ -190,7 +190,7 @@ def _write_pregenerated(options: Options) -> "dict[int, Image]":
 
 def _refuse_without_model(options: Options) -> None:
     """Refuse what pre-generated images cannot honour, instead of ignoring it."""
-    absent = availability.cuda()
+    absent = availability.torch_build()
     if options.device == "cuda" and absent is not None:
         raise UnavailableError("--device cuda", absent)
     for name in ("size", "steps", "negative_prompt", "guidance", "scheduler", "dtype"):
@@ -290,10 +290,10 @@ def _require_memory(drawing: diffusion.Drawing) -> None:
 
 
 def _model(options: Options) -> models.Model | None:
-    """Return the model that was asked for; else arch:sd15 with CUDA, and None without."""
+    """Return the model that was asked for; else arch:sd15 with CUDA in PyTorch, None without."""
     if options.sd_model:
         return models.resolve(options.sd_model)
-    return models.resolve("arch:sd15") if availability.cuda() is None else None
+    return models.resolve("arch:sd15") if availability.torch_build() is None else None
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -98,12 +98,13 @@ def image_cell(options: Options) -> Cell | None:
     """Return the cell of `generate` whose images the end-to-end benchmark takes.
 
     It is the first of the first `--sd-model`, eager, batch 1. Without `--sd-model` it is the first
-    of `arch:sd15` on CUDA, and None elsewhere: the pre-generated images stand in.
+    of `arch:sd15` on CUDA that PyTorch is built for, and None elsewhere: the pre-generated images
+    stand in.
     """
     plain = {**options, BATCH: "", MODE: ""}
     if options[MODEL]:
         return generate(plain)[0]
-    return None if availability.cuda() else _cells(ARCHITECTURE, plain)[0]
+    return None if availability.torch_build() else _cells(ARCHITECTURE, plain)[0]
 
 
 def _cells(name: str, options: Options) -> list[Cell]:

@@ -87,6 +87,8 @@ def diagnose(ended: Ended) -> Missing:
     if ended.crash:
         reason = f"no Julia: it crashed at start ({ended.crash})"
         return _missing(reason, "start it by hand: julia")
+    if re.search("No module named '(juliacall|juliapkg)'", complaint):
+        return _missing("no Julia: juliacall is not installed", "pip install juliacall")
     if "URLError" in complaint:
         return _missing(
             "no Julia: none that fits is on PATH, and its download server cannot be reached",

@@ -1,37 +1,60 @@
-"""The first contact with a GPU, on the simulated one: what it verifies, prints and leaves."""
+"""The first contact with a GPU, on the simulated one: what it verifies and leaves, row by row."""
 
 import json
-import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench import first_contact
-from support.runs import Run, copy_of_bench
+from bench.results import record
+from bench.results.cell import CHECKED, FAILED, MEASURED, NOT_COMPARABLE, UNAVAILABLE, Cell, Row
+from simulated_cuda.plugin import LARGE
+from support.runs import Run, copy_of_bench, python_in
 from support.simulation import BRIEF, python_on_cuda
 
-pytestmark = pytest.mark.skipif(
-    "SIMULATED_CUDA_TESTS" not in os.environ,
-    reason="minutes on a simulated device: SIMULATED_CUDA_TESTS=1 runs it",
-)
+PARTS = ("contracts", "modes", "memory", "device", "cold")
+"""All but `flux`, which needs a Julia with CUDA.jl."""
+
+Rows = dict[str, tuple[Row, ...]]
+
+
+FULL_SIZE = [
+    f"bench/test_cold.py::test_cold[sd15-cuda-{start}]" for start in ("load", "first-call")
+]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def contact(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    options = shlex.join([*BRIEF, "--sd-steps=1", *(f"--deselect={cell}" for cell in FULL_SIZE)])
     return python_on_cuda(
         copy_of_bench(tmp_path_factory.mktemp("contact")),
-        *("-m", "bench.first_contact", "--model=tiny", "--size=64", "--steps=1"),
-        *("--large=--sd-batch 4", f"--pytest={' '.join(BRIEF)}"),
-        *("--only", "contracts", "modes", "memory"),
-        SIMULATED_FAULT="out of memory",
+        *("-m", "bench.first_contact", "--model=tiny", "--size=64", "--steps=1", "--slower=20"),
+        *(f"--large=--sd-batch {LARGE}", f"--pytest={options}"),
+        *("--only", *PARTS),
     )
 
 
-def test_every_fact_holds_on_a_device_that_works(run: Run) -> None:
-    assert (run.code, run.err) == (0, ""), run.out
-    assert "FAIL" not in run.out
-    titles = [line.split(":")[0] for line in run.out.splitlines() if line.startswith("== ")]
-    assert titles == ["== contracts", "== modes", "== memory"]
+@pytest.fixture(scope="module")
+def rows(contact: Run) -> Rows:
+    """The rows of each part."""
+    folder = contact.folder / "first-contact"
+    return {part: record.load(folder / f"{part}.json").rows for part in PARTS}
+
+
+def on_cuda(rows: Rows) -> Iterator[Row]:
+    for part in PARTS:
+        yield from (row for row in rows[part] if row.cell.device == "cuda")
+
+
+def test_every_fact_holds_on_a_device_that_works(contact: Run) -> None:
+    assert (contact.code, contact.err) == (0, ""), contact.out
+    assert "FAIL" not in contact.out
+    titles = [line for line in contact.out.splitlines() if line.startswith("== ")]
+    assert [title.split(", ")[0] for title in titles] == [
+        f"== {part}: exit code 0" for part in PARTS
+    ]
     for words in (
         "ok   driver 580.65.06, torch ",
         "ok   tiny-cuda-float16-64x64-graph-1steps: at most 0 levels of 255 off eager",
@@ -39,27 +62,126 @@ def test_every_fact_holds_on_a_device_that_works(run: Run) -> None:
         "ok   out of memory: CUDA out of memory. Tried to allocate 20.00 GiB.",
         "ok   the cell after it was measured",
     ):
-        assert words in run.out
+        assert words in contact.out
 
 
-def test_each_part_leaves_its_results(run: Run) -> None:
-    outcomes = json.loads((run.folder / "first-contact" / "first-contact.json").read_text())
-    assert [outcome["part"] for outcome in outcomes] == ["contracts", "modes", "memory"]
+def test_each_part_leaves_its_results(contact: Run) -> None:
+    outcomes = json.loads((contact.folder / "first-contact" / "first-contact.json").read_text())
+    assert [outcome["part"] for outcome in outcomes] == list(PARTS)
     assert all(outcome["ended"] == "exit code 0" for outcome in outcomes)
-    for outcome in outcomes:
-        assert (run.folder / "first-contact" / f"{outcome['part']}.json").exists()
+
+
+def test_every_cuda_cell_is_measured_but_for_a_peer_that_is_not_exact(
+    rows: Rows,
+) -> None:
+    by_peers = {row.status for row in on_cuda(rows) if "peer" in row.cell.axes}
+    assert by_peers <= {NOT_COMPARABLE, UNAVAILABLE}
+    ended: dict[str, set[str]] = {}
+    for part in ("modes", "device", "cold"):
+        for row in rows[part]:
+            if "peer" not in row.cell.axes:
+                ended.setdefault(row.cell.family, set()).add(row.status)
+    families = ("cold", "end_to_end", "forward", "generate", "preprocess")
+    assert ended == {family: {MEASURED} for family in families}
+    assert {row.status for row in rows["contracts"]} == {CHECKED}
+    assert {row.cell.family for row in rows["contracts"]} == set(families) - {"cold"}
+
+
+def test_a_row_on_cuda_has_memory_busy_time_energy_and_guards(rows: Rows) -> None:
+    for row in on_cuda(rows):
+        name = row.cell.id
+        if row.status != MEASURED:
+            continue
+        assert {guard for guard, why in row.guards.items() if why} <= {"CPU clock"}, name
+        if row.cell.family == "cold":
+            continue
+        assert row.busy, name
+        assert row.extra["peak_reserved_bytes"] > 0, name
+        assert ("peak_allocated_bytes" in row.extra) == (row.cell.axes.get("mode") != "graph")
+        assert row.extra["gpu_process_bytes"] == 2**30
+        assert row.extra["energy_j_per_image"] > 0, name
+        if row.cell.family == "generate":
+            assert list(row.stages) == ["text encoder", "UNet", "scheduler", "VAE decode"]
+
+
+def test_every_mode_draws_what_eager_draws(rows: Rows) -> None:
+    modes = {row.cell.axes.get("mode", "eager"): row.extra for row in rows["modes"]}
+    assert set(modes) == {"eager", "compile", "graph"}
+    off = {mode: extra.get("levels_off_eager") for mode, extra in modes.items()}
+    assert off == {"eager": None, "compile": 0, "graph": 0}
+
+
+def test_memory_of_a_family_is_its_own(rows: Rows) -> None:
+    """The pipeline of another family was counted: 2 GB with sd15."""
+    peaks = {
+        row.cell.id: row.extra["peak_allocated_bytes"]
+        for row in rows["memory"]
+        if "peak_allocated_bytes" in row.extra
+    }
+    weights = 2 * 700_000  # bytes of the tiny pipeline in half precision, at least
+    assert peaks["tiny-cuda-float16-64x64-1steps"] > weights
+    features = 16 * 224 * 224 * 4
+    assert features < peaks["reference-cuda-batch1"] < 4 * features
+
+
+def test_rows_of_a_simulated_device_say_so_and_are_not_compared(contact: Run, rows: Rows) -> None:
+    assert {row.cell.regime.get("device") for row in on_cuda(rows)} == {"simulated"}
+    folder = contact.folder / "first-contact"
+    assert "\nsimulated GPU · " in (folder / "modes.log").read_text()
+    compared = python_in(folder, "-m", "bench", "compare", "modes.json", "modes.json")
+    assert (compared.code, compared.out) == (2, "")
+    assert compared.err == (
+        "modes.json: expected results of a real device, not of the simulated GPU; "
+        "measure on the device itself\n"
+    )
+
+
+# Without a run.
 
 
 def test_all_parts_together_end_within_nine_minutes() -> None:
     assert sum(part.limit_s for part in first_contact.PARTS) <= 9 * 60
 
 
-def test_a_folder_that_is_a_file_is_a_wrong_question(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_sensor_of_the_cpu_that_is_hidden_is_no_fault_of_the_device() -> None:
+    guards = {"CPU clock": "no cpufreq here", "GPU energy": "NVML: Not Supported", "x": ""}
+    assert first_contact._unread(guards) == {"GPU energy": "NVML: Not Supported"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "holds"),
+    [
+        (UNAVAILABLE, "no Julia: none that fits is on PATH", True),
+        (UNAVAILABLE, "no CUDA.jl: it finds no device that it can use", False),
+        (FAILED, "no Julia", False),
+    ],
+)
+def test_flux_may_lack_a_julia_but_not_a_device(status: str, reason: str, holds: bool) -> None:
+    cell = Cell("forward", {"engine": "flux", "device": "cuda", "batch": 1}, device="cuda")
+    run = record.Run({}, (Row("forward", cell, status, reason, "remedy"),))
+    facts = list(first_contact._verified(first_contact.PARTS[-1], run))
+    assert facts[0] == (holds, f"{cell.id}: {status}: {reason}; remedy")
+    assert facts[-1] == (holds, "0 cells were measured")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--out", "file"], "--out file: expected a folder, but file is a file; change --out"),
+        (
+            ["--slower", "0.5"],
+            "--slower 0.5: expected a whole number of at least 1; change --slower",
+        ),
+    ],
+)
+def test_a_wrong_question_is_one_line(
+    arguments: list[str],
+    line: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file = tmp_path / "file"
-    file.touch()
-    assert first_contact.main(["--out", str(file)]) == 2
-    assert capsys.readouterr().err == (
-        f"--out {file}: expected a folder, but {file} is a file; change --out\n"
-    )
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    assert first_contact.main(arguments) == 2
+    assert capsys.readouterr().err == f"{line}\n"

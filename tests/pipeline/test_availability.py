@@ -111,10 +111,40 @@ def test_asking_for_cuda_imports_no_framework_and_honours_what_is_hidden() -> No
     assert done.stdout.splitlines() == ["cuda", "[]"], done.stderr
 
 
+@pytest.mark.parametrize(
+    ("build", "driver", "reason"),
+    [
+        ("13.0", 13000, ""),
+        ("12.9", 13000, ""),
+        ("12.9", 12040, ""),
+        ("13.0", 12090, ": it is built for CUDA 13.0, the driver is of CUDA 12.9"),
+        (None, 13000, ": it is a build for the CPU"),
+    ],
+)
+def test_a_build_of_torch_fits_a_driver_of_its_own_major_version_or_a_newer_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, build: str | None, driver: int, reason: str
+) -> None:
+    """The whole chain took its images from a device that torch could not use: no row at all."""
+
+    def tell(pointer: object) -> None:
+        pointer._obj.value = driver  # type: ignore[attr-defined]
+
+    (tmp_path / "version.py").write_text(f"__version__ = '2.11.0'\ncuda = {build!r}\n")
+    torch = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(availability, "find_spec", lambda name: torch)
+    monkeypatch.setattr(availability, "cuda", lambda: None)
+    library = SimpleNamespace(cuDriverGetVersion=tell)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
+    missing = availability.torch_build()
+    expected = f"no CUDA in PyTorch 2.11.0, though the driver has a device{reason}"
+    assert (missing.reason if missing else "") == (expected if reason else "")
+
+
 def test_torch_is_not_asked_where_the_driver_has_no_device(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(availability, "cuda", lambda: NO_CUDA)
+    assert availability.torch_build() is NO_CUDA
     assert availability.torch_cuda.__wrapped__() is NO_CUDA
 
 

@@ -10,10 +10,13 @@ from typing import Any
 
 from simulated_cuda import NAME
 
+OLD, NEW = 11040, 99000
+"""Versions of CUDA, as `cuDriverGetVersion` writes them."""
+
 
 def prepare(only_driver: bool) -> None:
     """Let the driver report one device; torch can use it, unless it is `only_driver`."""
-    _simulate_driver()
+    _simulate_driver(version=OLD if only_driver else NEW)
     if not only_driver:
         _simulate_nvml()
         sys.meta_path.insert(0, _AfterTorch())
@@ -41,14 +44,20 @@ class _AfterTorch(importlib.abc.MetaPathFinder):
         return spec
 
 
-def _simulate_driver() -> None:
-    """Answer `availability.cuda`, which asks libcuda for a count of devices."""
+def _simulate_driver(version: int) -> None:
+    """Answer `availability`, which asks libcuda for a count of devices and the version of CUDA."""
 
     def count_devices(count: Any) -> int:
         count._obj.value = 1
         return 0
 
-    driver = SimpleNamespace(cuInit=lambda flags: 0, cuDeviceGetCount=count_devices)
+    def tell_version(pointer: Any) -> int:
+        pointer._obj.value = version
+        return 0
+
+    driver = SimpleNamespace(
+        cuInit=lambda flags: 0, cuDeviceGetCount=count_devices, cuDriverGetVersion=tell_version
+    )
     real = ctypes.CDLL
 
     def library(name: Any, *arguments: Any, **named: Any) -> Any:

@@ -1,27 +1,36 @@
-"""A plugin of pytest: less reference work, clocks that are checked, and faults of the device.
+"""A plugin of pytest: less work around a cell, clocks that are checked, and faults of the device.
 
-`SIMULATED_FAULT` names the fault, and `SIMULATED_FAULT_AT` the convolution that meets it.
+A cell of `LARGE` images runs out of memory in its UNet, one of `CAPTURED` images while its graph is
+captured; one of `ILLEGAL_IMAGES` meets an error after which every call of CUDA fails.
 """
 
-import os
 import sys
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bench.measuring import clock, workload
+from bench.measuring import clock, energy, measure, workload
+from bench.statistics import stats
 
+LARGE, CAPTURED, ILLEGAL_IMAGES = 4, 2, 3
+LATENT_CHANNELS = 4
+OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB of "
+    "which 3.44 GiB is free. See documentation for Memory Management"
+)
 ILLEGAL = "CUDA error: an illegal memory access was encountered"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the reference workload small, and check the device whenever a clock is read."""
+    """Make the work around a cell small, and check the device whenever a clock is read."""
     workload.SIDES["cuda"], workload.COPIED_BYTES["cuda"], workload.SECONDS["cuda"] = (
         256,
         2**20,
         0.02,
     )
+    measure.PILOT_CALLS, measure.MAXIMUM_ROUNDS = 1, stats.MIN_ROUNDS
+    energy.SHORTEST_S = 0.01
     read = clock.Clock.__call__
 
     def checked(self: clock.Clock) -> float:
@@ -43,48 +52,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             params["cell"] = replace(cell, regime={**cell.regime, "device": "simulated"})
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Let the device fail as `SIMULATED_FAULT` says."""
-    name = os.environ.get("SIMULATED_FAULT")
-    if name:
-        FAULTS[name]()
-
-
-def out_of_memory(only_in_capture: bool = False) -> None:
+def pytest_collection_finish() -> None:
+    """Let convolutions of latents fail by how many there are: with guidance two an image."""
     import torch
 
+    if not torch.cuda.is_available():  # only the driver is simulated
+        return
     from simulated_cuda.tensors import DEVICE, aten
 
-    def fault(operation: Any, arguments: Any) -> None:
-        large = operation is aten.convolution.default and arguments[0].shape[0] >= 8
-        captured = operation is aten.convolution.default and DEVICE.recording is not None
-        if captured if only_in_capture else large:
-            raise torch.OutOfMemoryError(
-                "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of "
-                "79.11 GiB of which 3.44 GiB is free. See documentation for Memory Management"
-            )
-
-    DEVICE.fault = fault
-
-
-def illegal_access() -> None:
-    """From one convolution on every call of CUDA fails: the error is sticky."""
-    import torch
-
-    from simulated_cuda.tensors import DEVICE, aten
-
-    left = int(os.environ.get("SIMULATED_FAULT_AT", "150"))
+    wait, ended = DEVICE.wait, False
 
     def fail() -> None:
-        if left < 0:
+        if ended:
+            DEVICE.pending = 0
             raise torch.AcceleratorError(ILLEGAL)
 
     def fault(operation: Any, arguments: Any) -> None:
-        nonlocal left
-        left -= operation is aten.convolution.default
+        nonlocal ended
+        if operation is aten.convolution.default and arguments[0].shape[1] == LATENT_CHANNELS:
+            images = arguments[0].shape[0] // 2
+            captured = images == CAPTURED and DEVICE.recording is not None
+            if images == LARGE or captured:
+                raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+            ended |= images == ILLEGAL_IMAGES
         fail()
-
-    wait = DEVICE.wait
 
     def waited(what: str = "synchronize") -> None:
         fail()
@@ -92,10 +83,3 @@ def illegal_access() -> None:
 
     DEVICE.fault, DEVICE.wait = fault, waited  # type: ignore[method-assign]
     torch.cuda.empty_cache = fail
-
-
-FAULTS = {
-    "out of memory": out_of_memory,
-    "out of memory in a capture": lambda: out_of_memory(only_in_capture=True),
-    "illegal access": illegal_access,
-}

@@ -1,6 +1,6 @@
-"""A call of a full-size pipeline in half precision on fake CUDA tensors: devices and types alone.
+"""Calls of full-size pipelines in half precision on fake CUDA tensors: devices and types alone.
 
-The argument is an architecture; prints one line of JSON.
+The arguments are architectures; prints one line of JSON.
 """
 
 import json
@@ -36,11 +36,8 @@ def placed(tensor: torch.Tensor) -> str:
     return f"{tensor.device} {tensor.dtype} {tuple(tensor.shape)}"
 
 
-def main(label: str) -> None:
-    torch.cuda.current_device = lambda: 0
-    torch.cuda.get_rng_state = lambda device=0: torch.get_rng_state()
-    torch.cuda.set_rng_state = lambda state, device=0: None
-    diffusers.DiffusionPipeline.to = lambda self, *_, **__: self  # its parts are made there
+def called(label: str) -> dict[str, Any]:
+    """What one call gives, where the parts are, and whether a wrong type or device is found."""
     name, mode = f"arch:{label}", FakeTensorMode(allow_non_fake_inputs=True)
     answer: dict[str, Any] = {}
     with mode:
@@ -76,7 +73,15 @@ def main(label: str) -> None:
             if hasattr(part, "dtype")
         }
     )
-    print(json.dumps(answer))
+    return answer
 
 
-main(sys.argv[1])
+def main(*labels: str) -> None:
+    torch.cuda.current_device = lambda: 0
+    torch.cuda.get_rng_state = lambda device=0: torch.get_rng_state()
+    torch.cuda.set_rng_state = lambda state, device=0: None
+    diffusers.DiffusionPipeline.to = lambda self, *_, **__: self  # its parts are made there
+    print(json.dumps({label: called(label) for label in labels}))
+
+
+main(*sys.argv[1:])

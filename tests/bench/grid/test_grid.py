@@ -62,7 +62,8 @@ def spelled_out(patterns: str) -> Iterator[str]:
 
 @pytest.fixture(params=[NO_CUDA, None], ids=["without-cuda", "with-cuda"])
 def _machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(availability, "cuda", lambda: request.param)
+    for ask in ("cuda", "torch_build"):
+        monkeypatch.setattr(availability, ask, lambda: request.param)
 
 
 @pytest.fixture
@@ -179,7 +180,7 @@ def test_end_to_end_says_where_its_images_come_from(
 def test_end_to_end_generates_its_images_where_there_is_cuda(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(availability, "cuda", lambda: None)
+    monkeypatch.setattr(availability, "torch_build", lambda: None)
     source = grid.image_cell(options())
     assert source is not None
     assert source.id == "sd15-cuda-float16-512x512-10steps"

@@ -90,6 +90,10 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
             "printf 'Traceback:\\n  ImportError: no juliapkg\\n\\n' >&2; exit 1",
             missing("no Julia: ImportError: no juliapkg", BY_HAND),
         ),
+        (
+            "echo \"ModuleNotFoundError: No module named 'juliapkg'\" >&2; exit 1",
+            missing("no Julia: juliacall is not installed", "pip install juliacall"),
+        ),
         ("exit 3", missing("no Julia: it failed without a message", BY_HAND)),
     ],
     ids=[
@@ -101,6 +105,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Child:
         "no packages",
         "crash",
         "exception",
+        "not installed",
         "silence",
     ],
 )
