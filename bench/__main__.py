@@ -17,7 +17,6 @@ from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
 from bench.history import command as history
 from bench.machine import records as machine
-from bench.measuring import export
 from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
@@ -42,6 +41,8 @@ def show(options: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
     run = record.load(options.file or record.nearest_journal())
     if options.json:
+        from bench.measuring import export  # imports pytest, which no other command needs
+
         print(json.dumps(export.document(run), indent=4, allow_nan=False))
         return HOLDS
     print(f"run of {run.begun[:16].replace('T', ' ')} UTC\n" if run.begun else "")
