@@ -42,6 +42,8 @@ def show(options: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
     run = record.load(options.file or record.nearest_journal())
     if options.json:
+        from bench.measuring import export  # imports pytest, which no other command needs
+
         print(json.dumps(export.document(run), indent=4, allow_nan=False))
         return HOLDS
     print(f"run of {run.begun[:16].replace('T', ' ')} UTC\n" if run.begun else "")

@@ -2,7 +2,15 @@
 
 from dataclasses import dataclass
 
-__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError", "one_line", "plain"]
+__all__ = [
+    "ContractError",
+    "Missing",
+    "PipelineError",
+    "UnavailableError",
+    "one_line",
+    "plain",
+    "with_article",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,11 @@ class UnavailableError(PipelineError):
 
 class ContractError(PipelineError):
     """A tensor or an image broke the contract of the boundary that it was to cross."""
+
+
+def with_article(noun: str) -> str:
+    """Return `an AutoencoderKL`, `a UNet2DConditionModel`, `an ndarray`."""
+    return f"{'an' if noun.startswith((*'AEIOaeio', 'nd')) else 'a'} {noun}"
 
 
 def one_line(error: BaseException | None, length: int = 200) -> str:

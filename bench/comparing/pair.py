@@ -23,7 +23,6 @@ from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any
 
-from bench.comparing import turns
 from bench.comparing.across import matched
 from bench.comparing.trees import Tree
 from bench.results import record
@@ -148,6 +147,8 @@ class _Child:
         """The CPU on which the last turn ended, if one thread did its work."""
 
     def __enter__(self) -> "_Child":
+        from bench.comparing import turns  # imports pytest, which no other command needs
+
         shutil.rmtree(self._folder, ignore_errors=True)
         (self._folder / "plugin").mkdir(parents=True)
         shutil.copy(turns.__file__, self._folder / "plugin" / f"{PLUGIN}.py")
@@ -252,6 +253,8 @@ class _Child:
 
     def _environment(self, channel: str) -> dict[str, str]:
         """Return its variables: its own tree on the path first, no plugin that it does not need."""
+        from bench.comparing import turns
+
         paths = [str(self._half.tree.folder), str(self._folder / "plugin")]
         paths += filter(None, [os.environ.get("PYTHONPATH")])
         kept = {

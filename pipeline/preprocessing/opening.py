@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, with_article
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,7 +80,7 @@ def name_of(source: Any) -> str:
     file = getattr(source, "filename", "") or getattr(source, "name", "")
     if isinstance(file, str) and file:
         return f"image {file}"
-    return f"image in a {type(source).__name__}"
+    return f"image in {with_article(type(source).__name__)}"
 
 
 def is_upright(image: "Image") -> bool:

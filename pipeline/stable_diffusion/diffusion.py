@@ -264,8 +264,9 @@ def sample(
         given = f"{type(pipe).__name__} at {size_label(size) if size else 'its own size'}"
         expected = f"a call that it can answer ({type(error).__name__}: {one_line(error)})"
         raise PipelineError(given, expected, "change the settings, or the model") from error
+    dtype = str(pipe.dtype).removeprefix("torch.")
     blanked = getattr(result, "nsfw_content_detected", None)
-    contracts.require(contracts.check_drawn(result.images, blanked or (), names))
+    contracts.require(contracts.check_drawn(result.images, blanked or (), names, dtype))
     images: list[Image] = pipe.image_processor.numpy_to_pil(result.images)
     return images
 
