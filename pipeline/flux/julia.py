@@ -194,7 +194,7 @@ def _start() -> Any:
     os.environ["PYTHON_JULIACALL_EXE"] = resolved["exe"]
     os.environ["PYTHON_JULIACALL_PROJECT"] = resolved["project"]
     os.environ[PROBED] = json.dumps(resolved)
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:
         warnings.warn(
             "torch was imported before Julia, which can crash this process: call "
             "pipeline.flux.julia.start() before torch is imported",

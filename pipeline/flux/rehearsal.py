@@ -6,7 +6,7 @@ from functools import cache
 
 from pipeline import contracts
 from pipeline.contracts import SIZE
-from pipeline.errors import ContractError, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.flux import child, julia
 from pipeline.flux import model as models
 
@@ -41,9 +41,7 @@ def _outcome(model: str, channels: int) -> PipelineError | None:
     answer = json.loads(lines[-1].removeprefix(MARK))
     if not answer:
         return None
-    error = (ContractError if answer["contract"] else PipelineError)(*answer["parts"])
-    error.__cause__ = RuntimeError(answer["cause"]) if answer["cause"] else None
-    return error
+    return child.unpack(answer)
 
 
 def _fault(ended: child.Ended) -> str:
@@ -63,9 +61,7 @@ def main(arguments: list[str]) -> None:
         print("resolved", flush=True)
         contracts.require(_try(model, channels))
     except PipelineError as error:
-        parts = (error.given, error.expected, error.remedy)
-        contract = isinstance(error, ContractError)
-        answer = {"parts": parts, "contract": contract, "cause": str(error.__cause__ or "")}
+        answer = child.pack(error)
     sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
     sys.stdout.flush()
 

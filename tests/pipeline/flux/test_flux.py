@@ -300,7 +300,7 @@ def test_what_has_no_memory_to_read_is_refused() -> None:
         batch.to_sparse(): "layout torch.sparse_coo: expected a dense tensor; call to_dense()",
     }.items():
         with pytest.raises(ContractError) as refused:
-            flux.Model(None, 3, 10, "cpu")._place(other)
+            models.in_memory(other)
         assert str(refused.value) == f"batch: {line}"
 
 
@@ -310,9 +310,7 @@ def test_a_tensors_view_is_read_by_its_values(view: str) -> None:
 
     batch = torch.rand((1, 3, 224, 224))
     seen = batch.requires_grad_() if view == "grad" else torch._neg_view(-batch)
-    owner, _, memory = flux.Model(None, 3, 10, "cpu")._place(seen)
-    assert memory == "cpu"
-    assert owner.numpy().tolist() == batch.tolist()
+    assert models.in_memory(seen).tolist() == batch.tolist()
 
 
 def test_a_device_that_flux_has_not_is_refused() -> None:
