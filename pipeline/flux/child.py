@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.errors import ContractError, Missing, PipelineError, UnavailableError
 
-__all__ = ["Ended", "diagnose", "end", "pack", "program", "run", "unpack"]
+__all__ = ["Ended", "cause_of", "diagnose", "end", "pack", "program", "run", "unpack"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that `pipeline` is imported from."""
@@ -130,7 +130,7 @@ def diagnose(ended: Ended) -> Missing:
             "no Julia: this Python environment knows two checkouts of this project",
             "use one environment for each checkout",
         )
-    cause = _cause(complaint)
+    cause = cause_of(complaint)
     absent = "does not seem to be installed|not found in current path|CalledProcessError"
     if re.search(absent, cause) or re.search(OFFLINE, complaint, re.IGNORECASE):
         return _missing(
@@ -139,15 +139,15 @@ def diagnose(ended: Ended) -> Missing:
             "Flux.jl",
         )
     if ended.resolved or "CalledProcessError" in complaint:
-        return _missing(f"no Flux.jl: {cause}", "run: python -m pipeline.flux.julia", "Flux.jl")
-    return _missing(f"no Julia: {cause}", "run: python -m pipeline.flux.julia")
+        return _missing(f"no Flux.jl: {cause}", "run: python -m pipeline.flux", "Flux.jl")
+    return _missing(f"no Julia: {cause}", "run: python -m pipeline.flux")
 
 
 def _missing(reason: str, remedy: str, what: str = "Julia") -> Missing:
     return Missing("julia", what, reason, remedy)
 
 
-def _cause(complaint: str) -> str:
+def cause_of(complaint: str) -> str:
     """Return Julia's first error, or Python's last exception, or the last line."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     of_julia = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]

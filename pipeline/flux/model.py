@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Model",
     "call_function",
+    "check_alone",
     "check_repeated",
     "check_unchanged",
     "in_memory",
@@ -26,7 +27,7 @@ __all__ = [
 ]
 
 REPEATS = 1e-4
-"""How far scores of one batch may lie apart between two calls, relative to their size."""
+"""How far scores of one image may lie apart between two calls, relative to their size."""
 
 
 @cache
@@ -98,6 +99,17 @@ def check_repeated(first: "np.ndarray", second: "np.ndarray") -> list[Violation]
         return []
     given = f"not repeatable, {np.abs(first - second).max():.3g} apart in two calls on one batch"
     remedy = "return Flux.testmode!(model), and draw no random numbers"
+    return [Violation("scores", given, "the same scores", remedy)]
+
+
+def check_alone(in_batch: "np.ndarray", alone: "np.ndarray") -> list[Violation]:
+    """Check that images score the same alone as in a batch: batch norm that trains mixes them."""
+    import numpy as np
+
+    if np.allclose(in_batch, alone, rtol=REPEATS, atol=REPEATS, equal_nan=True):
+        return []
+    given = f"{np.abs(in_batch - alone).max():.3g} apart for an image alone and in a batch"
+    remedy = "return Flux.testmode!(model), and let no layer mix images"
     return [Violation("scores", given, "the same scores", remedy)]
 
 

@@ -27,6 +27,7 @@ MODELS = {
         smooth() = Chain(Upsample(:bilinear; size=(8, 8)), GlobalMeanPool(), Flux.flatten)
         writes() = Chain(images -> (images .+= 1), GlobalMeanPool(), Flux.flatten)
         drops() = Flux.trainmode!(Chain(Dropout(0.5), GlobalMeanPool(), Flux.flatten))
+        trains() = Flux.trainmode!(Chain(BatchNorm(3), GlobalMaxPool(), Flux.flatten))
         const calls = Ref(0)
         counts() = images -> Flux.flatten(mean(images; dims=(1, 2))) .+ Float32(calls[] += 1)
         endless(n) = endless(n + 1) + 1
@@ -82,6 +83,8 @@ TRIED = {
     "model work on a copy: x -> model(copy(x))",
     "mine.jl:drops": "expected the same scores; return Flux.testmode!(model), and draw no random "
     "numbers",
+    "mine.jl:trains": "apart for an image alone and in a batch: expected the same scores; return "
+    "Flux.testmode!(model), and let no layer mix images",
     "mine.jl:counts": "scores: not repeatable, 1 apart in two calls on one batch: expected the "
     "same scores; return Flux.testmode!(model), and draw no random numbers",
 }
