@@ -108,6 +108,8 @@ def _what_it_is(row: Row) -> Iterator[str]:
         yield "timed inside Julia, by its own clock: the forward pass without the call from Python"
     if row.cell.regime.get("model") == "none":
         yield "no network: the batch goes to Julia and zeros come back, so this is the call's cost"
+    if row.cell.regime.get("process") == "its own":
+        yield "Flux runs in a process of its own, beside torch's: the batch is copied to it"
 
 
 def _disturbances(row: Row) -> Iterator[str]:
