@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.comparing.ab import scratch, selection
+from bench.comparing.verdict import counted
 from bench.fleet import cluster, packing, watching
 from bench.fleet.places import Place, claimed
 from bench.fleet.progress import Progress
@@ -109,7 +110,7 @@ def run(options: argparse.Namespace) -> Measured:
     faults = [*unfit, *(f"{place.name}: {place.fault}" for place in places if place.fault)]
     for place in places:
         if not place.fault:
-            _say(f"{place.name}: {place.done} cells in {place.seconds:.0f} s")
+            _say(f"{place.name}: {counted(place.done, 'cell')} in {place.seconds:.0f} s")
     if not any(files) and not interrupted:
         raise PipelineError("fleet", f"a node that measures ({'; '.join(faults)})", _remedy(places))
     for fault in faults:
