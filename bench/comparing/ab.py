@@ -218,7 +218,8 @@ def scratch() -> Iterator[Path]:
     for lock in Path(gettempdir()).glob(f"{PREFIX}*/lock"):
         with suppress(OSError), lock.open() as file:  # such as another user's
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
+            if file.read():  # else it has just been made, and its owner is about to lock it
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
     def end(number: int, _: Any) -> NoReturn:
         sys.exit(128 + number)
@@ -227,6 +228,8 @@ def scratch() -> Iterator[Path]:
     try:
         with TemporaryDirectory(prefix=PREFIX) as folder, (Path(folder) / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            file.write("held\n")
+            file.flush()
             yield Path(folder)
     finally:
         for number, handler in before.items():

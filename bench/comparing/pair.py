@@ -30,7 +30,7 @@ from bench.results.cell import MEASURED
 from bench.results.record import Run
 from pipeline.errors import PipelineError
 
-__all__ = ["Half", "OutOfTime", "Pair", "log_ratio", "log_ratios", "measure"]
+__all__ = ["Half", "OutOfTime", "Pair", "error_line", "log_ratio", "log_ratios", "measure"]
 
 PLUGIN = "sd_flux_bench_turns"
 
@@ -273,15 +273,20 @@ class _Child:
     def _fault(self, expected: str) -> PipelineError:
         """Name the side, and the first line of pytest's output that names an error."""
         text = (self._folder / "output.txt").read_text(encoding="utf-8", errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        errors = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
-        line = next(iter([*errors, *reversed(lines)]), "it said nothing")
-        line = re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", line)
+        line = error_line(text)
         return PipelineError(
             f"side {self._half.label} ({self._half.what})",
             f"{expected} ({line})",
             "run pytest --benchmark-only there",
         )
+
+
+def error_line(output: str) -> str:
+    """Return the first line of pytest's output that names an error, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
+    line = next(iter([*errors, *reversed(lines)]), "it said nothing")
+    return re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", line)
 
 
 def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 __all__ = [
     "READ_AGAINST",
+    "commit_info",
     "compared",
     "gate",
     "is_disabled",
@@ -72,6 +73,14 @@ def take_over(
 
     session.save_json, session.finish = write_json, guarded
     session.quiet = session.quiet or hide_table
+
+
+def commit_info() -> dict[str, Any]:
+    """Return what the plugin says of the commit here, without the name of the folder."""
+    from pytest_benchmark.utils import get_commit_info
+
+    commit: dict[str, Any] = get_commit_info()  # type: ignore[no-untyped-call]
+    return {key: value for key, value in commit.items() if key != "project"}
 
 
 def compared(config: pytest.Config) -> list[Path]:

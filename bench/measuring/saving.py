@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.results import record
-from bench.results.cell import Row
+from bench.results.cell import Cell, Row
 from bench.results.journal import JOURNALS, Journal, begin
 from pipeline.errors import PipelineError
 
@@ -33,12 +33,13 @@ class Saving:
         """The journal, unless it could not be written."""
         return self._journal.path if self._journal is not None else None
 
-    def begin(self, machine: Mapping[str, Any]) -> None:
-        """Begin a journal."""
+    def begin(self, machine: Mapping[str, Any], cells: Mapping[str, Cell]) -> None:
+        """Begin a journal, which says first which cells will follow."""
         try:
             self._journal = begin(self._root, machine)
         except OSError as error:
             self._give_up(error)
+        self._to_journal(lambda journal: journal.plan(cells))
 
     def add(self, row: Row) -> None:
         """Write a row to the journal."""

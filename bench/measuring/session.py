@@ -135,7 +135,7 @@ class Session:
         option = self._config.option
         measuring = self._at_work and (option.benchmark_enable or not option.benchmark_disable)
         if cells and measuring:
-            self._saving.begin(self._records())
+            self._saving.begin(self._records(), cells)
         for cell in cells.values():
             _absent(cell)  # starts Julia, before torch is imported
         missing = {name: self._missing(cell) for name, cell in cells.items()}
