@@ -24,6 +24,7 @@ ROOMS = {
     ),
     "pipeline": (
         "pipeline",
+        "pipeline.bulk",
         "pipeline.validation",
         "pipeline.flux",
         "pipeline.preprocessing",
