@@ -8,7 +8,6 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
-from bench import export
 from bench.comparing import ab as interleaved
 from bench.comparing import across, gate, sides
 from bench.comparing import noise as noise_records
@@ -43,9 +42,9 @@ def show(options: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
     run = record.load(options.file or record.nearest_journal())
     if options.json:
-        from bench.measuring import export  # imports pytest, which no other command needs
+        from bench.measuring import saving  # imports pytest, which no other command needs
 
-        print(json.dumps(export.document(run), indent=4, allow_nan=False))
+        print(json.dumps(saving.document(run), indent=4, allow_nan=False))
         return HOLDS
     print(f"run of {run.begun[:16].replace('T', ' ')} UTC\n" if run.begun else "")
     print(tables.render(run.rows, run.machine, get_terminal_size().columns, _on_terminal()))

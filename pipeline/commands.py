@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import size_label
+from pipeline.bulk import run as bulk
+from pipeline.bulk.plan import refuse_without_input
 from pipeline.errors import ContractError, PipelineError, UnavailableError, plain
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
@@ -89,6 +91,9 @@ def forward(options: Options) -> int:
 
 def run(options: Options) -> int:
     """Generate, preprocess and score; without Julia, say why there are no scores."""
+    if options.prompts or options.images:
+        return bulk.run(options)
+    refuse_without_input(options)
     for need in options.require:
         if (absent := NEEDS[need]()) is not None:
             raise UnavailableError(f"--require {need}", absent)
@@ -241,7 +246,9 @@ def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]
     _require_memory(drawing)
     images = {}
     for index in range(options.count):
-        if (image := pictures.find(options.out, drawing, index)) is not None:
+        if (
+            image := pictures.find(pictures.path_of(options.out, index), drawing, index)
+        ) is not None:
             images[index] = image
     if images:
         name = "image was" if len(images) == 1 else "images were"

@@ -1,6 +1,7 @@
 """Errors for the person who reads them: one line with what was given, expected, and what to do."""
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "ContractError",
@@ -48,6 +49,10 @@ class PipelineError(Exception):
         super().__init__(plain(line))
         self.given, self.expected, self.remedy = given, expected, remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process raise it again."""
+        return type(self), (self.given, self.expected, self.remedy)
+
 
 class UnavailableError(PipelineError):
     """What was asked for needs something that this machine does not have; `missing` says what."""
@@ -56,6 +61,10 @@ class UnavailableError(PipelineError):
         """Say `given`, then why it cannot be and what changes that."""
         super().__init__(given, missing.what, str(missing))
         self.missing = missing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process raise it again."""
+        return type(self), (self.given, self.missing)
 
 
 class ContractError(PipelineError):

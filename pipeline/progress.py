@@ -11,8 +11,8 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of `total` that are done."""
+def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
+    """Yield a function to call with the number of `total` that are done, and what else to say."""
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -20,27 +20,38 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
 
         console = Console(stderr=True)
         rate = "{task.fields[rate]}"
-        columns = (label, BarColumn(), MofNCompleteColumn(), unit, rate, TimeRemainingColumn())
+        left = TimeRemainingColumn()
+        columns = (
+            label,
+            BarColumn(),
+            MofNCompleteColumn(),
+            unit,
+            rate,
+            left,
+            "{task.fields[note]}",
+        )
         to_terminal = sys.stdout.isatty()  # else what is printed belongs in a file or a pipe
         with Progress(
             *columns, console=console, transient=True, redirect_stdout=to_terminal
         ) as bar:
-            task = bar.add_task(label, total=total, rate="")
+            task = bar.add_task(label, total=total, rate="", note="")
 
-            def show(done: int) -> None:
-                bar.update(task, completed=done, rate=f"{_rate(done, begun):.1f} {unit}/s")
+            def show(done: int, note: str = "") -> None:
+                rate = f"{_rate(done, begun):.1f} {unit}/s"
+                bar.update(task, completed=done, rate=rate, note=note)
 
             yield show
     else:
         last = begun
 
-        def show(done: int) -> None:
+        def show(done: int, note: str = "") -> None:
             nonlocal last
             if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
                 rate = _rate(done, begun)
                 left = f", {(total - done) / rate:.0f} s left" if rate else ""
                 line = f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}"
+                line += f"; {note}" if note else ""
                 print(line, file=sys.stderr, flush=True)
 
         yield show

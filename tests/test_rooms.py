@@ -25,6 +25,7 @@ ROOMS = {
     ),
     "pipeline": (
         "pipeline",
+        "pipeline.bulk",
         "pipeline.validation",
         "pipeline.flux",
         "pipeline.preprocessing",

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.fleet.cluster import Node
 from bench.machine.records import hardware_key
-from bench.measuring import export
+from bench.measuring import saving
 from bench.results import record
 from bench.results.cell import FAILED, Row
 from bench.results.record import ENDED, Run
@@ -85,7 +85,7 @@ class Place:
             document = json.loads(self.result)
         elif self.planned:
             run = record.load_journal(self.journal)
-            document = export.document(replace(run, rows=(*run.rows, *self._missing(run))))
+            document = saving.document(replace(run, rows=(*run.rows, *self._missing(run))))
         else:
             self.journal.unlink(missing_ok=True)
             return None
