@@ -10,7 +10,8 @@ from bench.history.series import Change, History, Machine, Moment, Series
 from bench.reporting.compare_markdown import escaped
 from bench.reporting.layout import Column, Screen
 from bench.reporting.tables import LAYOUTS, families_of
-from bench.reporting.texts import NOTHING, aligned, counted, plain, unit_of, with_margin
+from bench.reporting.texts import NOTHING, aligned, plain, unit_of, with_margin
+from pipeline.errors import counted
 
 __all__ = ["as_json", "blame", "changes_of", "markdown", "render", "says", "span", "title"]
 
