@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import size_label
+<<<<<<< HEAD
 from pipeline.bulk import run as bulk
 from pipeline.bulk.plan import refuse_without_input
 from pipeline.errors import ContractError, PipelineError, UnavailableError, plain
+=======
+from pipeline.errors import ContractError, PipelineError, UnavailableError, counted, plain
+>>>>>>> faults
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
 from pipeline.flux import forward as flux
@@ -49,12 +53,12 @@ def preprocess(options: Options) -> int:
     settings = preprocessing.Settings(options.size, options.grayscale, scaled=options.scaled)
     plan = conversion.plan(options.images, options.out, settings)
     if plan.done:
-        images = "image was" if plan.done == 1 else "images were"
-        print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+        verb = "was" if plan.done == 1 else "were"
+        print(f"{counted(plan.done, 'image')} {verb} preprocessed before", file=sys.stderr)
     if notice := plan.notice():
         print(notice, file=sys.stderr)
     preprocessing.load()
-    with progress("preprocess", len(plan.missing), "images") as show:
+    with progress("preprocess", len(plan.missing), "image") as show:
 
         def written(done: int, outputs: Sequence[Path]) -> None:
             for output in outputs:
@@ -65,7 +69,7 @@ def preprocess(options: Options) -> int:
     for error in skipped:
         print(error, file=sys.stderr)
     if skipped:
-        print(f"skipped {len(skipped)} of {len(plan.missing)} images", file=sys.stderr)
+        print(f"skipped {len(skipped)} of {counted(len(plan.missing), 'image')}", file=sys.stderr)
     return DOES_NOT_HOLD if skipped else HOLDS
 
 
@@ -104,7 +108,7 @@ def run(options: Options) -> int:
     if not images:
         return code
     names = [pregenerated.preprocessed_name(index + 1) for index in images]
-    with progress("preprocess", len(images), "images") as show:
+    with progress("preprocess", len(images), "image") as show:
         batch = preprocessing.preprocess(list(images.values()), grayscale=options.grayscale)
         for done, (name, tensor) in enumerate(zip(names, batch, strict=True), 1):
             pictures.save(preprocessing.to_image(tensor), options.out / name)
@@ -251,8 +255,8 @@ def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]
         ) is not None:
             images[index] = image
     if images:
-        name = "image was" if len(images) == 1 else "images were"
-        print(f"{len(images)} {name} drawn before", file=sys.stderr)
+        verb = "was" if len(images) == 1 else "were"
+        print(f"{counted(len(images), 'image')} {verb} drawn before", file=sys.stderr)
     missing = [index for index in range(options.count) if index not in images]
     if missing:
         drawing.load()
@@ -262,7 +266,7 @@ def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]
 
 def _draw(drawing: diffusion.Drawing, indexes: Sequence[int], out: Path) -> "dict[int, Image]":
     images = {}
-    with progress("generate", len(indexes) * drawing.steps, "steps") as show:
+    with progress("generate", len(indexes) * drawing.steps, "step") as show:
         begun = {index: number * drawing.steps for number, index in enumerate(indexes)}
         for index in indexes:
             try:
@@ -274,7 +278,7 @@ def _draw(drawing: diffusion.Drawing, indexes: Sequence[int], out: Path) -> "dic
             images[index] = image
     if len(images) < len(indexes):
         count = len(indexes) - len(images)
-        print(f"not written: {count} of {len(indexes)} images", file=sys.stderr)
+        print(f"not written: {count} of {counted(len(indexes), 'image')}", file=sys.stderr)
     return images
 
 

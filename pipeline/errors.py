@@ -8,6 +8,7 @@ __all__ = [
     "Missing",
     "PipelineError",
     "UnavailableError",
+    "counted",
     "one_line",
     "plain",
     "with_article",
@@ -69,6 +70,11 @@ class UnavailableError(PipelineError):
 
 class ContractError(PipelineError):
     """A tensor or an image broke the contract of the boundary that it was to cross."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 image`, `2 images`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def with_article(noun: str) -> str:

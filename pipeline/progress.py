@@ -5,14 +5,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pipeline.errors import counted
+
 __all__ = ["progress"]
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
+<<<<<<< HEAD
 def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
     """Yield a function to call with the number of `total` that are done, and what else to say."""
+=======
+def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+    """Yield a function to call with the number of `total` that are done; `unit` is one of them."""
+>>>>>>> faults
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -20,15 +27,24 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]
 
         console = Console(stderr=True)
         rate = "{task.fields[rate]}"
+<<<<<<< HEAD
         left = TimeRemainingColumn()
+=======
+>>>>>>> faults
         columns = (
             label,
             BarColumn(),
             MofNCompleteColumn(),
+<<<<<<< HEAD
             unit,
             rate,
             left,
             "{task.fields[note]}",
+=======
+            f"{unit}s",
+            rate,
+            TimeRemainingColumn(),
+>>>>>>> faults
         )
         to_terminal = sys.stdout.isatty()  # else what is printed belongs in a file or a pipe
         with Progress(
@@ -36,9 +52,14 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]
         ) as bar:
             task = bar.add_task(label, total=total, rate="", note="")
 
+<<<<<<< HEAD
             def show(done: int, note: str = "") -> None:
                 rate = f"{_rate(done, begun):.1f} {unit}/s"
                 bar.update(task, completed=done, rate=rate, note=note)
+=======
+            def show(done: int) -> None:
+                bar.update(task, completed=done, rate=f"{_rate(done, begun):.1f} {unit}s/s")
+>>>>>>> faults
 
             yield show
     else:
@@ -50,13 +71,17 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]
                 last = time.monotonic()
                 rate = _rate(done, begun)
                 left = f", {(total - done) / rate:.0f} s left" if rate else ""
+<<<<<<< HEAD
                 line = f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}"
                 line += f"; {note}" if note else ""
+=======
+                line = f"{label}: {done} of {counted(total, unit)}, {rate:.1f} {unit}s/s{left}"
+>>>>>>> faults
                 print(line, file=sys.stderr, flush=True)
 
         yield show
     seconds = time.monotonic() - begun
-    print(f"{label}: {total} {unit} in {seconds:.1f} s", file=sys.stderr, flush=True)
+    print(f"{label}: {counted(total, unit)} in {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 def _rate(done: int, begun: float) -> float:

@@ -19,10 +19,10 @@ from bench.comparing import trees
 from bench.comparing.comparison import Comparison, compare
 from bench.comparing.pair import Half, OutOfTime, Pair, log_ratios, measure
 from bench.comparing.sides import Side
-from bench.comparing.verdict import UNDECIDED, Floor, counted, decide_pairs
+from bench.comparing.verdict import UNDECIDED, Floor, decide_pairs
 from bench.results.cell import Row
 from bench.results.record import Run
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, counted
 
 __all__ = [
     "BLOCK",

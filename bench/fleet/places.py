@@ -10,7 +10,6 @@ from typing import Any
 
 from bench.fleet.cluster import Node
 from bench.machine.records import hardware_key
-from bench.measuring import saving
 from bench.results import record
 from bench.results.cell import FAILED, Row
 from bench.results.record import ENDED, Run
@@ -84,6 +83,8 @@ class Place:
         if self.result is not None and not self.fault:
             document = json.loads(self.result)
         elif self.planned:
+            from bench.measuring import saving  # imports pytest
+
             run = record.load_journal(self.journal)
             document = saving.document(replace(run, rows=(*run.rows, *self._missing(run))))
         else:

@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import bench
 import pipeline
 from bench.machine import records
 
@@ -47,8 +46,8 @@ def _answer() -> dict[str, Any]:
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8")).get("project", {})
     own = Path.cwd().resolve()
     foreign = [
-        module.__name__
-        for module in (bench, pipeline)
+        name
+        for name, module in {"bench": records, "pipeline": pipeline}.items()
         if not Path(module.__file__ or "").resolve().is_relative_to(own)
     ]
     niceness = os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0

@@ -18,7 +18,6 @@ from bench.reporting.tables import families_of
 from bench.reporting.texts import (
     NOTHING,
     aligned,
-    counted,
     or_nothing,
     plain,
     unit_of,
@@ -27,6 +26,7 @@ from bench.reporting.texts import (
 from bench.results.units import percent
 from bench.statistics import stats
 from bench.statistics.ratio import PAIRS, RUNS, Ratio
+from pipeline.errors import counted
 
 __all__ = ["Sheet", "gate_lines", "how_to_read", "render", "render_noise", "tally", "undecided"]
 

@@ -11,7 +11,7 @@ from bench.machine.records import summary
 from bench.reporting import caveats, columns, fits
 from bench.reporting.columns import LAYOUTS
 from bench.reporting.layout import Column, Notes, Screen
-from bench.reporting.texts import counted, plain, with_margin
+from bench.reporting.texts import plain, with_margin
 from bench.results.cell import (
     CALL_FLOP,
     CHECKED,
@@ -27,6 +27,7 @@ from bench.results.cell import (
 )
 from bench.results.units import percent
 from bench.statistics import stats
+from pipeline.errors import counted
 
 __all__ = [
     "LAYOUTS",
@@ -161,7 +162,9 @@ def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
         how_to_read=list(_how_to_read(measured)),
         notes=notes.lines(),
         machine=[*caveats.watched(measured), *caveats.reference(records)],
-        checked=f"{counted(checked)} passed the contract check; not timed" if checked else "",
+        checked=f"{counted(checked, 'cell')} passed the contract check; not timed"
+        if checked
+        else "",
         unmeasured=list(_unmeasured(rows)),
     )
 
@@ -307,7 +310,7 @@ def _unmeasured(rows: Sequence[Row]) -> Iterator[Unmeasured]:
     for (status, reason, remedy), members in groups.items():
         names = [plain(row.name) for row in members]
         families = ", ".join(dict.fromkeys(plain(row.cell.family) for row in members))
-        cells = names[0] if len(members) == 1 else f"{counted(len(members))} of {families}"
+        cells = names[0] if len(members) == 1 else f"{counted(len(members), 'cell')} of {families}"
         if status == FAILED and all("peer" in row.cell.axes for row in members):
             status = "not comparable"  # a peer that does other work than ours is no fault
         yield Unmeasured(status, cells, names, plain(reason), plain(remedy))

@@ -152,10 +152,17 @@ def _walk(folder: str, closed: tuple[str, ...]) -> Iterator[Path]:
         expected = f"one to read ({error.strerror})"
         raise PipelineError(f"folder {folder}", expected, "check its permissions") from error
     visible = [entry for entry in entries if entry.name[0] != "."]
-    yield from (Path(entry.path) for entry in visible if not entry.is_dir())
+    yield from (Path(entry.path) for entry in visible if not _is_folder(entry))
     for entry in visible:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(entry.path, (*closed, real))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: opening it says so
+        return False
 
 
 def _suffixes() -> set[str]:
