@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING
 from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import size_label
-<<<<<<< HEAD
 from pipeline.bulk import run as bulk
 from pipeline.bulk.plan import refuse_without_input
-from pipeline.errors import ContractError, PipelineError, UnavailableError, plain
-=======
 from pipeline.errors import ContractError, PipelineError, UnavailableError, counted, plain
->>>>>>> faults
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
 from pipeline.flux import forward as flux

@@ -13,13 +13,11 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-<<<<<<< HEAD
 def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
-    """Yield a function to call with the number of `total` that are done, and what else to say."""
-=======
-def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of `total` that are done; `unit` is one of them."""
->>>>>>> faults
+    """Yield a function to call with the number of `total` that are done, and what else to say.
+
+    `unit` is one of them.
+    """
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -27,24 +25,14 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
 
         console = Console(stderr=True)
         rate = "{task.fields[rate]}"
-<<<<<<< HEAD
-        left = TimeRemainingColumn()
-=======
->>>>>>> faults
         columns = (
             label,
             BarColumn(),
             MofNCompleteColumn(),
-<<<<<<< HEAD
-            unit,
-            rate,
-            left,
-            "{task.fields[note]}",
-=======
             f"{unit}s",
             rate,
             TimeRemainingColumn(),
->>>>>>> faults
+            "{task.fields[note]}",
         )
         to_terminal = sys.stdout.isatty()  # else what is printed belongs in a file or a pipe
         with Progress(
@@ -52,14 +40,9 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
         ) as bar:
             task = bar.add_task(label, total=total, rate="", note="")
 
-<<<<<<< HEAD
             def show(done: int, note: str = "") -> None:
-                rate = f"{_rate(done, begun):.1f} {unit}/s"
+                rate = f"{_rate(done, begun):.1f} {unit}s/s"
                 bar.update(task, completed=done, rate=rate, note=note)
-=======
-            def show(done: int) -> None:
-                bar.update(task, completed=done, rate=f"{_rate(done, begun):.1f} {unit}s/s")
->>>>>>> faults
 
             yield show
     else:
@@ -71,12 +54,8 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
                 last = time.monotonic()
                 rate = _rate(done, begun)
                 left = f", {(total - done) / rate:.0f} s left" if rate else ""
-<<<<<<< HEAD
-                line = f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}"
-                line += f"; {note}" if note else ""
-=======
                 line = f"{label}: {done} of {counted(total, unit)}, {rate:.1f} {unit}s/s{left}"
->>>>>>> faults
+                line += f"; {note}" if note else ""
                 print(line, file=sys.stderr, flush=True)
 
         yield show

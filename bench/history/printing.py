@@ -10,14 +10,9 @@ from bench.history.series import Change, History, Machine, Moment, Series
 from bench.reporting.columns import LAYOUTS, layout_of
 from bench.reporting.compare_markdown import escaped
 from bench.reporting.layout import Column, Screen
-<<<<<<< HEAD
 from bench.reporting.tables import families_of
-from bench.reporting.texts import NOTHING, aligned, counted, plain, unit_of, with_margin
-=======
-from bench.reporting.tables import LAYOUTS, families_of
 from bench.reporting.texts import NOTHING, aligned, plain, unit_of, with_margin
 from pipeline.errors import counted
->>>>>>> faults
 
 __all__ = ["as_json", "blame", "changes_of", "markdown", "render", "says", "span", "title"]
 

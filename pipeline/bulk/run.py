@@ -66,7 +66,7 @@ def _watch(missing: "pa.Table", made: Plan, options: argparse.Namespace, tally: 
     most = limit_of(options.max_errors, len(missing))
     try:
         with (
-            progress("run", len(missing), "items") as show,
+            progress("run", len(missing), "item") as show,
             closing(_results(missing, made, options)) as results,
         ):
             for result in results:
