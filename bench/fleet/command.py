@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.comparing.ab import scratch, selection
-from bench.comparing.verdict import counted
 from bench.fleet import cluster, packing, watching
 from bench.fleet.places import Place, claimed
 from bench.fleet.progress import Progress
 from bench.machine.records import hardware_key
-from bench.measuring import internals
 from pipeline.arguments import parse_folder, parse_number
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, counted
 
 __all__ = ["Measured", "add_to", "run"]
 
@@ -94,6 +92,8 @@ def run(options: argparse.Namespace) -> Measured:
     """
     arguments = _arguments(options.rest)
     _check_out(options.out)
+    from bench.measuring import internals  # imports pytest
+
     commit = internals.commit_info()
     with scratch() as root:
         package = packing.packed(root, options.out)
