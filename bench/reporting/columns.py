@@ -51,8 +51,17 @@ EXTRAS = (
 )
 """Columns of what else was measured, each where a row has it: key, heading, unit."""
 
-STAGES = {"text encoder": "text", "UNet": "UNet", "scheduler": "scheduler", "VAE decode": "VAE"}
+STAGES = {
+    "text encoder": "text",
+    "UNet": "UNet",
+    "transformer": "transformer",
+    "scheduler": "scheduler",
+    "VAE decode": "VAE",
+}
 """Stages of a call and their headings, in the order of a call."""
+
+DENOISERS = ("UNet", "transformer")
+"""Of these a pipeline has one, and calls it at every step."""
 
 STOPPED = {
     "precision": "precision",
@@ -177,13 +186,18 @@ def of_stages(rows: Sequence[Row]) -> list[Column]:
 
     def stage(row: Row, name: str) -> str:
         seconds, calls = row.stages.get(name), row.calls.get(name, 0)
-        if name != "UNet" or seconds is None or not calls:
+        if name not in DENOISERS or seconds is None or not calls:
             return time(seconds)
         return f"{calls} × {time(seconds / calls)}"
 
+    shown = [
+        name for name in STAGES if name != "transformer" or any(name in row.stages for row in rows)
+    ]
+    if "transformer" in shown and not any("UNet" in row.stages for row in rows):
+        shown.remove("UNet")
     columns = [
         Column("cell", [plain(row.cell.id) for row in rows]),
-        *(Column(head, [stage(row, name) for row in rows]) for name, head in STAGES.items()),
+        *(Column(STAGES[name], [stage(row, name) for row in rows]) for name in shown),
     ]
     rest = list(map(unattributed, rows))
     if any(rest):

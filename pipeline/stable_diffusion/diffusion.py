@@ -131,6 +131,10 @@ class Drawing:
         if self._pipe is None:
             schedulers.check_steps(own, self.steps)
         taken = signature(kind.__call__).parameters
+        if negative_prompt and _is_left_out("negative_prompt", kind):
+            negative_prompt = ""
+        if guidance is not None and _is_left_out("guidance_scale", kind):
+            guidance = None
         if guidance is None and "guidance_scale" in taken:
             guidance = float(taken["guidance_scale"].default)
         most = taken["max_sequence_length"].default if "max_sequence_length" in taken else None
@@ -220,9 +224,10 @@ def sample(
     """Run `pipe` once, on a batch of one image a seed.
 
     The noise comes from generators on the CPU, so a seed has the same noise on every device.
-    `size` None is the model's own. Raises `PipelineError` for what the pipeline does not take or
-    fails on, and `ContractError` for an image that has NaN in it or that a safety checker blanked:
-    as PNG, both are black. Errors of memory are left as they are.
+    `size` None is the model's own. A negative prompt or a guidance that the pipeline does not take
+    is left out, with a warning. Raises `PipelineError` for what the pipeline fails on, and
+    `ContractError` for an image that has NaN in it or that a safety checker blanked: as PNG, both
+    are black. Errors of memory are left as they are.
     """
     import torch
 
@@ -235,13 +240,16 @@ def sample(
         expected = f"sides divisible by {scale}"
         raise PipelineError(f"size {size_label(size)}", expected, "round to a multiple")
     options: dict[str, Any] = {}
-    if negative_prompt:
+    if negative_prompt and not _is_left_out("negative_prompt", type(pipe)):
         options["negative_prompt"] = [negative_prompt] * len(seeds)
-    if guidance is not None:
+    if guidance is not None and not _is_left_out("guidance_scale", type(pipe)):
         options["guidance_scale"] = guidance
+    taken = signature(type(pipe).__call__).parameters
+    if "use_resolution_binning" in taken:  # it would draw another size, and resize the picture
+        options["use_resolution_binning"] = False
     if size is not None:
         options["width"], options["height"] = size
-    if progress is not None:
+    if progress is not None and "callback_on_step_end" in taken:
 
         def callback(_pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> Any:
             calls = getattr(_pipe, "num_timesteps", steps)  # PNDM: one more; Heun: two a step
@@ -282,6 +290,15 @@ def default_device(model: str) -> str:
 def default_dtype(device: str) -> str:
     """Return half precision on CUDA, single precision on the CPU."""
     return "float16" if device.startswith("cuda") else "float32"
+
+
+def _is_left_out(name: str, kind: type) -> bool:
+    """Say whether pipelines of a class take no such argument; then also warn."""
+    if name in signature(kind.__call__).parameters:  # type: ignore[operator]
+        return False
+    setting = name.removesuffix("_scale").replace("_", " ")
+    logger.warning("%s takes no %s: it is left out", kind.__name__, setting)
+    return True
 
 
 # Settings as a program gives them.

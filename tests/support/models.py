@@ -146,6 +146,82 @@ def tiny_flux(folder: Path) -> Path:
     return folder / "flux"
 
 
+def tiny_pixart(folder: Path) -> Path:
+    """Write a PixArt-Σ of 1 MB."""
+    from diffusers import DDIMScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
+    from transformers import T5Config, T5EncoderModel
+
+    transformer = PixArtTransformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        out_channels=8,
+        num_layers=1,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        caption_channels=32,
+        cross_attention_dim=16,
+        use_additional_conditions=False,
+    )
+    t5 = T5Config(vocab_size=1000, d_model=32, d_ff=37, d_kv=8, num_layers=1, num_heads=4)
+    pipe = PixArtSigmaPipeline(
+        transformer=transformer,
+        text_encoder=T5EncoderModel(t5).eval(),
+        **_shared(tokenizers=1) | {"scheduler": DDIMScheduler()},
+    )
+    pipe.save_pretrained(folder / "pixart")
+    return folder / "pixart"
+
+
+def tiny_sana(folder: Path) -> Path:
+    """Write a Sana of 1 MB, with an autoencoder and a text encoder of its own kinds."""
+    from diffusers import AutoencoderDC, SanaPipeline, SanaTransformer2DModel
+    from transformers import Gemma2Config, Gemma2Model
+
+    transformer = SanaTransformer2DModel(
+        patch_size=1,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        num_attention_heads=2,
+        attention_head_dim=4,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=4,
+        cross_attention_dim=8,
+        caption_channels=8,
+        sample_size=32,
+    )
+    blocks, widths = ("ResBlock", "EfficientViTBlock"), (8, 8)
+    vae = AutoencoderDC(
+        latent_channels=4,
+        attention_head_dim=2,
+        encoder_block_types=blocks,
+        decoder_block_types=blocks,
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        encoder_qkv_multiscales=((), (5,)),
+        decoder_qkv_multiscales=((), (5,)),
+        encoder_layers_per_block=(1, 1),
+        decoder_layers_per_block=(1, 1),
+        downsample_block_type="conv",
+        upsample_block_type="interpolate",
+        scaling_factor=0.41407,
+    )
+    gemma = Gemma2Config(
+        vocab_size=1000,
+        hidden_size=8,
+        head_dim=16,
+        intermediate_size=64,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_hidden_layers=1,
+    )
+    shared = _shared(tokenizers=1) | {"vae": vae.eval()}
+    pipe = SanaPipeline(transformer=transformer, text_encoder=Gemma2Model(gemma).eval(), **shared)
+    pipe.save_pretrained(folder / "sana")
+    return folder / "sana"
+
+
 def clip_config() -> Any:
     """A small text encoder's configuration, for the tiny pipeline's tokenizer."""
     from transformers import CLIPTextConfig
