@@ -1,4 +1,4 @@
-"""python -m bench: show, compare, ab, noise, report, history."""
+"""python -m bench: show, compare, ab, noise, fleet, report, history."""
 
 import argparse
 import json
@@ -15,9 +15,9 @@ from bench.comparing.comparison import Comparison
 from bench.comparing.comparison import compare as compare_sides
 from bench.comparing.pair import Half
 from bench.comparing.verdict import in_turns
+from bench.fleet import command as fleets
 from bench.history import command as history
 from bench.machine import records as machine
-from bench.measuring import export
 from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
@@ -42,7 +42,9 @@ def show(options: argparse.Namespace) -> int:
     """Print the tables of a result file, or of the last run's journal."""
     run = record.load(options.file or record.nearest_journal())
     if options.json:
-        print(json.dumps(export.document(run), indent=4, allow_nan=False))
+        from bench.measuring import saving  # imports pytest, which no other command needs
+
+        print(json.dumps(saving.document(run), indent=4, allow_nan=False))
         return HOLDS
     print(f"run of {run.begun[:16].replace('T', ' ')} UTC\n" if run.begun else "")
     print(tables.render(run.rows, run.machine, get_terminal_size().columns, _on_terminal()))
@@ -111,6 +113,25 @@ def noise(options: argparse.Namespace) -> int:
         path = noise_records.keep(overall, Path.cwd())
         print(f"kept for compare and ab: {path.relative_to(Path.cwd())}")
     return INTERRUPTED if series.interrupted else HOLDS
+
+
+def fleet(options: argparse.Namespace) -> int:
+    """Measure the same cells on every node of a cluster, and compare the machines."""
+    gates = _gates(options)
+    measured = fleets.run(options)
+    code = HOLDS if measured.whole else DOES_NOT_HOLD
+    runs = {str(file): record.load(file) for file in measured.files}
+    files = [file for file, run in runs.items() if any(row.samples for row in run.rows)]
+    if len(files) > 1:
+        gathered = sides.gather(files, apart=True)
+        noise = [_runs_apart(side.machine) for side in gathered]
+        code = max(code, _print(options, compare_sides(gathered, noise=noise), gates))
+    else:
+        for run in runs.values():
+            width = get_terminal_size().columns
+            print(f"{tables.render(run.rows, run.machine, width, _on_terminal())}\n")
+    print("\n".join(f"results: {file}" for file in runs))
+    return code
 
 
 def write_report(options: argparse.Namespace) -> int:
@@ -236,6 +257,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     _add_budget(command)
     command.set_defaults(command=noise)
+    command = commands.add_parser(
+        "fleet",
+        help="measure the same cells on every node of a Ray cluster, and compare",
+        epilog="Everything after -- goes to pytest on every node: files, -k, --sd-model, …",
+        allow_abbrev=False,
+    )
+    fleets.add_to(command)
+    _add_printing(command)
+    command.set_defaults(command=fleet)
     command = commands.add_parser("report", help="write one page of HTML")
     command.add_argument(
         "files", nargs="*", metavar="FILE", help="result files (default: the last run's journal)"
@@ -250,10 +280,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     command.set_defaults(command=write_report)
     help_ = "say which commit made a machine's results slower"
     history.add_to(commands.add_parser("history", help=help_))
-    options, options_rest = parser.parse_known_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    pytests: list[str] = []
+    if words[:1] == ["fleet"] and "--" in words:
+        words, pytests = words[: words.index("--")], words[words.index("--") + 1 :]
+    options, options_rest = parser.parse_known_args(words)
     if options_rest and options.command not in (ab, noise):
         parser.error(f"unrecognized arguments: {' '.join(options_rest)}")
-    options.rest = options_rest
+    options.rest = pytests or options_rest
     return options
 
 

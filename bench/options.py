@@ -9,11 +9,14 @@ import pytest
 
 from bench import grid
 from bench.results.cell import Cell
+from bench.workloads import pictures
+from pipeline import availability
 from pipeline.arguments import parse_list
-from pipeline.errors import PipelineError
+from pipeline.errors import Missing, PipelineError
 from pipeline.needs import NEEDS
+from pipeline.stable_diffusion import models
 
-__all__ = ["add", "axes", "one_test_a_cell", "required"]
+__all__ = ["absent_weights", "add", "axes", "notes", "one_test_a_cell", "required"]
 
 REQUIREMENTS = (*NEEDS, "weights")
 
@@ -55,6 +58,12 @@ def one_test_a_cell(
     metafunc.parametrize("cell", family(axes(metafunc.config)), ids=lambda cell: cell.id)
 
 
+def notes(config: pytest.Config) -> list[str]:
+    """Return what is to be said of the options before anything is measured, a line each."""
+    folder = axes(config)[grid.IMAGES]
+    return pictures.left_out(folder) if folder else []
+
+
 def required(config: pytest.Config) -> list[str]:
     """Return the values of `--require`, after a check of every option.
 
@@ -68,11 +77,25 @@ def required(config: pytest.Config) -> list[str]:
                 raise PipelineError(
                     f"--require {name}", " or ".join(REQUIREMENTS), "change --require"
                 )
+        if config.option.benchmark_compare_fail and not config.option.benchmark_compare:
+            remedy = "add it, or use python -m bench compare A B --fail-on slower:5%"
+            raise PipelineError("--benchmark-compare-fail", "--benchmark-compare too", remedy)
         _check_json(config.option.benchmark_json)
         _check_seconds("--benchmark-max-time", config.option.benchmark_max_time)
     except PipelineError as error:
         raise pytest.UsageError(str(error)) from error
     return names
+
+
+def absent_weights(config: pytest.Config) -> Missing | None:
+    """Return why a hub id of `--sd-model` has no weights here; None where each has.
+
+    It asks the hub where they are not in the local cache.
+    """
+    for name in grid.models_of(axes(config)).values():
+        if models.is_on_hub(name) and (missing := availability.weights(name)):
+            return missing
+    return None
 
 
 def _check_json(path: Any) -> None:

@@ -8,7 +8,7 @@ from bench import grid, options
 from bench.measuring.measure import Measure
 from bench.results import fingerprint, thumbnail
 from bench.results.cell import CALL_FLOP, ESTIMATED, OFF_EAGER, Cell
-from bench.workloads import modes
+from bench.workloads import modes, own
 from bench.workloads.pipelines import Pipelines, draw, parts
 from pipeline import contracts
 from pipeline.contracts import Violation
@@ -26,8 +26,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options.one_test_a_cell(metafunc, grid.generate)
 
 
-def test_generate(measure: Measure, cell: Cell, pipelines: Pipelines) -> None:
+def test_generate(measure: Measure, cell: Cell, pipelines: Pipelines, axes: grid.Options) -> None:
     """Time one prompt through the whole pipeline: text encoder, steps, VAE, PIL images."""
+    if "call" in cell.axes:
+        _measure_own(measure, cell, axes)
+        return
     model = pipelines.model(cell)
     measure.expect(**estimates(cell, model))
     pipe = pipelines.of(cell)
@@ -57,6 +60,41 @@ def test_generate(measure: Measure, cell: Cell, pipelines: Pipelines) -> None:
     except BaseException:
         pipelines.drop()  # an interrupted call may leave XL's VAE in float32
         raise
+
+
+def _measure_own(measure: Measure, cell: Cell, axes: grid.Options) -> None:
+    """Time a function of the user's, which may return one image or a list."""
+    option, label = grid.GENERATE_CALL.option, str(cell.axes["call"])
+    typed = grid.calls(grid.GENERATE_CALL, axes)[label]
+    width, height = cell.size
+    offered = {
+        "prompt": diffusion.PROMPT,
+        "seeds": list(range(cell.images)),
+        "width": width,
+        "height": height,
+        "steps": cell.steps,
+        "device": cell.device,
+        "dtype": cell.dtype,
+    }
+    function, arguments = own.load(typed, option), own.taken(typed, option, offered)
+
+    def call() -> "list[Image]":
+        images = function(**arguments)
+        return images if isinstance(images, list) else [images]
+
+    def check(images: "list[Image]") -> list[Violation]:
+        kinds = [type(image).__name__ for image in images if not hasattr(image, "getbands")]
+        if kinds:
+            return [Violation("image", f"a {kinds[0]}", "one of Pillow", "return Pillow's images")]
+        return contracts.check_images(images, cell.images, cell.size)
+
+    measure(
+        call,
+        check=check,
+        weights=f"of {label}",
+        fingerprint=lambda images: fingerprint.of_image(images[0]),
+        thumbnail=lambda images: thumbnail.of_image(images[0], prompt=diffusion.PROMPT, seed=0),
+    )
 
 
 def estimates(cell: Cell, model: Model) -> dict[str, float]:

@@ -12,7 +12,7 @@ from bench import grid, options
 from bench.measuring.measure import Measure
 from bench.results import fingerprint, thumbnail
 from bench.results.cell import MEAN_OFF_EXACT, NOT_COMPARABLE, OFF_EXACT, Cell
-from bench.workloads import exactness, peers, pictures
+from bench.workloads import exactness, own, peers, pictures
 from pipeline import contracts
 from pipeline.contracts import SIZE, Violation
 from pipeline.errors import ContractError
@@ -51,6 +51,9 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
         )
         return
     expected = _expected(cell, paths)
+    if "call" in cell.axes:
+        typed = grid.calls(grid.PREPROCESS_CALL, axes)[str(cell.axes["call"])]
+        call = _one_by_one(_own(typed), paths)
 
     def off_exact() -> dict[str, float]:
         largest, mean = exactness.difference(call(), expected)
@@ -63,7 +66,7 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
             weights=weights,
             fingerprint=fingerprint.of_batch,
             thumbnail=lambda batch: thumbnail.of_batch(batch, source=name),
-            extra=off_exact if cell.axes["regime"] == "scaled" else None,
+            extra=off_exact if cell.axes["regime"] == "scaled" or "call" in cell.axes else None,
         )
     except ContractError:
         if "peer" not in cell.axes:
@@ -133,9 +136,30 @@ def _check(cell: Cell, expected: "torch.Tensor") -> Callable[[Any], list[Violati
 
     def check(batch: Any) -> list[Violation]:
         faults = contracts.check_batch(batch, tuple(expected.shape))
-        return faults or exactness.check(batch, expected, tolerance, name)
+        own_call = "call" in cell.axes  # its row says how far it is off
+        return faults or ([] if own_call else exactness.check(batch, expected, tolerance, name))
 
     return check
+
+
+def _own(typed: str) -> Callable[[Path], Any]:
+    """Return the user's function, whose tensor or array may be a picture's or a batch's."""
+    import torch
+
+    function, shape = own.load(typed, grid.PREPROCESS_CALL.option), (3, SIZE, SIZE)
+
+    def call(path: Path) -> Any:
+        output = function(path)
+        if hasattr(output, "__array_interface__"):
+            output = torch.from_numpy(output)
+        if tuple(getattr(output, "shape", ()))[-3:] != shape:
+            kind = type(output).__name__
+            returned = f"{tuple(output.shape)}" if hasattr(output, "shape") else f"a {kind}"
+            given = f"{grid.PREPROCESS_CALL.option} {typed}"
+            raise ContractError(given, f"a tensor {shape}, not {returned}", "return one")
+        return output[None] if output.ndim == 3 else output
+
+    return call
 
 
 def _is_gray(cell: Cell) -> bool:

@@ -15,6 +15,7 @@ from pipeline.arguments import (
     parse_number,
     parse_size,
 )
+from pipeline.bulk import items, plan, settings
 from pipeline.exits import exit_code
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion import diffusion, schedulers
@@ -93,9 +94,12 @@ def _parser() -> Parser:
     run = add(commands.run, "generate, preprocess, forward", sd, device, gray, out)
     known = partial(parse_choices, known=tuple(NEEDS))
     _option(run, "--require", known, f"fail without these: {', '.join(NEEDS)}", default=[])
+    _add_bulk(run.add_argument_group("many prompts or images"))
     validate = add(commands.validate, "whether every tensor will fit, without weights or a GPU")
     for name, help_ in VALIDATE.items():
         validate.add_argument(f"--{name}", default="", metavar="LIST", help=help_)
+    calibrate = "result files, or a folder of them, to learn from what a GPU takes beyond tensors"
+    validate.add_argument("--calibrate", type=Path, metavar="PATH", help=calibrate)
     validate.add_argument("--json", action="store_true", help="print one JSON document")
     emit = f"print the contract for a server: {', '.join(serving.FORMATS)}"
     validate.add_argument("--emit", choices=tuple(serving.FORMATS), metavar="FORMAT", help=emit)
@@ -107,8 +111,36 @@ def _parser() -> Parser:
     return parser
 
 
+def _add_bulk(group: "argparse._ArgumentGroup") -> None:
+    """Add what `run` takes for a file of prompts, or for images."""
+    prompts = f"text (a prompt a line), .jsonl, .csv or .parquet with {', '.join(items.COLUMNS)}"
+    group.add_argument("--prompts", type=Path, metavar="FILE", help=prompts)
+    images = "preprocess and score images: files, or folders of them"
+    group.add_argument("--images", nargs="+", metavar="PATH", help=images)
+    ray = "run on a Ray cluster: auto, local (start one here) or an address"
+    group.add_argument("--ray", default="", metavar="ADDRESS", help=ray)
+    engine = f"what scores: {', '.join(settings.ENGINES)} (PyTorch, the same weights)"
+    group.add_argument("--engine", choices=settings.ENGINES, default=settings.FLUX, help=engine)
+    store = "PNG files, or the dataset itself (default: files)"
+    stores = (settings.FILES, settings.PARQUET)
+    group.add_argument("--store", choices=stores, default=settings.FILES, help=store)
+    workers = "N, or generate=N,preprocess=N,forward=N (default: as many as fit)"
+    _option(group, "--workers", plan.parse_workers, workers)
+    share = "of a GPU that one worker of generate takes, on Ray (default: 1)"
+    _option(group, "--gpus-per-worker", plan.parse_gpus, share, default=1.0)
+    batch = f"items of a batch and of a part (default: up to {plan.MOST_BATCH})"
+    _option(group, "--batch", parse_count, batch)
+    errors = "end once more than N items, or P%% of them, have failed"
+    _option(group, "--max-errors", plan.parse_errors, errors)
+    group.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
 def _option(
-    parser: Parser, name: str, parse: Callable[..., object], help_: str, default: object = None
+    parser: "Parser | argparse._ArgumentGroup",
+    name: str,
+    parse: Callable[..., object],
+    help_: str,
+    default: object = None,
 ) -> None:
     """Add an option whose value is read by `parse`, a function of the text and the name."""
     parser.add_argument(name, type=partial(parse, name=name), default=default, help=help_)

@@ -119,8 +119,10 @@ def size_label(size: Size) -> str:
 def parse_folder(text: str, name: str) -> Path:
     """Return `text` as a folder that exists or can be made.
 
-    Raises `PipelineError` where it, or a folder above it, is a file.
+    Raises `PipelineError` where it, or a folder above it, is a file, and for a null byte.
     """
+    if "\0" in text:
+        raise PipelineError(f"{name} {text}", "a name without a null byte", f"change {name}")
     folder = Path(text)
     for path in (folder, *folder.parents):
         try:

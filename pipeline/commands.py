@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import size_label
-from pipeline.errors import ContractError, PipelineError, UnavailableError, plain
+from pipeline.bulk import run as bulk
+from pipeline.bulk.plan import refuse_without_input
+from pipeline.errors import ContractError, PipelineError, UnavailableError, counted, plain
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
 from pipeline.flux import forward as flux
@@ -24,7 +26,7 @@ from pipeline.progress import progress
 from pipeline.stable_diffusion import components as parts
 from pipeline.stable_diffusion import diffusion, models, pictures, schedulers
 from pipeline.validation import answers as validation
-from pipeline.validation import changes, meta, server_files, serving, table
+from pipeline.validation import capacity, changes, meta, server_files, serving, table
 from pipeline.validation.answers import Answer
 
 if TYPE_CHECKING:
@@ -47,12 +49,12 @@ def preprocess(options: Options) -> int:
     settings = preprocessing.Settings(options.size, options.grayscale, scaled=options.scaled)
     plan = conversion.plan(options.images, options.out, settings)
     if plan.done:
-        images = "image was" if plan.done == 1 else "images were"
-        print(f"{plan.done} {images} preprocessed before", file=sys.stderr)
+        verb = "was" if plan.done == 1 else "were"
+        print(f"{counted(plan.done, 'image')} {verb} preprocessed before", file=sys.stderr)
     if notice := plan.notice():
         print(notice, file=sys.stderr)
     preprocessing.load()
-    with progress("preprocess", len(plan.missing), "images") as show:
+    with progress("preprocess", len(plan.missing), "image") as show:
 
         def written(done: int, outputs: Sequence[Path]) -> None:
             for output in outputs:
@@ -63,7 +65,7 @@ def preprocess(options: Options) -> int:
     for error in skipped:
         print(error, file=sys.stderr)
     if skipped:
-        print(f"skipped {len(skipped)} of {len(plan.missing)} images", file=sys.stderr)
+        print(f"skipped {len(skipped)} of {counted(len(plan.missing), 'image')}", file=sys.stderr)
     return DOES_NOT_HOLD if skipped else HOLDS
 
 
@@ -89,6 +91,9 @@ def forward(options: Options) -> int:
 
 def run(options: Options) -> int:
     """Generate, preprocess and score; without Julia, say why there are no scores."""
+    if options.prompts or options.images:
+        return bulk.run(options)
+    refuse_without_input(options)
     for need in options.require:
         if (absent := NEEDS[need]()) is not None:
             raise UnavailableError(f"--require {need}", absent)
@@ -99,7 +104,7 @@ def run(options: Options) -> int:
     if not images:
         return code
     names = [pregenerated.preprocessed_name(index + 1) for index in images]
-    with progress("preprocess", len(images), "images") as show:
+    with progress("preprocess", len(images), "image") as show:
         batch = preprocessing.preprocess(list(images.values()), grayscale=options.grayscale)
         for done, (name, tensor) in enumerate(zip(names, batch, strict=True), 1):
             pictures.save(preprocessing.to_image(tensor), options.out / name)
@@ -126,20 +131,22 @@ def validate(options: Options) -> int:
         options.channels,
         options.flux_model,
         options.memory,
+        capacity.learnt(options.calibrate) if options.calibrate else capacity.GUESS,
     )
     begun = perf_counter()
     scorers = validation.load_libraries(questions)
     loaded = perf_counter()
     answers = [validation.answer(one, scorers[one.flux_model]) for one in questions]
+    limits = validation.limits(answers[0]) if len(answers) == 1 else None
     seconds = perf_counter() - loaded
     broken = table.first_broken(answers)
     if (options.emit or options.check) and not broken:
         return _serve(options, answers, served)
     if options.json:
-        print(json.dumps(table.as_dict(answers, seconds), indent=2))
+        print(json.dumps(table.as_dict(answers, seconds, limits), indent=2))
     else:
-        table.print_answers(answers)
-        print(f"checked in {seconds:.2g} s, after {loaded - begun:.2g} s of imports")
+        table.print_answers(answers, limits)
+        print(f"checked in {seconds:.1f} s, after {loaded - begun:.1f} s of imports")
     if broken:
         print(broken, file=sys.stderr if options.json else sys.stdout)
     return DOES_NOT_HOLD if broken else HOLDS
@@ -239,11 +246,13 @@ def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]
     _require_memory(drawing)
     images = {}
     for index in range(options.count):
-        if (image := pictures.find(options.out, drawing, index)) is not None:
+        if (
+            image := pictures.find(pictures.path_of(options.out, index), drawing, index)
+        ) is not None:
             images[index] = image
     if images:
-        name = "image was" if len(images) == 1 else "images were"
-        print(f"{len(images)} {name} drawn before", file=sys.stderr)
+        verb = "was" if len(images) == 1 else "were"
+        print(f"{counted(len(images), 'image')} {verb} drawn before", file=sys.stderr)
     missing = [index for index in range(options.count) if index not in images]
     if missing:
         drawing.load()
@@ -253,7 +262,7 @@ def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]
 
 def _draw(drawing: diffusion.Drawing, indexes: Sequence[int], out: Path) -> "dict[int, Image]":
     images = {}
-    with progress("generate", len(indexes) * drawing.steps, "steps") as show:
+    with progress("generate", len(indexes) * drawing.steps, "step") as show:
         begun = {index: number * drawing.steps for number, index in enumerate(indexes)}
         for index in indexes:
             try:
@@ -265,7 +274,7 @@ def _draw(drawing: diffusion.Drawing, indexes: Sequence[int], out: Path) -> "dic
             images[index] = image
     if len(images) < len(indexes):
         count = len(indexes) - len(images)
-        print(f"not written: {count} of {len(indexes)} images", file=sys.stderr)
+        print(f"not written: {count} of {counted(len(indexes), 'image')}", file=sys.stderr)
     return images
 
 

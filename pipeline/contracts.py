@@ -212,13 +212,23 @@ def check_images(
     return violations
 
 
+REMEDIES_OF_NAN = {
+    "float16": "try float32 or bfloat16: half precision overflows in some VAEs",
+    "bfloat16": "try float32, then check the weights and the configurations",
+    "float32": "check the weights and the configurations, such as scaling_factor",
+}
+
+
 def check_drawn(
-    images: "np.ndarray", blanked: Sequence[bool] = (), names: Sequence[str] = ()
+    images: "np.ndarray",
+    blanked: Sequence[bool] = (),
+    names: Sequence[str] = (),
+    dtype: str = "float16",
 ) -> list[Violation]:
     """Check what a pipeline drew, (N, H, W, 3) in [0, 1], before it is rounded to 8-bit levels.
 
-    Rounding turns NaN into a black that looks like any other. `blanked` says which images a
-    safety checker made black; `names` replace `image 1` and so on.
+    Rounding would make NaN black. `blanked` says which images a safety checker made black; `names`
+    replace `image 1` and so on; `dtype` is the pipeline's.
     """
     import numpy as np
 
@@ -228,8 +238,7 @@ def check_drawn(
         share = 1 - np.isfinite(image).mean()
         if share:
             given = f"NaN in {share:.0%} of its levels"
-            remedy = "try float32 or bfloat16: half precision overflows in some VAEs"
-            violations.append(Violation(name, given, "finite levels", remedy))
+            violations.append(Violation(name, given, "finite levels", REMEDIES_OF_NAN[dtype]))
     for name, is_blank in zip(names, blanked, strict=False):
         if is_blank:
             remedy = "try another prompt or seed, or a model without a safety checker"

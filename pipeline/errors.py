@@ -1,8 +1,18 @@
 """Errors for the person who reads them: one line with what was given, expected, and what to do."""
 
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["ContractError", "Missing", "PipelineError", "UnavailableError", "one_line", "plain"]
+__all__ = [
+    "ContractError",
+    "Missing",
+    "PipelineError",
+    "UnavailableError",
+    "counted",
+    "one_line",
+    "plain",
+    "with_article",
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,10 @@ class PipelineError(Exception):
         super().__init__(plain(line))
         self.given, self.expected, self.remedy = given, expected, remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process raise it again."""
+        return type(self), (self.given, self.expected, self.remedy)
+
 
 class UnavailableError(PipelineError):
     """What was asked for needs something that this machine does not have; `missing` says what."""
@@ -49,9 +63,23 @@ class UnavailableError(PipelineError):
         super().__init__(given, missing.what, str(missing))
         self.missing = missing
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process raise it again."""
+        return type(self), (self.given, self.missing)
+
 
 class ContractError(PipelineError):
     """A tensor or an image broke the contract of the boundary that it was to cross."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 image`, `2 images`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def with_article(noun: str) -> str:
+    """Return `an AutoencoderKL`, `a UNet2DConditionModel`, `an ndarray`."""
+    return f"{'an' if noun.startswith((*'AEIOaeio', 'nd')) else 'a'} {noun}"
 
 
 def one_line(error: BaseException | None, length: int = 200) -> str:

@@ -13,8 +13,14 @@ from pipeline.errors import PipelineError
 
 __all__ = ["FIXTURES", "writing"]
 
-FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
-"""The checkout's folder of pre-generated images, the tiny pipeline and the network's weights."""
+PACKAGE = Path(__file__).resolve().parent
+
+FIXTURES = next(
+    (folder for folder in [PACKAGE / "fixtures"] if folder.is_dir()), PACKAGE.parent / "fixtures"
+)
+"""The folder of pre-generated images, the tiny pipeline and the network's weights.
+
+It is a checkout's; a wheel has it inside this package."""
 
 
 @contextmanager

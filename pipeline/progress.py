@@ -5,14 +5,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pipeline.errors import counted
+
 __all__ = ["progress"]
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Yield a function to call with the number of `total` that are done."""
+def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
+    """Yield a function to call with the number of `total` that are done, and what else to say.
+
+    `unit` is one of them.
+    """
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -20,32 +25,42 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[[int], None
 
         console = Console(stderr=True)
         rate = "{task.fields[rate]}"
-        columns = (label, BarColumn(), MofNCompleteColumn(), unit, rate, TimeRemainingColumn())
+        columns = (
+            label,
+            BarColumn(),
+            MofNCompleteColumn(),
+            f"{unit}s",
+            rate,
+            TimeRemainingColumn(),
+            "{task.fields[note]}",
+        )
         to_terminal = sys.stdout.isatty()  # else what is printed belongs in a file or a pipe
         with Progress(
             *columns, console=console, transient=True, redirect_stdout=to_terminal
         ) as bar:
-            task = bar.add_task(label, total=total, rate="")
+            task = bar.add_task(label, total=total, rate="", note="")
 
-            def show(done: int) -> None:
-                bar.update(task, completed=done, rate=f"{_rate(done, begun):.1f} {unit}/s")
+            def show(done: int, note: str = "") -> None:
+                rate = f"{_rate(done, begun):.1f} {unit}s/s"
+                bar.update(task, completed=done, rate=rate, note=note)
 
             yield show
     else:
         last = begun
 
-        def show(done: int) -> None:
+        def show(done: int, note: str = "") -> None:
             nonlocal last
             if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
                 last = time.monotonic()
                 rate = _rate(done, begun)
                 left = f", {(total - done) / rate:.0f} s left" if rate else ""
-                line = f"{label}: {done} of {total} {unit}, {rate:.1f} {unit}/s{left}"
+                line = f"{label}: {done} of {counted(total, unit)}, {rate:.1f} {unit}s/s{left}"
+                line += f"; {note}" if note else ""
                 print(line, file=sys.stderr, flush=True)
 
         yield show
     seconds = time.monotonic() - begun
-    print(f"{label}: {total} {unit} in {seconds:.1f} s", file=sys.stderr, flush=True)
+    print(f"{label}: {counted(total, unit)} in {seconds:.1f} s", file=sys.stderr, flush=True)
 
 
 def _rate(done: int, begun: float) -> float:

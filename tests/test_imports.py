@@ -44,6 +44,12 @@ def test_importing_the_pipeline_imports_nothing_heavy() -> None:
     assert imported(done.stderr) & (HEAVY | {"PIL", "rich", "bench"}) == set()
 
 
+def test_the_commands_of_bench_import_neither_pytest_nor_anything_heavy() -> None:
+    done = fresh_python("-X", "importtime", "-c", "import bench.__main__")
+    assert done.returncode == 0, done.stderr
+    assert imported(done.stderr) & (HEAVY | {"pytest", "_pytest", "PIL", "rich"}) == set()
+
+
 def imports(path: Path) -> Iterator[str]:
     """What a file imports, at any depth; names of `from … import` stand behind their module."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -21,6 +21,8 @@ LIMIT_S = 600
 DOES_NOT_HOLD = 1
 """The exit code of a question that is answered with no, as `validate` of a wrong size shows."""
 README_LINES = 180
+RUN = [page for page in PAGES if page.name != "own-benchmarks.md"]
+"""Pages that are run in a checkout; tests/bench/test_own_repository.py runs the other one."""
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 
@@ -70,7 +72,7 @@ def ids(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=ids)
+@pytest.mark.parametrize("page", RUN, ids=ids)
 def test_what_a_page_shows_is_what_one_gets(page: Path, checkout: Path) -> None:
     for block in blocks(page):
         if block.language == "julia" and (name := re.match(r"# (\w+\.jl)\n", block.text)):
@@ -101,7 +103,7 @@ def known(command: str) -> str:
     return " ".join([*words, "--help"])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=ids)
+@pytest.mark.parametrize("page", RUN, ids=ids)
 def test_the_options_of_a_command_that_is_not_run_are_known(page: Path, checkout: Path) -> None:
     for block in blocks(page):
         if block.language != "console" or not block.why_not:

@@ -11,6 +11,7 @@ from test_imports import imports, module_name
 ROOMS = {
     "bench": (
         "bench",
+        "bench.fleet",
         "bench.grid",
         "bench.history",
         "bench.reporting",
@@ -24,6 +25,7 @@ ROOMS = {
     ),
     "pipeline": (
         "pipeline",
+        "pipeline.bulk",
         "pipeline.validation",
         "pipeline.flux",
         "pipeline.preprocessing",

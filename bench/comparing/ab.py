@@ -19,10 +19,10 @@ from bench.comparing import trees
 from bench.comparing.comparison import Comparison, compare
 from bench.comparing.pair import Half, OutOfTime, Pair, log_ratios, measure
 from bench.comparing.sides import Side
-from bench.comparing.verdict import UNDECIDED, Floor, counted, decide_pairs
+from bench.comparing.verdict import UNDECIDED, Floor, decide_pairs
 from bench.results.cell import Row
 from bench.results.record import Run
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, counted
 
 __all__ = [
     "BLOCK",
@@ -168,10 +168,13 @@ def budget(text: str) -> float:
 
 
 def selection(arguments: Sequence[str]) -> list[str]:
-    """Return pytest's arguments on both sides: with `bench/` where they name no file or folder."""
+    """Return pytest's arguments on both sides: with `bench/` where they name no file or folder.
+
+    Without a folder `bench` pytest looks where its settings say.
+    """
     words = [word for word in arguments if word != "--"]
     named = any(Path(word.partition("::")[0]).exists() for word in words if word[:1] != "-")
-    return words if named else ["bench/", *words]
+    return words if named or not Path("bench").is_dir() else ["bench/", *words]
 
 
 class Progress:
@@ -215,7 +218,8 @@ def scratch() -> Iterator[Path]:
     for lock in Path(gettempdir()).glob(f"{PREFIX}*/lock"):
         with suppress(OSError), lock.open() as file:  # such as another user's
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
+            if file.read():  # else it has just been made, and its owner is about to lock it
+                shutil.rmtree(lock.parent, ignore_errors=True)
 
     def end(number: int, _: Any) -> NoReturn:
         sys.exit(128 + number)
@@ -224,6 +228,8 @@ def scratch() -> Iterator[Path]:
     try:
         with TemporaryDirectory(prefix=PREFIX) as folder, (Path(folder) / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            file.write("held\n")
+            file.flush()
             yield Path(folder)
     finally:
         for number, handler in before.items():

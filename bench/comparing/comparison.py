@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from statistics import geometric_mean as geometric_mean_of
 
 from bench.comparing.across import without
@@ -33,7 +34,7 @@ class Entry:
     absence: str = ""
     """Why there is none; empty where there is."""
 
-    @property
+    @cached_property
     def seconds(self) -> float | None:
         """Return the time of a call: the median, of several runs their geometric mean."""
         return middle(self.samples) if self.rows else None

@@ -23,7 +23,6 @@ from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import Any
 
-from bench.comparing import turns
 from bench.comparing.across import matched
 from bench.comparing.trees import Tree
 from bench.results import record
@@ -31,7 +30,7 @@ from bench.results.cell import MEASURED
 from bench.results.record import Run
 from pipeline.errors import PipelineError
 
-__all__ = ["Half", "OutOfTime", "Pair", "log_ratio", "log_ratios", "measure"]
+__all__ = ["Half", "OutOfTime", "Pair", "error_line", "log_ratio", "log_ratios", "measure"]
 
 PLUGIN = "sd_flux_bench_turns"
 
@@ -148,6 +147,8 @@ class _Child:
         """The CPU on which the last turn ended, if one thread did its work."""
 
     def __enter__(self) -> "_Child":
+        from bench.comparing import turns  # imports pytest, which no other command needs
+
         shutil.rmtree(self._folder, ignore_errors=True)
         (self._folder / "plugin").mkdir(parents=True)
         shutil.copy(turns.__file__, self._folder / "plugin" / f"{PLUGIN}.py")
@@ -234,7 +235,8 @@ class _Child:
         """Refuse a side that imported the code of another tree."""
         tree = self._half.tree.folder.resolve()
         for file in files:
-            if not Path(file).resolve().is_relative_to(tree):
+            has_own = (tree / Path(file).parent.name / "__init__.py").is_file()
+            if has_own and not Path(file).resolve().is_relative_to(tree):
                 raise PipelineError(
                     f"side {self._half.label} ({self._half.what})",
                     f"code of its own tree, but {Path(file).parent.name} came from elsewhere",
@@ -244,11 +246,15 @@ class _Child:
     def _arguments(self) -> list[str]:
         own = ["-m", "pytest", "--benchmark-only", *PLAN, "-p", "pytest_benchmark.plugin"]
         own += ["-p", PLUGIN, "-p", "no:cacheprovider", "-q"]
+        if not (self._half.tree.folder / "bench" / "options.py").is_file():
+            own += ["-p", "sd_flux_bench", "--sd-flux-bench"]  # no checkout of this project
         output = f"--benchmark-json={self._folder / 'out.json'}"
         return [*own, *self._selection, *self._half.options, output]
 
     def _environment(self, channel: str) -> dict[str, str]:
         """Return its variables: its own tree on the path first, no plugin that it does not need."""
+        from bench.comparing import turns
+
         paths = [str(self._half.tree.folder), str(self._folder / "plugin")]
         paths += filter(None, [os.environ.get("PYTHONPATH")])
         kept = {
@@ -267,15 +273,20 @@ class _Child:
     def _fault(self, expected: str) -> PipelineError:
         """Name the side, and the first line of pytest's output that names an error."""
         text = (self._folder / "output.txt").read_text(encoding="utf-8", errors="replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        errors = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
-        line = next(iter([*errors, *reversed(lines)]), "it said nothing")
-        line = re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", line)
+        line = error_line(text)
         return PipelineError(
             f"side {self._half.label} ({self._half.what})",
             f"{expected} ({line})",
-            "run pytest bench/ --benchmark-only there",
+            "run pytest --benchmark-only there",
         )
+
+
+def error_line(output: str) -> str:
+    """Return the first line of pytest's output that names an error, else its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"E  |ERROR(?!: usage)|.*[Ee]rror: ", line)]
+    line = next(iter([*errors, *reversed(lines)]), "it said nothing")
+    return re.sub(r"^(E|ERROR:?|.*: error:)\s+", "", line)
 
 
 def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: int) -> None:

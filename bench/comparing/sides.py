@@ -67,18 +67,18 @@ class Side:
         return self.runs[0].machine
 
 
-def gather(arguments: Sequence[str], least: int = 2) -> list[Side]:
+def gather(arguments: Sequence[str], least: int = 2, apart: bool = False) -> list[Side]:
     """Read the files of a command line into sides, at least so many; the first is the baseline.
 
     Files joined by a comma are runs of one side. Among more than two files, none of them joined,
     those with the same hardware, software and clean commit become runs of one side, if that leaves
-    another side.
+    another side; not where they are machines `apart`.
 
     Raises `PipelineError` for fewer than two sides, a run that is twice on a side, a run without a
     number, and whatever is wrong with a file.
     """
     groups = [[(file, _load(file)) for file in _files(argument)] for argument in arguments]
-    if len(groups) > 2 and max(map(len, groups)) == 1:
+    if len(groups) > 2 and max(map(len, groups)) == 1 and not apart:
         groups = _grouped([group[0] for group in groups])
     if len(groups) < least:
         raise PipelineError(
@@ -295,5 +295,6 @@ def _text(value: Any, key: str = "") -> str:
 
 
 def _commit(run: Run) -> str:
-    text = str(run.commit.get("id") or "")[:7]
+    name = str(run.commit.get("id") or "")
+    text = name[:7] if COMMIT.fullmatch(name) else ""
     return f"{text} with changes" if text and run.commit.get("dirty") else text

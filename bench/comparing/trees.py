@@ -9,8 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.comparing.verdict import counted
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, counted
 
 __all__ = ["Tree", "commit", "working"]
 

@@ -38,7 +38,10 @@ class Turns:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Put a stopwatch around the clock that the harness gave to each cell."""
+        """Put a stopwatch around the clock that the harness gave to each cell.
+
+        Tests of pytest-benchmark's own fixture have no such clock, and are left out.
+        """
         for item in items:
             marker = item.get_closest_marker("benchmark")
             if _axes(item) is None or marker is None or "timer" not in marker.kwargs:
@@ -48,6 +51,12 @@ class Turns:
             item.add_marker(
                 pytest.mark.benchmark(**{**marker.kwargs, "timer": watch}), append=False
             )
+        items[:] = [
+            item
+            for item in items
+            if item.nodeid in self._stopwatches
+            or "benchmark" not in getattr(item, "fixturenames", ())
+        ]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Send which cells there are, and where the code comes from."""
@@ -206,8 +215,11 @@ def _file() -> int | None:
 
 
 def _axes(item: pytest.Item) -> dict[str, Any] | None:
+    """Return the axes of a test's cell; of a plain test that measures, its name."""
     callspec = getattr(item, "callspec", None)
     axes = getattr(callspec.params.get("cell"), "axes", None) if callspec is not None else None
+    if axes is None and "measure" in getattr(item, "fixturenames", ()):
+        return {"test": item.nodeid}
     return dict(axes) if axes is not None else None
 
 

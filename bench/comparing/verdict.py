@@ -9,6 +9,7 @@ from bench.results.units import percent
 from bench.statistics import sequential, stats
 from bench.statistics.ratio import PAIRS, ROUNDS, RUNS, Ratio, Runs
 from bench.statistics.ratio import ratio as ratio_of
+from pipeline.errors import counted
 
 __all__ = [
     "DECIDED",
@@ -18,7 +19,6 @@ __all__ = [
     "UNDECIDED",
     "Floor",
     "Verdict",
-    "counted",
     "decide",
     "decide_pairs",
     "floor",
@@ -197,11 +197,6 @@ def in_turns(recorded: float | None = None) -> Floor:
     if recorded is None:
         return Floor(IN_TURNS, "measured in turns")
     return Floor(recorded, "in turns, this machine's on record")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 pair`, `2 pairs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _drift(samples: Sequence[float]) -> float:

@@ -5,17 +5,20 @@ option, its help and its checks follow. This package may import whatever stands 
 """
 
 from bench.grid import flux, preprocessing, stable_diffusion
-from bench.grid.axes import Options
+from bench.grid.axes import Options, calls
 from bench.grid.flux import end_to_end, flux_models, forward
 from bench.grid.preprocessing import IMAGES, STREAMED, preprocess
 from bench.grid.stable_diffusion import generate, image_cell, model_of, models_of
 
 __all__ = [
     "FAMILIES",
+    "GENERATE_CALL",
     "IMAGES",
+    "PREPROCESS_CALL",
     "STREAMED",
     "SUBJECTS",
     "Options",
+    "calls",
     "check",
     "end_to_end",
     "flux_models",
@@ -26,6 +29,8 @@ __all__ = [
     "models_of",
     "preprocess",
 ]
+
+GENERATE_CALL, PREPROCESS_CALL = stable_diffusion.CALL, preprocessing.CALL
 
 SUBJECTS = {
     "Stable Diffusion": stable_diffusion.AXES,

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from bench.workloads import own
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
 
-__all__ = ["DEVICES", "Axis", "Options", "choice", "text"]
+__all__ = ["DEVICES", "Axis", "Options", "calls", "choice", "own_call", "text"]
 
 T = TypeVar("T")
 
@@ -59,6 +60,27 @@ def choice(
 
     said = said or ("" if default else "both" if len(known) == 2 else "all")
     return Axis(option, about, parse, default or ",".join(known), tiny, said)
+
+
+def calls(axis: Axis[str], options: Options) -> dict[str, str]:
+    """Return the user's own calls as they were typed, by the label that cells have.
+
+    Raises `PipelineError` for two of one label.
+    """
+    typed_by_label: dict[str, str] = {}
+    for typed in axis.values(options):
+        label = own.label(typed, axis.option)
+        if label in typed_by_label:
+            given = f"{axis.option} {typed_by_label[label]},{typed}"
+            raise PipelineError(given, f"one call named {label}", "rename a file or a function")
+        typed_by_label[label] = typed
+    return typed_by_label
+
+
+def own_call(value: str, option: str) -> str:
+    """Read the name of a user's own function, whose file must exist."""
+    own.split_call(value, option)
+    return value
 
 
 def text(value: str, option: str) -> str:

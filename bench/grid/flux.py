@@ -67,7 +67,7 @@ def forward(options: Options) -> list[Cell]:
             device=device,
             dtype="" if engine == "flux-bridge" else "float32",
             budget_factor=BUDGETS.get(engine, 1.0),
-            regime=_REGIMES.get(engine, _REGIME),
+            regime=_REGIMES.get(engine, _REGIME) | _process(engine, device),
         )
         for model, engine, device, batch in product(
             models or [{}], ENGINE.values(options), DEVICE.values(options), BATCH.values(options)
@@ -93,11 +93,16 @@ def end_to_end(options: Options) -> list[Cell]:
             device=device,
             dtype="float32",
             budget_factor=source.budget_factor if source else 1.0,
-            regime={"images": source.id if source else "pregenerated"},
+            regime={"images": source.id if source else "pregenerated"} | _process(engine, device),
         )
         for engine, device in product(ENGINE.values(options), DEVICE.values(options))
         if engine in ("flux", "reference")
     ]
+
+
+def _process(engine: str, device: str) -> dict[str, str | int]:
+    """Return what a row says of Flux on CUDA: beside torch, and not in its process."""
+    return {"process": "its own"} if device == "cuda" and engine.startswith("flux") else {}
 
 
 def _needs(engine: str, device: str) -> tuple[str, ...]:

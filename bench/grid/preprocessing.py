@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import ceil
 from pathlib import Path
 
-from bench.grid.axes import DEVICES, Axis, Options, choice, text
+from bench.grid.axes import DEVICES, Axis, Options, calls, choice, own_call, text
 from bench.results.cell import Cell
 from bench.workloads import peers, pictures
 from pipeline.arguments import Size, parse_count, parse_size, size_label
 from pipeline.errors import PipelineError
 from pipeline.preprocessing import fast
 
-__all__ = ["AXES", "IMAGES", "STREAMED", "preprocess"]
+__all__ = ["AXES", "CALL", "IMAGES", "STREAMED", "preprocess"]
 
 BUDGET = 0.4
 """Budget factor a megapixel: a picture takes milliseconds."""
@@ -64,7 +64,12 @@ THREADS = Axis("--preprocess-threads", "threads of stream", parse_count, "1,2")
 DEVICE = choice("--preprocess-device", "cpu, cuda", DEVICES)
 PEER = choice("--preprocess-peer", ", ".join([*peers.NEEDS, NONE]), [*peers.NEEDS, NONE])
 IMAGES = Axis("--preprocess-images", "a folder of your own; its first 32 files are used", text)
-AXES = (REGIME, FORMAT, SIZE, COLOR, THREADS, DEVICE, PEER, IMAGES)
+CALL = Axis(
+    "--preprocess-call",
+    "your own: FILE.py:NAME, a function of a picture's path that returns a tensor (3, 224, 224)",
+    own_call,
+)
+AXES = (REGIME, FORMAT, SIZE, COLOR, THREADS, DEVICE, PEER, IMAGES, CALL)
 
 
 @dataclass(frozen=True)
@@ -83,15 +88,21 @@ def preprocess(options: Options) -> list[Cell]:
     Regimes: `decode` (file to pixels), `transform` (pixels in memory to tensor), `file` (both, one
     by one), `stream` (both, 32 files in a batch, by threads), `scaled` (as `file`, JPEG alone, at a
     fraction of its size). The peers do `transform` and `file` in color. A folder of the user's
-    takes the place of format and size.
+    takes the place of format and size. Each `--preprocess-call` does `file` in color on the CPU.
     """
-    return [
+    cells = [
         _cell(regime, source, color, device, threads, peer)
         for regime in REGIME.values(options)
         for source in _sources(regime, options)
         for color in _colors(regime, options)
         for device, threads, peer in _ways(regime, color, options)
     ]
+    for label in calls(CALL, options):
+        for source in _sources("file", options):
+            cell = _cell("file", source, "rgb", "cpu", 0, "")
+            regime = {"includes": _REGIMES["file"]["includes"], "batch": 1, **source.regime}
+            cells.append(replace(cell, axes={**cell.axes, "call": label}, regime=regime))
+    return cells
 
 
 def _sources(regime: str, options: Options) -> list[_Source]:

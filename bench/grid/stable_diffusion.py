@@ -1,8 +1,9 @@
 """The grid of Stable Diffusion, and the cell whose images the end-to-end benchmark takes."""
 
+from dataclasses import replace
 from itertools import product
 
-from bench.grid.axes import DEVICES, Axis, Options, choice, text
+from bench.grid.axes import DEVICES, Axis, Options, calls, choice, own_call, text
 from bench.results.cell import Cell
 from bench.workloads.modes import EAGER, MODES
 from pipeline import availability
@@ -10,10 +11,15 @@ from pipeline.arguments import parse_count, parse_size, size_label
 from pipeline.errors import PipelineError
 from pipeline.stable_diffusion import diffusion, models
 
-__all__ = ["AXES", "FULL_SIZE_BUDGET", "generate", "image_cell", "model_of", "models_of"]
+__all__ = ["AXES", "CALL", "FULL_SIZE_BUDGET", "generate", "image_cell", "model_of", "models_of"]
 
 FULL_SIZE_BUDGET = 15.0
 """Budget factor of a full-size model: an image takes seconds, not milliseconds."""
+
+FULL_SIZE_BYTES = 2e9
+"""The weights of Stable Diffusion 1.5 in float16: a folder's budget follows its own."""
+
+LARGEST_BUDGET = 60.0
 
 TINY, ARCHITECTURE = "tiny", "arch:sd15"
 
@@ -46,16 +52,29 @@ DTYPE = choice(
     diffusion.DTYPES,
     said="float16 on cuda, float32 on cpu",
 )
-AXES = (MODEL, SIZE, STEPS, BATCH, MODE, DEVICE, DTYPE)
+CALL = Axis(
+    "--generate-call",
+    "your own: FILE.py:NAME, a function that returns images; it may take prompt, seeds, width, "
+    "height, steps, device, dtype",
+    own_call,
+)
+AXES = (MODEL, SIZE, STEPS, BATCH, MODE, DEVICE, DTYPE, CALL)
 
 
 def generate(options: Options) -> list[Cell]:
     """Return the cells of Stable Diffusion: model × device × dtype × mode × batch × size × steps.
 
     Without `--sd-model` these are the tiny pipeline on the CPU and `arch:sd15` on CUDA, on every
-    machine. An id leaves out a batch of 1 and the mode `eager`.
+    machine. An id leaves out a batch of 1 and the mode `eager`. Each `--generate-call` does what
+    the cells of the first model do, eager.
     """
-    return [cell for name in models_of(options).values() for cell in _cells(name, options)]
+    names = list(models_of(options).values())
+    cells = [cell for name in names for cell in _cells(name, options)]
+    return cells + [
+        replace(cell, axes={**cell.axes, "call": label})
+        for label in calls(CALL, options)
+        for cell in _cells(names[0], {**options, MODE: ""})
+    ]
 
 
 def models_of(options: Options) -> dict[str, str]:
@@ -90,7 +109,8 @@ def image_cell(options: Options) -> Cell | None:
 
 def _cells(name: str, options: Options) -> list[Cell]:
     tiny = name == TINY
-    label = models.resolve(name).label
+    model = models.resolve(name)
+    label, factor = model.label, _budget_factor(model)
     cells = []
     for device in DEVICE.values(options, DEVICE.tiny if tiny else ""):
         for dtype, mode, batch, size, steps in product(
@@ -119,8 +139,16 @@ def _cells(name: str, options: Options) -> list[Cell]:
                 steps=steps,
                 device=device,
                 dtype=dtype,
-                budget_factor=(1.0 if tiny else FULL_SIZE_BUDGET) * batch,
+                budget_factor=factor * batch,
                 regime={"batch": batch, "mode": mode},
             )
             cells.append(cell)
     return cells
+
+
+def _budget_factor(model: models.Model) -> float:
+    """Return the budget factor of an image: a folder's by the size of its weights."""
+    size = models.bytes_of(model)
+    if size is None:
+        return FULL_SIZE_BUDGET
+    return min(max(1.0, FULL_SIZE_BUDGET * size / FULL_SIZE_BYTES), LARGEST_BUDGET)

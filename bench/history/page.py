@@ -10,7 +10,8 @@ from bench.reporting.charts import Chart, Point
 from bench.reporting.charts import Series as Drawn
 from bench.reporting.report import check_installed, fill
 from bench.reporting.tables import families_of
-from bench.reporting.texts import counted, cut, plain, unit_of, with_margin
+from bench.reporting.texts import cut, plain, unit_of, with_margin
+from pipeline.errors import counted
 from pipeline.files import writing
 
 __all__ = ["render", "write"]

@@ -7,10 +7,12 @@ from statistics import median
 from typing import Any
 
 from bench.history.series import Change, History, Machine, Moment, Series
+from bench.reporting.columns import LAYOUTS, layout_of
 from bench.reporting.compare_markdown import escaped
 from bench.reporting.layout import Column, Screen
-from bench.reporting.tables import LAYOUTS, families_of
-from bench.reporting.texts import NOTHING, aligned, counted, plain, unit_of, with_margin
+from bench.reporting.tables import families_of
+from bench.reporting.texts import NOTHING, aligned, plain, unit_of, with_margin
+from pipeline.errors import counted
 
 __all__ = ["as_json", "blame", "changes_of", "markdown", "render", "says", "span", "title"]
 
@@ -191,16 +193,13 @@ def _change(machine: Machine, series: Series, change: Change) -> dict[str, Any]:
 
 
 def _columns(members: Sequence[Series]) -> list[Column]:
-    layout = LAYOUTS.get(members[0].cell.family)
-    per = layout.per if layout else "call"
-    now = [
-        series.levels[-1][2] / (layout.images(series.cell) if layout else 1) for series in members
-    ]
+    layout = layout_of(members[0].cell.family, [series.cell for series in members])
+    now = [series.levels[-1][2] / layout.images(series.cell) for series in members]
     unit, scale = unit_of(max(now))
     return [
         Column("cell", [plain(series.cell.id) for series in members]),
         Column("history", [_sparkline(series) for series in members], "left"),
-        Column(f"{unit}/{per}", aligned(with_margin(time * scale, None) for time in now)),
+        Column(f"{unit}/{layout.per}", aligned(with_margin(time * scale, None) for time in now)),
         Column("change", list(map(_last, members))),
         Column("runs", [str(len(series.points)) for series in members]),
     ]

@@ -74,20 +74,27 @@ def visible(nvml: Any) -> list[Any]:
 
 
 def foreign_processes(nvml: Any, gpu: Any) -> int:
-    """Return how many other processes compute there; ValueError where a container hides it."""
-    processes = {process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)}
-    if _contained() and os.getpid() not in processes:
+    """Return how many other processes compute there; ValueError where a container hides it.
+
+    Children of this process are its own.
+    """
+    processes = [process.pid for process in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)]
+    own = [pid for pid in processes if _is_own(pid)]
+    if _contained() and not own:
         raise ValueError("a container hides which processes are foreign")
-    return len(processes - {os.getpid()})
+    return len(set(processes) - set(own))
 
 
 def own_bytes(nvml: Any, gpu: Any) -> int:
-    """Return the memory that this process holds there, with CUDA's context and libraries."""
+    """Return the memory that this process holds there, with CUDA's context and libraries.
+
+    What its children hold is its own.
+    """
     running = nvml.nvmlDeviceGetComputeRunningProcesses(gpu)
-    used = [process.usedGpuMemory for process in running if process.pid == os.getpid()]
-    if not used or used[0] is None:
+    used = [process.usedGpuMemory for process in running if _is_own(process.pid)]
+    if not used or None in used:
         raise ValueError("the driver does not tell what this process holds")
-    return int(used[0])
+    return int(sum(used))
 
 
 def throttle_reasons(nvml: Any, gpu: Any) -> list[str]:
@@ -123,6 +130,15 @@ def _measured(nvml: Any) -> Any:
     if not gpus:
         raise ValueError("CUDA_VISIBLE_DEVICES leaves no GPU")
     return gpus[0]
+
+
+def _is_own(pid: int) -> bool:
+    """Return whether a process is this one or a child of it: Flux runs in one."""
+    import psutil
+
+    with suppress(psutil.Error, ValueError):
+        return pid == os.getpid() or psutil.Process(pid).ppid() == os.getpid()
+    return False
 
 
 def _contained() -> bool:

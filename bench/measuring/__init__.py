@@ -1,5 +1,5 @@
 """Measuring: the fixture, the session, clock, profile, memory, energy, reference workload.
 
-May import `bench.results`, `bench.machine`, `bench.statistics` and `pipeline`. The root
-`conftest.py` gives the session what prints tables.
+May import `bench.results`, `bench.machine`, `bench.statistics` and `pipeline`. `bench.plugin` gives
+the session what prints tables.
 """

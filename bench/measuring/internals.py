@@ -9,8 +9,11 @@ import pytest
 
 __all__ = [
     "READ_AGAINST",
+    "commit_info",
     "compared",
+    "gate",
     "is_disabled",
+    "iterations",
     "refuse_replacements",
     "samples",
     "statistics",
@@ -34,6 +37,11 @@ def samples(benchmark: Any) -> list[float]:
     """
     data: list[float] = benchmark.stats.stats.data
     return data
+
+
+def iterations(benchmark: Any) -> int:
+    """Return how many calls the plugin grouped into one round."""
+    return int(benchmark.stats.iterations)
 
 
 def withdraw(benchmark: Any) -> None:
@@ -67,11 +75,29 @@ def take_over(
     session.quiet = session.quiet or hide_table
 
 
+def commit_info() -> dict[str, Any]:
+    """Return what the plugin says of the commit here, without the name of the folder."""
+    from pytest_benchmark.utils import get_commit_info
+
+    commit: dict[str, Any] = get_commit_info()  # type: ignore[no-untyped-call]
+    return {key: value for key, value in commit.items() if key != "project"}
+
+
 def compared(config: pytest.Config) -> list[Path]:
     """Return the saved files that `--benchmark-compare` named."""
     session = config._benchmarksession  # type: ignore[attr-defined]
     folder = getattr(session.storage, "path", Path())  # their names are relative to it
     return [folder / path for path in session.compared_mapping or ()]
+
+
+def gate(config: pytest.Config) -> str:
+    """Return the option of `compare` that stands for `--benchmark-compare-fail`; empty for none."""
+    from pytest_benchmark.utils import PercentageRegressionCheck
+
+    for check in config.option.benchmark_compare_fail or ():
+        if isinstance(check, PercentageRegressionCheck):
+            return f" --fail-on slower:{check.threshold:g}%"
+    return ""
 
 
 def refuse_replacements(config: pytest.Config) -> None:

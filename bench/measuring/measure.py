@@ -14,12 +14,19 @@ from bench.measuring.live import Live
 from bench.results import units
 from bench.results.cell import CHECKED, ESTIMATED, FAILED, JULIA, MEASURED, Axis, Cell, Row
 from bench.statistics import stats
-from pipeline import contracts
+from pipeline import availability, contracts
 from pipeline.contracts import Violation
+from pipeline.errors import PipelineError, UnavailableError, one_line
 
 __all__ = ["DEFAULT_PRECISION", "MAXIMUM_ROUNDS", "Measure"]
 
 T = TypeVar("T")
+
+Check = Callable[[T], Sequence[Violation] | bool | None]
+"""Takes the output of the first call, and returns what is wrong with it, as those of
+`pipeline.contracts` do; or asserts; or returns whether it holds."""
+
+DEVICES = ("cpu", "cuda")
 
 MAXIMUM_ROUNDS = 1000
 """Most samples of one cell: bounds the result files."""
@@ -73,7 +80,7 @@ class Measure:
     def __call__(
         self,
         call: Callable[[], T],
-        check: Callable[[T], Sequence[Violation]],
+        check: Check[T] | None = None,
         weights: str = "",
         fingerprint: Callable[[T], str] | None = None,
         thumbnail: Callable[[T], Mapping[str, Axis]] | None = None,
@@ -81,8 +88,14 @@ class Measure:
         extra: Callable[[], Mapping[str, float]] | None = None,
         synchronise: bool = True,
         parts: Sequence[profiled.Part] = (),
+        images: int | None = None,
+        device: str | None = None,
+        axes: Mapping[str, Axis] | None = None,
     ) -> None:
         """Check the output of the first call, then time `call`; `row` keeps the result.
+
+        `images`, `device` and `axes` say what a plain test measures: how many images one call
+        makes or takes, where it runs (`cpu`, `cuda`), and further coordinates for its row.
 
         `inside` reads from an output the seconds that Julia's own clock measured: these are then
         published. `synchronise` False is for calls that wait for their device themselves, as Julia
@@ -90,13 +103,22 @@ class Measure:
         rounds. One more call is profiled where torch runs on a device, or `parts` name stages.
         Raises `ContractError` for an output that breaks its contract: it is never timed.
         """
+        if self.row.first_call is not None:
+            raise PipelineError("measure", "one call in a test", "parametrize the test")
+        self._describe(images, device, axes)
         if inside is not None:
             call = self._by_julia(call, inside)
         elif synchronise:
             call = clock.synchronised(call, self.cell.device)
         (first, output), readings = self._watched(lambda: self._timer.timed(call))
-        self.row = replace(self.row, first_call=first, weights=weights, threads=_threads())
-        violations = check(output)
+        self.row = replace(
+            self.row,
+            first_call=first,
+            weights=weights,
+            threads=_threads(),
+            unchecked=check is None,
+        )
+        violations = _violations(check, output) if check is not None else ()
         if violations:
             fault, remedy = violations[0].fault, violations[0].remedy
             self.row = replace(self.row, status=FAILED, reason=fault, remedy=remedy)
@@ -127,6 +149,35 @@ class Measure:
     def withdraw(self) -> None:
         """Take back what pytest-benchmark has of a cell that failed, for its table and its JSON."""
         internals.withdraw(self._benchmark)
+
+    def _describe(
+        self, images: int | None, device: str | None, axes: Mapping[str, Axis] | None
+    ) -> None:
+        """Set what the test says of its cell.
+
+        Raises `PipelineError` for what no cell can have, `UnavailableError` without the device.
+        """
+        if images is not None and (type(images) is not int or images < 1):
+            raise PipelineError(f"images={images!r}", "a whole number from 1", "change it")
+        if device is not None and device not in DEVICES:
+            raise PipelineError(f"device={device!r}", "'cpu' or 'cuda'", "change it")
+        for axis, value in (axes or {}).items():
+            if not (isinstance(value, str) or (type(value) is int and value >= 0)):
+                given = f"axes={{{axis!r}: {value!r}}}"
+                raise PipelineError(given, "text or a whole number from 0", "write it as text")
+        cell = self.cell
+        self.row = replace(
+            self.row,
+            cell=replace(
+                cell,
+                axes={**cell.axes, **(axes or {})},
+                images=images or cell.images,
+                device=device or cell.device,
+            ),
+        )
+        missing = availability.torch_cuda() if device == "cuda" else None
+        if missing is not None:
+            raise UnavailableError("device='cuda'", missing)
 
     def _by_julia(self, call: Callable[[], T], inside: Callable[[T], float]) -> Callable[[], T]:
         self.row = replace(self.row, clock=JULIA)
@@ -251,6 +302,21 @@ class Measure:
             iterations=iterations,
         )
         self._benchmark.extra_info["cell"] = self.row.as_dict() | {"samples": []}
+
+
+def _violations(check: Check[T], output: T) -> Sequence[Violation]:
+    """Return what a check says is wrong with the output of a call."""
+    try:
+        answer = check(output)
+    except AssertionError as error:
+        fault = one_line(error).partition(" At index ")[0].removeprefix("assert ")
+        given = f"not {fault}" if str(error) else "not so"
+        return [Violation("output", given, "what its check asserts", "mend the call or the check")]
+    if answer is None or answer is True:
+        return []
+    if answer is False:
+        return [Violation("output", "refused", "one that its check accepts", "mend the call")]
+    return answer
 
 
 def _threads() -> int | None:

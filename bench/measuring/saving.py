@@ -1,15 +1,21 @@
-"""What a run leaves on disk, its journal and its JSON: a failure to write stops no measurement."""
+"""What a run leaves on disk, its journal and its JSON: a failure to write stops no measurement.
+
+`document` makes the JSON of a run that has left a journal alone.
+"""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.measuring.internals import READ_AGAINST, statistics
 from bench.results import record
-from bench.results.cell import Row
+from bench.results.cell import MEASURED, Cell, Row
 from bench.results.journal import JOURNALS, Journal, begin
+from bench.results.run import Run
 from pipeline.errors import PipelineError
 
-__all__ = ["Saving"]
+__all__ = ["Saving", "document"]
 
 
 class Saving:
@@ -33,12 +39,13 @@ class Saving:
         """The journal, unless it could not be written."""
         return self._journal.path if self._journal is not None else None
 
-    def begin(self, machine: Mapping[str, Any]) -> None:
-        """Begin a journal."""
+    def begin(self, machine: Mapping[str, Any], cells: Mapping[str, Cell]) -> None:
+        """Begin a journal, which says first which cells will follow."""
         try:
             self._journal = begin(self._root, machine)
         except OSError as error:
             self._give_up(error)
+        self._to_journal(lambda journal: journal.plan(cells))
 
     def add(self, row: Row) -> None:
         """Write a row to the journal."""
@@ -96,3 +103,37 @@ class Saving:
             f"no journal: {JOURNALS} cannot be written ({error.strerror or error}), so a "
             "crash would lose this run's rows; measure in a folder that can be written"
         )
+
+
+def document(run: Run) -> dict[str, Any]:
+    """Return what `--benchmark-json` would have written of these rows."""
+    hardware, software = (run.machine.get(name) or {} for name in ("hardware", "software"))
+    output: dict[str, Any] = {
+        "machine_info": {
+            "machine": hardware.get("architecture"),
+            "cpu": {"brand_raw": hardware.get("cpu"), "count": hardware.get("cores")},
+            "python_implementation": software.get("implementation"),
+            "python_version": software.get("python"),
+            "system": software.get("system"),
+        },
+        "commit_info": dict(run.commit),
+        "benchmarks": [_benchmark(row) for row in run.rows if row.status == MEASURED],
+        "datetime": run.begun or datetime.now(UTC).isoformat(),
+        "version": READ_AGAINST,
+    }
+    record.update(output, run.rows, run.machine)
+    return output
+
+
+def _benchmark(row: Row) -> dict[str, Any]:
+    test = row.name.rpartition("::")[2]
+    return {
+        "group": row.cell.family,
+        "name": test,
+        "fullname": row.name,
+        "params": dict(row.cell.axes),
+        "param": test.partition("[")[2].removesuffix("]") or None,
+        "extra_info": {"cell": row.as_dict() | {"samples": []}},
+        "options": {},
+        "stats": statistics(row.samples) | {"iterations": row.iterations},
+    }

@@ -3,8 +3,9 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -14,11 +15,12 @@ import pytest
 
 from bench.machine import records as machine
 from bench.machine import watch
-from bench.measuring import internals, memory, workload
+from bench.measuring import internals, memory, plain, workload
 from bench.measuring.clock import Clock
 from bench.measuring.live import Live, Progress
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
 from bench.measuring.output import Patient
+from bench.measuring.plain import cell_of
 from bench.measuring.saving import Saving
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
@@ -27,9 +29,6 @@ from pipeline import availability, needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
 
 __all__ = ["Session"]
-
-LONGEST = 300
-"""Characters of a reason; a Julia error can be screens long."""
 
 UNUSED = "ignore:Benchmark fixture was not used:pytest_benchmark.logger.PytestBenchmarkWarning"
 """The row says it already. Other warnings of libraries are shown and fail no measurement."""
@@ -61,11 +60,17 @@ _ATTRIBUTE = "sd_flux_bench_row"
 class Session:
     """The hooks of one run; a worker of xdist measures nothing and sends its rows home."""
 
-    def __init__(self, config: pytest.Config, required: list[str], render: Render) -> None:
-        """Take the needs that `--require` turns into failures, and what makes tables of rows."""
+    def __init__(
+        self, config: pytest.Config, required: list[str], render: Render, notes: Sequence[str] = ()
+    ) -> None:
+        """Take the needs that `--require` turns into failures, and what makes tables of rows.
+
+        `notes` are lines to print before anything is measured.
+        """
         self._config = config
         self._required = required
         self._render = render
+        self._notes = notes
         self._rows: list[Row] = []
         self._saving = Saving(config.rootpath, config.option.benchmark_json, self._say)
         self._planned: dict[str, Cell] = {}
@@ -93,6 +98,8 @@ class Session:
             typed = {str(argument).partition("=")[0] for argument in arguments}
             if names := [name for name in OF_THE_STOCK_TABLE if name in typed and hide_table]:
                 self._say(f"{', '.join(names)}: of pytest-benchmark's own table; add --stock-table")
+            for line in self._notes:
+                self._say(line)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
@@ -101,16 +108,19 @@ class Session:
 
         Cold starts are deselected without `--cold`: they would double the time of a run.
         """
-        left_out = [item for item in items if (cell := _cell(item)) and cell.family == COLD]
+        left_out = [item for item in items if (cell := cell_of(item)) and cell.family == COLD]
         if left_out and not self._config.option.cold:
             items[:] = [item for item in items if item not in left_out]
             self._config.hook.pytest_deselected(items=left_out)
             if not items:
                 self._say(f"{len(left_out)} cold starts were left out: add --cold")
         for item in items:
-            cell = _cell(item)
-            if cell is not None:
-                item.add_marker(pytest.mark.benchmark(group=cell.family, timer=Clock()))
+            cell = cell_of(item)
+            if cell is not None and not plain.is_unchecked(item):
+                marker = item.get_closest_marker("benchmark")
+                typed = dict(marker.kwargs) if marker is not None else {}
+                ours = pytest.mark.benchmark(**typed | {"group": cell.family, "timer": Clock()})
+                item.add_marker(ours, append=False)
                 item.add_marker(pytest.mark.filterwarnings("default", UNUSED))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -120,15 +130,15 @@ class Session:
         cells = {
             item.nodeid: cell
             for item in session.items
-            if (cell := _cell(item)) and not _skipped(item)
+            if (cell := cell_of(item)) and not _skipped(item)
         }
         option = self._config.option
         measuring = self._at_work and (option.benchmark_enable or not option.benchmark_disable)
         if cells and measuring:
-            self._saving.begin(self._records())
+            self._saving.begin(self._records(), cells)
         for cell in cells.values():
             _absent(cell)  # starts Julia, before torch is imported
-        missing = {name: _missing(cell) for name, cell in cells.items()}
+        missing = {name: self._missing(cell) for name, cell in cells.items()}
         for absent in missing.values():
             if absent is not None and absent.need in self._required:
                 self._saving.discard()
@@ -165,10 +175,10 @@ class Session:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip a cell, with its row, where something that it needs is missing."""
-        cell = _cell(item)
+        cell = cell_of(item)
         if cell is None or _skipped(item):
             return
-        missing = _missing(cell)
+        missing = self._missing(cell)
         if missing is not None:
             self._leave_out(item, cell, missing)
 
@@ -178,11 +188,12 @@ class Session:
 
         With `-v` an error of the pipeline keeps its traceback, and Julia's.
         """
-        cell = _cell(pyfuncitem)
+        cell = cell_of(pyfuncitem)
         if cell is None:
             return (yield)
         try:
-            return (yield)
+            with plain.watched(pyfuncitem):
+                return (yield)
         except UnavailableError as error:
             missing = error.missing
         except PipelineError as error:
@@ -192,25 +203,22 @@ class Session:
         except Exception as error:
             if not memory.ran_out(error):
                 raise
-            measure = pyfuncitem.funcargs.get("measure")
-            extra = measure.row.extra if isinstance(measure, Measure) else {}
-            reason = memory.reason(error, extra.get(ESTIMATED))
-            row = Row(pyfuncitem.nodeid, cell, OUT_OF_MEMORY, reason, memory.REMEDY, extra=extra)
+            row = plain.row_of(pyfuncitem, cell)
+            reason = memory.reason(error, row.extra.get(ESTIMATED))
+            row = Row(row.name, row.cell, OUT_OF_MEMORY, reason, memory.REMEDY, extra=row.extra)
             pyfuncitem.stash[_ROW] = row
             missing = None
         if missing is not None:  # outside the handlers, so that the skip has no traceback
-            self._leave_out(pyfuncitem, cell, missing)
+            self._leave_out(pyfuncitem, plain.row_of(pyfuncitem, cell).cell, missing)
         memory.give_back()
         pytest.skip(f"out of memory: {row.reason}")
 
     def measure(self, item: pytest.Item, benchmark: Any) -> Measure:
         """Return what the `measure` fixture gives to the test of a cell."""
-        cell = _cell(item)
+        cell = cell_of(item)
         marker = item.get_closest_marker("benchmark")
-        if cell is None or marker is None:
-            raise PipelineError(
-                item.name, "a parameter called cell", "parametrize the test with it"
-            )
+        assert cell is not None
+        assert marker is not None  # since the test uses `measure`
         return Measure(
             benchmark,
             marker.kwargs["timer"],
@@ -226,18 +234,13 @@ class Session:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Put the cell's row on the report of the phase that decided it."""
         report = yield
-        cell = _cell(item)
+        cell = cell_of(item)
         if cell is None or call.when == "teardown" or _skipped(item):
             return report
         self._live.clear()
         row = item.stash.get(_ROW, None)
         if row is None and (report.failed or call.when == "call"):
-            measure = getattr(item, "funcargs", {}).get("measure")
-            row = measure.row if measure else Row(item.nodeid, cell, FAILED)
-            if measure and report.failed:
-                measure.withdraw()
-            if report.failed and not (row.status == FAILED and row.reason):
-                row = _fault(item, cell, call)
+            row = plain.ended(item, cell, report, call)
         if row is not None:
             setattr(report, _ATTRIBUTE, row.as_dict())
         return report
@@ -300,7 +303,11 @@ class Session:
             terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
         for path in internals.compared(self._config):
             own = self._config.option.benchmark_json or self._saving.journal or "FILE"
-            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}")
+            gate = internals.gate(self._config)
+            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}{gate}")
+        journal, root = self._saving.journal, self._config.rootpath
+        if journal is not None and not Path.cwd().is_relative_to(root):  # show looks upwards
+            terminalreporter.write_line(f"to see this again: python -m bench show {journal}")
 
     def pytest_unconfigure(self) -> None:
         """Remove the empty folder that pytest-benchmark makes wherever pytest is started."""
@@ -335,6 +342,16 @@ class Session:
         guards = watch.unread() | self._unread
         return {**machine.records(), "guards": guards, "workload": dict(self._workload)}
 
+    def _missing(self, cell: Cell) -> Missing | None:
+        """Return as `_absent`, then what torch says of CUDA; Julia must have started before."""
+        missing = _absent(cell)
+        if missing is None and "cuda" in cell.needs and "julia" not in cell.needs:
+            missing = availability.torch_cuda()
+        chosen = cell.family == "generate" and self._config.getoption("--sd-model", "")
+        if missing is not None and missing.need == "cuda" and chosen and cell.device == "cuda":
+            return replace(missing, remedy=f"add --sd-device cpu, or {missing.remedy}")
+        return missing
+
     def _leave_out(self, item: pytest.Item, cell: Cell, missing: Missing) -> None:
         item.stash[_ROW] = Row(item.nodeid, cell, UNAVAILABLE, missing.reason, missing.remedy)
         if missing.need in self._required:  # weights, of which only loading knows
@@ -349,41 +366,11 @@ class Session:
             sys.stderr.write(f"{line}\n")
 
 
-def _cell(item: pytest.Item) -> Cell | None:
-    """Return the cell of a test that was parametrized with one, under the name `cell`."""
-    callspec = getattr(item, "callspec", None)
-    cell = callspec.params.get("cell") if callspec is not None else None
-    return cell if isinstance(cell, Cell) else None
-
-
 def _absent(cell: Cell) -> Missing | None:
     """Return the first of the cell's needs that is missing, or None; torch is not asked."""
     answers = (needs.NEEDS[need]() for need in cell.needs)
     return next((missing for missing in answers if missing is not None), None)
 
 
-def _missing(cell: Cell) -> Missing | None:
-    """Return as `_absent`, then what torch says of CUDA; Julia must have started before."""
-    missing = _absent(cell)
-    if missing is None and "cuda" in cell.needs and "julia" not in cell.needs:
-        return availability.torch_cuda()
-    return missing
-
-
 def _skipped(item: pytest.Item) -> bool:
     return item.get_closest_marker("skip") is not None
-
-
-def _fault(item: pytest.Item, cell: Cell, call: pytest.CallInfo[None]) -> Row:
-    """Return the row of a cell that raised: an error of the pipeline holds its own remedy."""
-    text, remedy = "it failed", "read its traceback"
-    if call.excinfo is not None:
-        text = call.excinfo.exconly()
-        if isinstance(call.excinfo.value, PipelineError | pytest.fail.Exception):
-            text, remedy = str(call.excinfo.value), ""
-    return Row(item.nodeid, cell, FAILED, _shortened(text), remedy)
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -102,10 +102,14 @@ def rates(workload_rates: Mapping[str, float]) -> str:
 
 
 def _what_it_is(row: Row) -> Iterator[str]:
+    if row.unchecked:
+        yield "no contract: nothing checked the output; measure(call, check=…) does"
     if row.clock == JULIA:
         yield "timed inside Julia, by its own clock: the forward pass without the call from Python"
     if row.cell.regime.get("model") == "none":
         yield "no network: the batch goes to Julia and zeros come back, so this is the call's cost"
+    if row.cell.regime.get("process") == "its own":
+        yield "Flux runs in a process of its own, beside torch's: the batch is copied to it"
 
 
 def _disturbances(row: Row) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """The columns of a family's table, and of the table of where its profiled calls went."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -22,7 +22,16 @@ from bench.results.rates import matrix_rate
 from bench.results.units import MIB
 from bench.statistics import stats
 
-__all__ = ["LAYOUTS", "P95_ROUNDS", "STAGES", "Layout", "of_family", "of_stages", "stages_caption"]
+__all__ = [
+    "LAYOUTS",
+    "P95_ROUNDS",
+    "STAGES",
+    "Layout",
+    "layout_of",
+    "of_family",
+    "of_stages",
+    "stages_caption",
+]
 
 P95_ROUNDS = 200
 """Rounds from which on a 95th percentile rests on ten slower ones; of 20 it is their 91st."""
@@ -81,7 +90,16 @@ LAYOUTS = {
     "end_to_end": Layout("end to end · images → batch → scores", True, "images/s"),
     "harness": Layout("harness · a call that does nothing: what measuring costs"),
     "cold": Layout("cold · what happens once in a process"),
+    "other": Layout("other · tests of pytest-benchmark's own fixture: no contract"),
 }
+
+
+def layout_of(family: str, cells: Iterable[Cell]) -> Layout:
+    """Return the layout of a family; of another repository's, by what its cells have."""
+    if family in LAYOUTS:
+        return LAYOUTS[family]
+    return Layout(family, rate="images/s" if any(cell.images > 1 for cell in cells) else "")
+
 
 RATES: dict[str, Callable[[Cell], int]] = {
     "it/s": lambda cell: cell.steps,

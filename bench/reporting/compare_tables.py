@@ -12,13 +12,12 @@ from bench.comparing.comparison import ABSENT, REFUSED, Comparison, Line, geomet
 from bench.comparing.gate import Outcome
 from bench.comparing.noise import FEWEST, CellNoise, Noise, Rate
 from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED
-from bench.reporting.columns import LAYOUTS, Layout
+from bench.reporting.columns import layout_of
 from bench.reporting.layout import GAP, ID_WIDTH, Column, Notes, Screen
 from bench.reporting.tables import families_of
 from bench.reporting.texts import (
     NOTHING,
     aligned,
-    counted,
     or_nothing,
     plain,
     unit_of,
@@ -27,6 +26,7 @@ from bench.reporting.texts import (
 from bench.results.units import percent
 from bench.statistics import stats
 from bench.statistics.ratio import PAIRS, RUNS, Ratio
+from pipeline.errors import counted
 
 __all__ = ["Sheet", "gate_lines", "how_to_read", "render", "render_noise", "tally", "undecided"]
 
@@ -53,7 +53,7 @@ class Sheet:
         self._labels = [side.label for side in comparison.sides]
         self._lines = lines
         self._notes = notes
-        self._layout = LAYOUTS.get(family, Layout(family))
+        self._layout = layout_of(family, [line.cell for line in lines])
         times = [time for line in lines for time in self._times(line) if time is not None]
         self._unit, self._scale = unit_of(max(times))
 

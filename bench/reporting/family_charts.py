@@ -7,7 +7,7 @@ from math import ceil, inf
 from statistics import median
 from typing import Literal
 
-from bench.reporting import steps
+from bench.reporting import fits
 from bench.reporting.charts import MOST_ROWS, Chart, Figures, Point, Series, chunks
 from bench.reporting.columns import STAGES
 from bench.reporting.texts import NOTHING, cut, duration, spaced, unit_of, with_margin
@@ -91,7 +91,7 @@ def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]], between: fl
 
     series, parts, lines = [], [], []
     for size, members in sizes:
-        fit = next(iter(steps.fits(members, between)), None)
+        fit = next(iter(fits.of_steps(members, between)), None)
         line = None
         if fit is not None:
             lines.append((size, *_fit_figures(fit.fit)))
@@ -242,10 +242,10 @@ def _speedup(one: Row, other: Row, name: Callable[[Row], str]) -> str:
     return f"{name(fast)} does {times}× the images/s of {name(slow)}"
 
 
-def _fit_words(fit: steps.StepsFit) -> str:
+def _fit_words(fit: fits.LineFit) -> str:
     if (outlier := fit.outlier) is not None:
         off = percent(fit.residual(outlier))
-        return f"is not a straight line: {off} off at {outlier.steps} steps"
+        return f"is not a straight line: {off} off at {outlier.count} steps"
     line = fit.fit
     if line.per_step_interval[0] <= 0:
         return "shows no growth with steps beyond its uncertainty"

@@ -8,10 +8,10 @@ from typing import Any
 
 from bench.comparing import noise
 from bench.machine.records import summary
-from bench.reporting import caveats, columns, steps
-from bench.reporting.columns import LAYOUTS, Layout
+from bench.reporting import caveats, columns, fits
+from bench.reporting.columns import LAYOUTS
 from bench.reporting.layout import Column, Notes, Screen
-from bench.reporting.texts import counted, plain, with_margin
+from bench.reporting.texts import plain, with_margin
 from bench.results.cell import (
     CALL_FLOP,
     CHECKED,
@@ -20,12 +20,14 @@ from bench.results.cell import (
     MEASURED,
     OFF_EAGER,
     OFF_EXACT,
+    OUT_OF_MEMORY,
     Axis,
     Cell,
     Row,
 )
 from bench.results.units import percent
 from bench.statistics import stats
+from pipeline.errors import counted
 
 __all__ = [
     "LAYOUTS",
@@ -60,7 +62,7 @@ class FamilyTable:
     stages: Sequence[Column]
     """Where the profiled calls went."""
     fits: Sequence[str]
-    """The text of each steps fit, preceded by a heading; empty where there is none."""
+    """The text of each fit over steps or batches, below its heading; empty where none is."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,10 @@ def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
         for family in ordered
         for row in families[family]
     }
-    tables = [_family_table(family, families[family], marked, records) for family in ordered]
+    too_large = [row for row in rows if row.status == OUT_OF_MEMORY]
+    tables = [
+        _family_table(family, families[family], too_large, marked, records) for family in ordered
+    ]
     checked = sum(row.status == CHECKED for row in rows)
     return Contents(
         headlines=[*filter(None, [quiet]), *shared],
@@ -157,7 +162,9 @@ def contents(rows: Sequence[Row], records: Mapping[str, Any]) -> Contents:
         how_to_read=list(_how_to_read(measured)),
         notes=notes.lines(),
         machine=[*caveats.watched(measured), *caveats.reference(records)],
-        checked=f"{counted(checked)} passed the contract check; not timed" if checked else "",
+        checked=f"{counted(checked, 'cell')} passed the contract check; not timed"
+        if checked
+        else "",
         unmeasured=list(_unmeasured(rows)),
     )
 
@@ -170,22 +177,27 @@ def families_of(cells: Iterable[Cell]) -> list[str]:
 
 
 def speedups(rows: Sequence[Row]) -> list[Speedup]:
-    """Compare each measured row with its peers, and with one thread.
+    """Compare each measured row with its peers, one thread, and a user's own call with ours.
 
     Times are for an image; rows whose work differs otherwise are not compared.
     """
     measured = [row for row in rows if row.status == MEASURED and median(row.samples) > 0]
     peers: dict[Axes, list[Row]] = {}
+    ours: dict[Axes, Row] = {}
     single: dict[Axes, Row] = {}
     for row in measured:
         if "peer" in row.cell.axes:
             peers.setdefault(_axes(row, "peer"), []).append(row)
         elif row.cell.axes.get("threads") == 1:
             single[_axes(row, "threads")] = row
+        if "peer" not in row.cell.axes and "call" not in row.cell.axes:
+            ours[_axes(row)] = row
     speedups = []
     for row in measured:
         if "peer" in row.cell.axes:
             continue
+        if "call" in row.cell.axes and (same := ours.get(_axes(row, "call"))):
+            speedups.append(_speedup(row, same, "this project's"))
         for peer in peers.get(_axes(row), ()):
             speedups.append(_speedup(row, peer, str(peer.cell.axes["peer"])))
         one = single.get(_axes(row, "threads"))
@@ -211,9 +223,14 @@ def speedup_lines(rows: Sequence[Row], marked: Mapping[str, str]) -> Iterator[st
 
 
 def _family_table(
-    family: str, rows: Sequence[Row], marked: Mapping[str, str], records: Mapping[str, Any]
+    family: str,
+    rows: Sequence[Row],
+    too_large: Sequence[Row],
+    marked: Mapping[str, str],
+    records: Mapping[str, Any],
 ) -> FamilyTable:
-    layout = LAYOUTS.get(family, Layout(family))
+    layout = columns.layout_of(family, [row.cell for row in rows])
+    between = noise.between(records, Path.cwd())
     profiled = [row for row in rows if row.stages]
     return FamilyTable(
         family,
@@ -223,7 +240,7 @@ def _family_table(
         speedups=list(speedup_lines(rows, marked)),
         stages_caption=columns.stages_caption(profiled) if profiled else "",
         stages=columns.of_stages(profiled) if profiled else [],
-        fits=steps.lines(rows, noise.between(records, Path.cwd())),
+        fits=[*fits.step_lines(rows, between), *fits.batch_lines([*rows, *too_large], between)],
     )
 
 
@@ -293,7 +310,7 @@ def _unmeasured(rows: Sequence[Row]) -> Iterator[Unmeasured]:
     for (status, reason, remedy), members in groups.items():
         names = [plain(row.name) for row in members]
         families = ", ".join(dict.fromkeys(plain(row.cell.family) for row in members))
-        cells = names[0] if len(members) == 1 else f"{counted(len(members))} of {families}"
+        cells = names[0] if len(members) == 1 else f"{counted(len(members), 'cell')} of {families}"
         if status == FAILED and all("peer" in row.cell.axes for row in members):
             status = "not comparable"  # a peer that does other work than ours is no fault
         yield Unmeasured(status, cells, names, plain(reason), plain(remedy))

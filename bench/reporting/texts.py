@@ -10,7 +10,6 @@ from pipeline.errors import plain
 __all__ = [
     "NOTHING",
     "aligned",
-    "counted",
     "cut",
     "duration",
     "or_nothing",
@@ -110,8 +109,3 @@ def or_nothing(value: float | None, margin: float | None = None) -> str:
 def superscript(number: int) -> str:
     """Return `12` as `¹²`."""
     return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def counted(number: int, noun: str = "cell") -> str:
-    """Return `1 cell`, `2 cells`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

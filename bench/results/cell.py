@@ -140,6 +140,8 @@ class Row:
     """The first call's image as a small `jpeg` in base64, its size and its settings."""
     spoiled: Mapping[str, Whole] = field(default_factory=dict)
     """How many samples were dropped, by the cause that spoiled them."""
+    unchecked: bool = False
+    """Whether there was no contract for its output."""
     undersampled: str = ""
     """Why too few samples are left, and what to do; empty where six or more are."""
     guards: Mapping[str, str] = field(default_factory=dict)

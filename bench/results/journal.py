@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.cell import MEASURED, Row
+from bench.results.cell import MEASURED, UNAVAILABLE, Cell, Row
 from bench.results.reading import read
 from bench.results.run import (
     ENDED,
@@ -53,6 +53,11 @@ class Journal:
     def add(self, row: Row) -> None:
         """Append one row and flush it to the disk."""
         self._line({"row": row.as_dict()})
+
+    def plan(self, cells: Mapping[str, Cell]) -> None:
+        """Append which cells will follow, by name, in their order."""
+        rows = (Row(name, cell, UNAVAILABLE).as_dict() for name, cell in cells.items())
+        self._line({"planned": [{"name": row["name"], "cell": row["cell"]} for row in rows]})
 
     def note(self, machine: Mapping[str, Any]) -> None:
         """Append the machine's records as they are by now."""

@@ -20,6 +20,7 @@ _WORDS = {
     "object": "an object",
     "array": "a list",
     "str": "text",
+    "bool": "true or false",
     "float": "a number from 0",
     "int": "a whole number from 0",
     "null": "null",

@@ -61,7 +61,7 @@ def text_of(path: Path) -> str:
     try:
         if path.is_file() and path.stat().st_size > MAXIMUM_BYTES:
             raise wrong(path, "at most 1 GB", "measure fewer cells into one file")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some shells write a byte order mark
     except UnicodeDecodeError as error:
         raise wrong(path, "a text file", "pass what --benchmark-json wrote") from error
     except OSError as error:

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 
 from bench.statistics import stats
+from bench.statistics.stats import median_of
 
 __all__ = ["PAIRS", "ROUNDS", "RUNS", "WIDEST", "Ratio", "Runs", "middle", "ratio"]
 
@@ -53,7 +54,7 @@ def ratio(base: Runs, new: Runs) -> Ratio | None:
 
     Swapping the sides inverts the ratio and its interval.
     """
-    if any(median(samples) <= 0 for samples in (*base, *new)):
+    if any(median_of(samples) <= 0 for samples in (*base, *new)):
         return None
     value = middle(new) / middle(base)
     if len(base) + len(new) > 2:
@@ -72,8 +73,8 @@ def ratio(base: Runs, new: Runs) -> Ratio | None:
 def middle(runs: Runs) -> float:
     """Return a side's time: the median of its run, of several the geometric mean of theirs."""
     if len(runs) == 1:
-        return median(runs[0])
-    return math.exp(fmean(map(math.log, map(median, runs))))
+        return median_of(runs[0])
+    return math.exp(fmean(map(math.log, map(median_of, runs))))
 
 
 def _reaches(samples: Sequence[float]) -> tuple[float, float] | None:
@@ -81,7 +82,7 @@ def _reaches(samples: Sequence[float]) -> tuple[float, float] | None:
     interval = stats.median_interval(samples)
     if interval is None:
         return None
-    centre = median(samples)
+    centre = median_of(samples)
     low, high = interval
     down = math.log(centre / low) if low > 0 else WIDEST
     return min(down, WIDEST), min(math.log(high / centre), WIDEST)
@@ -89,7 +90,7 @@ def _reaches(samples: Sequence[float]) -> tuple[float, float] | None:
 
 def _reach_of_runs(base: Runs, new: Runs) -> float:
     """Return half the width of the interval of the difference of the mean logarithms."""
-    logs = [[math.log(median(samples)) for samples in side] for side in (base, new)]
+    logs = [[math.log(median_of(samples)) for samples in side] for side in (base, new)]
     freedom = len(base) + len(new) - 2
     squares = math.fsum((value - fmean(side)) ** 2 for side in logs for value in side)
     error = math.sqrt(squares / freedom * (1 / len(base) + 1 / len(new)))

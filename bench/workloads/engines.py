@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline import contracts
 from pipeline.contracts import Violation
+from pipeline.flux import apart, julia, network
 from pipeline.flux import forward as flux
-from pipeline.flux import julia, network
 from pipeline.flux import model as models
 from pipeline.flux import network as reference
 
@@ -42,8 +42,7 @@ def ready(name: str, device: str, batch: Any, model: str = "") -> Iterator[Engin
     """Hold the engine `name` on `device`; `model` is a user's Flux model, as `FILE.jl:function`.
 
     It has run the batch once: Julia and torch.compile compile then, which takes seconds, longer
-    than a cell's budget. At the end the memory that CUDA.jl keeps is freed: torch, in the same
-    process, cannot use it.
+    than a cell's budget. At the end the memory that CUDA.jl keeps is freed: torch cannot use it.
     """
     engine = ENGINES[name](device, batch.shape[1], model)
     engine.call(batch)
@@ -51,7 +50,7 @@ def ready(name: str, device: str, batch: Any, model: str = "") -> Iterator[Engin
         yield engine
     finally:
         if device == "cuda" and name in FLUX_ENGINES:
-            julia.reclaim(device)
+            apart.reclaim(device)
 
 
 def _flux(device: str, channels: int, model: str, buffered: bool = False) -> Engine:
@@ -115,16 +114,19 @@ the network with buffers that are kept, the same call without a model, the netwo
 that network compiled."""
 
 
-def _load_flux(device: str, channels: int, model: str, buffered: bool = False) -> flux.Model:
-    """Load the model; Julia's BLAS gets as many threads as torch has."""
+def _load_flux(
+    device: str, channels: int, model: str, buffered: bool = False
+) -> flux.Model | flux.Apart:
+    """Load the model; the BLAS of a Julia in this process gets as many threads as torch has."""
     import torch
 
     loaded = flux.load(channels, device, model, buffered=buffered)
-    julia.set_blas_threads(torch.get_num_threads())
+    if device == "cpu":
+        julia.set_blas_threads(torch.get_num_threads())
     return loaded
 
 
-def _contract(loaded: flux.Model, model: str) -> Callable[[Any, Any], list[Violation]]:
+def _contract(loaded: flux.Model | flux.Apart, model: str) -> Callable[[Any, Any], list[Violation]]:
     """Return a check of scores.
 
     Those of our own network must agree with the PyTorch reference. A user's model is called again:

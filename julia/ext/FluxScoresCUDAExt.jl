@@ -1,7 +1,7 @@
 "FluxScores on an NVIDIA GPU: loaded as soon as CUDA and cuDNN are."
 module FluxScoresCUDAExt
 
-using CUDA: CUDA, CuArray, CuPtr
+using CUDA: CUDA
 using cuDNN: cuDNN
 using Flux: Flux
 using FluxScores: FluxScores
@@ -24,10 +24,6 @@ FluxScores.synchronize(::Val{:cuda}) = CUDA.synchronize()
 function FluxScores.reclaim(::Val{:cuda})
     GC.gc()
     return CUDA.reclaim()
-end
-
-function FluxScores.wrap(address, dims, ::Val{:cuda})
-    return unsafe_wrap(CuArray, CuPtr{Float32}(UInt(address)), dims)
 end
 
 end

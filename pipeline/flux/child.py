@@ -8,13 +8,13 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Missing
+from pipeline.errors import ContractError, Missing, PipelineError, UnavailableError
 
-__all__ = ["Ended", "diagnose", "run"]
+__all__ = ["Ended", "cause_of", "diagnose", "end", "pack", "program", "run", "unpack"]
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that `pipeline` is imported from."""
@@ -59,10 +59,9 @@ def run(
     The statement prints `resolved` once Julia's packages are there: from then on it has
     `START_TIMEOUT_S`. Standard error says what it is `doing` where that takes long.
     """
-    program = f"import sys; sys.path[0] = {str(ROOT)!r}; {statement}"
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments],
+            [sys.executable, "-c", program(statement), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -71,12 +70,46 @@ def run(
         try:
             in_time = _wait(child, out, doing)
         finally:
-            _end(child)
+            end(child)
         texts = []
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode(errors="replace").strip())
     return Ended(child.returncode if in_time else None, *texts)
+
+
+def program(statement: str) -> str:
+    """Return the program of a child: a statement that may import this package."""
+    return f"import sys; sys.path[0] = {str(ROOT)!r}; {statement}"
+
+
+def end(child: "subprocess.Popen[bytes]") -> None:
+    """End a child and the Julia that it started, which would outlive it."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    else:
+        child.kill()
+    child.wait()
+
+
+def pack(error: PipelineError) -> dict[str, Any]:
+    """Return an error as JSON can hold it, with the text of its cause."""
+    return {
+        "parts": [error.given, error.expected, error.remedy],
+        "contract": isinstance(error, ContractError),
+        "missing": asdict(error.missing) if isinstance(error, UnavailableError) else None,
+        "cause": str(error.__cause__ or ""),
+    }
+
+
+def unpack(packed: dict[str, Any]) -> PipelineError:
+    """Return the error that `pack` was given."""
+    error = (ContractError if packed["contract"] else PipelineError)(*packed["parts"])
+    if packed["missing"]:
+        error = UnavailableError(error.given, Missing(**packed["missing"]))
+    error.__cause__ = RuntimeError(packed["cause"]) if packed["cause"] else None
+    return error
 
 
 def diagnose(ended: Ended) -> Missing:
@@ -99,7 +132,7 @@ def diagnose(ended: Ended) -> Missing:
             "no Julia: this Python environment knows two checkouts of this project",
             "use one environment for each checkout",
         )
-    cause = _cause(complaint)
+    cause = cause_of(complaint)
     absent = "does not seem to be installed|not found in current path|CalledProcessError"
     if re.search(absent, cause) or re.search(OFFLINE, complaint, re.IGNORECASE):
         return _missing(
@@ -108,15 +141,15 @@ def diagnose(ended: Ended) -> Missing:
             "Flux.jl",
         )
     if ended.resolved or "CalledProcessError" in complaint:
-        return _missing(f"no Flux.jl: {cause}", "run: python -m pipeline.flux.julia", "Flux.jl")
-    return _missing(f"no Julia: {cause}", "run: python -m pipeline.flux.julia")
+        return _missing(f"no Flux.jl: {cause}", "run: python -m pipeline.flux", "Flux.jl")
+    return _missing(f"no Julia: {cause}", "run: python -m pipeline.flux")
 
 
 def _missing(reason: str, remedy: str, what: str = "Julia") -> Missing:
     return Missing("julia", what, reason, remedy)
 
 
-def _cause(complaint: str) -> str:
+def cause_of(complaint: str) -> str:
     """Return Julia's first error, or Python's last exception, or the last line."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     of_julia = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
@@ -141,13 +174,3 @@ def _wait(child: "subprocess.Popen[bytes]", out: Any, doing: str) -> bool:
             print(f"Julia: {doing}", file=sys.stderr, flush=True)
         time.sleep(0.05)
     return True
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """End the child and the Julia that it started, which would outlive it."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    else:
-        child.kill()
-    child.wait()

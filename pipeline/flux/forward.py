@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import PipelineError
-from pipeline.flux import julia, network
+from pipeline.flux import apart, julia, network
 from pipeline.flux import model as models
+from pipeline.flux.apart import Apart
 from pipeline.flux.model import Model, split_name
 from pipeline.flux.rehearsal import rehearse
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["Model", "forward", "load", "output_shape", "split_name"]
+__all__ = ["Apart", "Model", "forward", "load", "output_shape", "split_name"]
 
 DEVICES = ("cpu", "cuda")
 
@@ -38,15 +39,16 @@ def forward(
 
 def load(
     channels: int, device: str = "cpu", model: str = "", weights: str = "", buffered: bool = False
-) -> "Model":
+) -> Model | Apart:
     """Return the Flux model for images of `channels`, on `device`; the same one for the same call.
 
     `model` names a Julia function that returns a Flux model, as `FILE.jl:function`; without one
     it is the network of `network.py`, with the `weights` of a safetensors file, by default the
     fixture's; `buffered` keeps that network's buffers from call to call, on the CPU. A user's model
-    runs in a child process first. Raises `UnavailableError` as
-    `forward`, and `PipelineError`, with what Julia says, for a file, function, model or weights
-    that do not fit.
+    runs in a child process first. On CUDA the model stays in one: see `apart`.
+
+    Raises `UnavailableError` as `forward`, and `PipelineError`, with what Julia says, for a file,
+    function, model or weights that do not fit.
     """
     if device not in DEVICES:
         raise PipelineError(f"device {device!r}", " or ".join(DEVICES), "change the device")
@@ -58,6 +60,8 @@ def load(
     if model:
         split_name(model)
         rehearse(model, channels)
+    if device == "cuda":
+        return apart.load(channels, device, model, weights)
     return models.load(channels, device, model, weights, buffered)
 
 

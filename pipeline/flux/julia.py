@@ -32,6 +32,7 @@ __all__ = [
     "missing",
     "prefer_blocking",
     "reclaim",
+    "resolve",
     "set_blas_threads",
     "software",
     "start",
@@ -52,6 +53,9 @@ SYNCHRONIZES = {
     "CUDACore": "bd0ed864-bdfe-4181-a5ed-ce625a5fdea2",
 }
 """Which package waits for the GPU: CUDA until version 5, CUDACore from 6 on."""
+
+VERSION_TIMEOUT_S = 30.0
+"""How long a Julia may take to say its version."""
 
 PROBED = "SD_FLUX_BENCH_JULIA"
 """Names the Julia that a process has probed, so that its children need not."""
@@ -173,6 +177,25 @@ def reclaim(device: str) -> None:
     start().FluxScores.reclaim(device)
 
 
+def resolve() -> None:
+    """Resolve as juliacall will, announce it, then load the package: what the child runs."""
+    exe = os.environ.get("PYTHON_JULIACALL_EXE")
+    project = os.environ.get("PYTHON_JULIACALL_PROJECT")
+    if not (exe and project):
+        import juliapkg
+
+        with_cuda = availability.cuda() is None
+        if with_cuda:
+            for name, (uuid, compat) in CUDA_PACKAGES.items():
+                juliapkg.add(name, uuid, version=compat)
+        exe, project = juliapkg.executable(), juliapkg.project()
+        if with_cuda:
+            prefer_blocking(Path(project))
+    print("resolved", flush=True)
+    _load()
+    print(json.dumps({"exe": exe, "project": project}), flush=True)
+
+
 def set_blas_threads(count: int) -> None:
     """Let Julia's BLAS use `count` threads."""
     start().seval("import LinearAlgebra; LinearAlgebra.BLAS.set_num_threads")(count)
@@ -194,7 +217,7 @@ def _start() -> Any:
     os.environ["PYTHON_JULIACALL_EXE"] = resolved["exe"]
     os.environ["PYTHON_JULIACALL_PROJECT"] = resolved["project"]
     os.environ[PROBED] = json.dumps(resolved)
-    if "torch" in sys.modules:
+    if sys.modules.get("torch") is not None:
         warnings.warn(
             "torch was imported before Julia, which can crash this process: call "
             "pipeline.flux.julia.start() before torch is imported",
@@ -220,7 +243,7 @@ def _probe() -> "dict[str, str] | Missing":
         return resolved
     if (wrong := _wrong_setting(**resolved)) is not None:
         return wrong
-    ended = child.run("from pipeline.flux import julia; julia._resolve()")
+    ended = child.run("from pipeline.flux import julia; julia.resolve()")
     if ended.code != 0:
         return child.diagnose(ended)
     answer: dict[str, str] = json.loads(ended.answer.splitlines()[-1])
@@ -244,37 +267,24 @@ def _wrong_setting(exe: str, project: str) -> Missing | None:
 
 
 def _says_version(exe: str) -> bool:
+    silent = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
-        done = subprocess.run([exe, "--version"], capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
+        asked = subprocess.Popen(
+            [exe, "--version"], stdout=subprocess.PIPE, start_new_session=True, **silent
+        )
+    except OSError:
         return False
-    return done.stdout.startswith("julia version")
+    with asked:
+        try:
+            answer, _ = asked.communicate(timeout=VERSION_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            child.end(asked)
+    return answer.startswith(b"julia version")
 
 
 def _first_line(message: str) -> str:
     """Return what a Julia exception says before its stack trace, as one line."""
     lines = (line.strip() for line in message.split("Stacktrace:")[0].splitlines())
     return " ".join(filter(None, lines)).removeprefix("ArgumentError: ")[:300]
-
-
-def _resolve() -> None:
-    """Resolve as juliacall will, announce it, then load the package: what the child runs."""
-    exe = os.environ.get("PYTHON_JULIACALL_EXE")
-    project = os.environ.get("PYTHON_JULIACALL_PROJECT")
-    if not (exe and project):
-        import juliapkg
-
-        with_cuda = availability.cuda() is None
-        if with_cuda:
-            for name, (uuid, compat) in CUDA_PACKAGES.items():
-                juliapkg.add(name, uuid, version=compat)
-        exe, project = juliapkg.executable(), juliapkg.project()
-        if with_cuda:
-            prefer_blocking(Path(project))
-    print("resolved", flush=True)
-    _load()
-    print(json.dumps({"exe": exe, "project": project}), flush=True)
-
-
-if __name__ == "__main__":
-    _resolve()

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import availability, contracts
+from pipeline import contracts
 from pipeline.contracts import SIZE, Violation
 from pipeline.errors import ContractError, PipelineError, UnavailableError
 from pipeline.flux import julia, network
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 __all__ = [
     "Model",
     "call_function",
+    "check_alone",
     "check_repeated",
     "check_unchanged",
+    "in_memory",
     "load",
     "output_size",
     "split_name",
 ]
 
 REPEATS = 1e-4
-"""How far scores of one batch may lie apart between two calls, relative to their size."""
+"""How far scores of one image may lie apart between two calls, relative to their size."""
 
 
 @cache
@@ -34,7 +36,7 @@ def load(
 ) -> "Model":
     """Return what `pipeline.flux.forward.load` does, without trying a user's model first."""
     scorer = julia.start().FluxScores
-    if device == "cuda" and (absent := availability.cuda() or julia.cuda_missing()) is not None:
+    if device == "cuda" and (absent := julia.cuda_missing()) is not None:
         raise UnavailableError("--device cuda", absent)
     if model:
         julia_model = call_function(model)
@@ -100,13 +102,44 @@ def check_repeated(first: "np.ndarray", second: "np.ndarray") -> list[Violation]
     return [Violation("scores", given, "the same scores", remedy)]
 
 
+def check_alone(in_batch: "np.ndarray", alone: "np.ndarray") -> list[Violation]:
+    """Check that images score the same alone as in a batch: batch norm that trains mixes them."""
+    import numpy as np
+
+    if np.allclose(in_batch, alone, rtol=REPEATS, atol=REPEATS, equal_nan=True):
+        return []
+    given = f"{np.abs(in_batch - alone).max():.3g} apart for an image alone and in a batch"
+    remedy = "return Flux.testmode!(model), and let no layer mix images"
+    return [Violation("scores", given, "the same scores", remedy)]
+
+
+def in_memory(batch: "torch.Tensor | np.ndarray") -> "np.ndarray":
+    """Return a batch as an array that Julia can read: in C order, aligned, on the CPU.
+
+    It has the batch's own memory where that is so already. Raises `ContractError` for a tensor
+    that has no such values.
+    """
+    import numpy as np
+
+    if hasattr(batch, "data_ptr"):
+        import torch
+
+        if batch.layout != torch.strided:
+            raise ContractError(
+                f"batch: layout {batch.layout}", "a dense tensor", "call to_dense()"
+            )
+        if batch.is_meta:
+            raise ContractError("batch: on meta, without values", "on cpu or cuda", "make it there")
+        batch = batch.detach().resolve_neg().cpu().numpy()
+    return np.require(batch, requirements=("C", "ALIGNED"))
+
+
 @dataclass(frozen=True)
 class Model:
     """A Flux model on a device, for batches (N, `channels`, 224, 224), float32, in C order.
 
-    A batch's memory is read in place: NCHW in C order is WHCN in Julia's column-major order.
-    PyTorch's tensors on a GPU are read there. A batch that is not contiguous or not aligned, or
-    that lies elsewhere, is copied first.
+    A batch's memory is read in place: NCHW in C order is WHCN in Julia's column-major order. A
+    batch that is not contiguous or not aligned, or that lies on a GPU, is copied first.
     """
 
     julia_model: Any
@@ -137,11 +170,12 @@ class Model:
 
     def _run(self, function: str, batch: "torch.Tensor | np.ndarray", *arguments: Any) -> Any:
         """Call a function of `FluxScores` on a batch in its own memory."""
-        owner, address, memory = self._place(batch)  # the owner keeps the memory until the end
-        dims = tuple(reversed(owner.shape))
+        shape = ("N", self.channels, SIZE, SIZE)
+        contracts.require(contracts.check_input(batch, shape, "float32"))
+        array = in_memory(batch)  # its memory stays until the end
         with julia.gist("the Flux model", f"scores of a batch {tuple(batch.shape)}"):
             run = getattr(julia.start().FluxScores, function)
-            return run(address, dims, memory, *arguments)
+            return run(array.ctypes.data, array.shape[::-1], *arguments)
 
     def _scores(self, batch: "torch.Tensor | np.ndarray", scores: Any) -> "np.ndarray":
         """Return Julia's (classes, N) as (N, classes), the same memory, after its contract."""
@@ -151,32 +185,3 @@ class Model:
         shape = (len(batch), self.classes)
         contracts.require(contracts.check_array("scores", array, shape, "float32"))
         return array
-
-    def _place(self, batch: "torch.Tensor | np.ndarray") -> tuple[Any, int, str]:
-        """Return who owns a batch's memory, its address, and which memory it is."""
-        shape = ("N", self.channels, SIZE, SIZE)
-        contracts.require(contracts.check_input(batch, shape, "float32"))
-        if hasattr(batch, "data_ptr"):
-            tensor = self._dense(batch)
-            return tensor, tensor.data_ptr(), "cuda" if tensor.is_cuda else "cpu"
-        import numpy as np
-
-        array = np.require(batch, requirements=("C", "ALIGNED"))  # Julia refuses any other
-        return array, array.ctypes.data, "cpu"
-
-    def _dense(self, batch: Any) -> Any:
-        """Return a tensor in contiguous memory that Julia reads: the CPU's, or its first GPU's."""
-        import torch
-
-        if batch.layout != torch.strided:
-            raise ContractError(
-                f"batch: layout {batch.layout}", "a dense tensor", "call to_dense()"
-            )
-        if batch.is_meta:
-            raise ContractError("batch: on meta, without values", "on cpu or cuda", "make it there")
-        tensor = batch.detach().resolve_neg()
-        if not (tensor.is_cuda and self.device == "cuda"):
-            return tensor.contiguous().cpu()
-        tensor = tensor.contiguous().cuda(0)
-        torch.cuda.current_stream(tensor.device).synchronize()  # Julia's do not wait for torch's
-        return tensor

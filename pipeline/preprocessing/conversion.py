@@ -21,7 +21,7 @@ from pipeline.preprocessing.streaming import default_workers, stream
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Plan", "convert", "plan"]
+__all__ = ["Plan", "convert", "find", "plan", "shortened"]
 
 NOTE = "Preprocessed"
 """Key of the text in an output PNG that names its source file and settings."""
@@ -73,6 +73,19 @@ def plan(paths: Sequence[str], out: Path, settings: Settings) -> Plan:
     run left for these outputs are removed, so only one run at a time may write to `out`.
     Raises `PipelineError` if nothing is found.
     """
+    left = find(paths, out)
+    outputs = _outputs(left.missing, out)
+    _remove_leftovers(out, {output.name for output in outputs.values()})
+    missing = {
+        source: output
+        for source, output in outputs.items()
+        if (note := _note(source, settings)) is None or _note_in(output) != note
+    }
+    return Plan(missing, len(outputs) - len(missing), left.left_out)
+
+
+def find(paths: Sequence[str], out: Path) -> Plan:
+    """Find the images that `paths` name, as `plan` does, without a look at what `out` holds."""
     suffixes = _suffixes()
     sources: dict[Path, None] = {}
     left_out = Counter[str]()
@@ -86,19 +99,12 @@ def plan(paths: Sequence[str], out: Path, settings: Settings) -> Plan:
                 sources[file] = None
             elif suffix in OTHER_PICTURES:
                 left_out[suffix] += 1
-    left = Plan({}, 0, left_out)
+    left = Plan(dict.fromkeys(sources, out), 0, left_out)
     if not any(os.path.lexists(source) for source in sources):
         given = ", ".join(paths[:3]) + (", …" if len(paths) > 3 else "")
         remedy = left.notice() or "check the path"
         raise PipelineError(f"image {given}", "a file that exists, or a folder of images", remedy)
-    outputs = _outputs(sources, out)
-    _remove_leftovers(out, {output.name for output in outputs.values()})
-    missing = {
-        source: output
-        for source, output in outputs.items()
-        if (note := _note(source, settings)) is None or _note_in(output) != note
-    }
-    return Plan(missing, len(sources) - len(missing), left_out)
+    return left
 
 
 def convert(
@@ -146,10 +152,17 @@ def _walk(folder: str, closed: tuple[str, ...]) -> Iterator[Path]:
         expected = f"one to read ({error.strerror})"
         raise PipelineError(f"folder {folder}", expected, "check its permissions") from error
     visible = [entry for entry in entries if entry.name[0] != "."]
-    yield from (Path(entry.path) for entry in visible if not entry.is_dir())
+    yield from (Path(entry.path) for entry in visible if not _is_folder(entry))
     for entry in visible:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(entry.path, (*closed, real))
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself: opening it says so
+        return False
 
 
 def _suffixes() -> set[str]:
@@ -173,13 +186,14 @@ def _outputs(sources: Iterable[Path], out: Path) -> dict[Path, Path]:
         if not name or name in names:
             path = os.fsencode(os.path.abspath(source))
             digest = hashlib.blake2b(path, digest_size=6).hexdigest()
-            name = f"{_shortened(source.stem)}-{digest}.png"
+            name = f"{shortened(source.stem)}-{digest}.png"
         names[name] = source
     return {source: out / name for name, source in names.items()}
 
 
-def _shortened(stem: str) -> str:
-    stem = stem[:LONGEST_STEM]
+def shortened(stem: str, characters: int = LONGEST_STEM) -> str:
+    """Return the beginning of a file's stem, short enough for a name with something behind it."""
+    stem = stem[:characters]
     encoded = os.fsencode(stem)
     fits = len(encoded) <= LONGEST_NAME
     return stem if fits else encoded[:LONGEST_NAME].decode("utf-8", "ignore")

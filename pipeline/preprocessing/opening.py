@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, with_article
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,6 +42,9 @@ FORMATS = {
 }
 """The formats that Pillow reads by itself. Not EPS, for which it starts Ghostscript, and none that
 needs another library: GRIB, HDF5, MPEG and the like."""
+
+MANY_KINDS = ("AVIF", "BMP", "GIF", "JPEG2000", "PSD", "TIFF", "WEBP")
+"""Formats with kinds that Pillow does not read, such as TIFF of 16 bits whose white is zero."""
 
 READERS = r"(PIL|torchvision|pipeline)\."
 """Modules whose warnings are about an image that is then read, or refused with an error."""
@@ -80,7 +83,7 @@ def name_of(source: Any) -> str:
     file = getattr(source, "filename", "") or getattr(source, "name", "")
     if isinstance(file, str) and file:
         return f"image {file}"
-    return f"image in a {type(source).__name__}"
+    return f"image in {with_article(type(source).__name__)}"
 
 
 def is_upright(image: "Image") -> bool:
@@ -176,6 +179,8 @@ def _head(file: Path | IO[bytes]) -> bytes:
 
 def _advice(head: bytes) -> tuple[str, str]:
     """Return what is expected instead of a file that starts with `head`, and a remedy."""
+    from PIL import Image
+
     if head.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
         return "pixels, not PostScript, which would start another program", "convert it to PNG"
     if head.startswith(b"\xff\xd8"):
@@ -185,6 +190,10 @@ def _advice(head: bytes) -> tuple[str, str]:
     for format_, signature in ("PNG", b"\x89PNG\r\n\x1a\n"), ("JPEG", b"\xff\xd8\xff"):
         if head.startswith(signature):
             return f"a whole image file (its {format_} header is damaged)", DAMAGED
+    for format_ in MANY_KINDS:
+        _, is_one = Image.OPEN.get(format_, (None, None))
+        if is_one is not None and is_one(head[:16]) is True:
+            return f"{format_} of a kind that Pillow reads, and whole", "convert it to PNG"
     return "a format that Pillow reads, such as PNG or JPEG", "convert it"
 
 

@@ -1,6 +1,7 @@
 """Pixels: an image, an array or a tensor as one tensor (C, H, W), without a copy where possible."""
 
 import ctypes
+import math
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["is_opaque", "of_array", "of_image", "of_tensor", "without_values"]
+
+
+CLOSE = 2
+"""Floats up to here have run over 1, as after a bicubic resize; 8-bit levels go higher."""
 
 
 class _ArrowArray(ctypes.Structure):
@@ -138,6 +143,17 @@ def _check_layout(
         raise PipelineError(f"{name} of shape {tuple(shape)}", expected, remedy)
 
 
+def _advice(low: float, high: float) -> str:
+    """Return what to do about floats from `low` to `high`."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "replace what is not a finite number"
+    if low < 0:
+        return "scale them"
+    if high <= CLOSE:
+        return "clamp them"
+    return "divide 8-bit levels by 255" if high <= 255 else "divide them by their highest level"
+
+
 def _checked(pixels: "torch.Tensor", name: str) -> "torch.Tensor":
     if 0 in pixels.shape:
         raise no_pixels(name)
@@ -145,7 +161,5 @@ def _checked(pixels: "torch.Tensor", name: str) -> "torch.Tensor":
         low, high = pixels.min().item(), pixels.max().item()
         if not (low >= 0.0 and high <= 1.0):  # NaN fails this too
             given = f"{name} of values from {low:.4g} to {high:.4g}"
-            remedy = "scale them" if low < 0 else "divide 8-bit levels by 255"
-            remedy = remedy if low <= high else "replace what is not a number"
-            raise PipelineError(given, "floats in [0, 1], or uint8", remedy)
+            raise PipelineError(given, "floats in [0, 1], or uint8", _advice(low, high))
     return pixels

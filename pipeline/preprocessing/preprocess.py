@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pipeline import availability
 from pipeline.contracts import SIZE
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError, UnavailableError, counted
 from pipeline.preprocessing import fast, pixels
 from pipeline.preprocessing.decoding import WHITE, as_rgb, decode, flatten
 from pipeline.preprocessing.opening import Encoded, name_of, opened
@@ -171,7 +171,7 @@ def empty(count: int, settings: Settings) -> "torch.Tensor":
     except torch.OutOfMemoryError:  # of a device: the caller knows what else is in its memory
         raise
     except (RuntimeError, TypeError) as error:  # too much, or a size beyond 64 bits
-        given = f"{count} image{'' if count == 1 else 's'} of size {settings.size}"
+        given = f"{counted(count, 'image')} of size {settings.size}"
         raise PipelineError(given, "a batch that fits into memory", "use 224") from error
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, TypeAlias
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, with_article
 from pipeline.preprocessing.decoders import Team
 from pipeline.preprocessing.opening import name_of
 from pipeline.preprocessing.preprocess import (
@@ -52,7 +52,7 @@ def stream(
     workers = whole(workers, "workers", "at least 1", "change workers")
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
-        given = f"settings in a {type(settings).__name__}"
+        given = f"settings in {with_article(type(settings).__name__)}"
         raise PipelineError(given, "Settings", "pass Settings(size=…)")
     if not isinstance(paths, Iterable) or is_picture(paths):
         raise PipelineError(f"{name_of(paths)}, alone", "a list of images", "put it in a list")

@@ -1,17 +1,16 @@
 """The components of a Stable Diffusion: their configurations, and building them without weights."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from math import inf
 from pathlib import Path
 from typing import Any
 
 from pipeline import availability
 from pipeline.arguments import Size
-from pipeline.errors import PipelineError, UnavailableError, one_line
+from pipeline.errors import PipelineError, UnavailableError, one_line, with_article
+from pipeline.stable_diffusion import configurations
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, ComponentConfig, Model
 
 __all__ = [
@@ -45,8 +44,6 @@ _BASES = {
 }
 """The components that a call needs, and the classes of which each must be, or inherit from, one."""
 
-MOST_LAYERS = 1000
-MOST_TRAINING_STEPS = 100_000
 MOST_MODULES = 20_000
 """Modules of one network: XL's UNet has 1 930. Building millions of them takes hours."""
 
@@ -116,21 +113,23 @@ def on_meta(model: Model, dtype: str) -> Components:
     index, configs = read(model)
     kind = str(index.get("_class_name"))
     if kind not in _ENCODER_COUNTS:
-        expected = f"a {' or '.join(_ENCODER_COUNTS)}, not {kind}"
+        expected = with_article(f"{' or '.join(_ENCODER_COUNTS)}, not {kind}")
         raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
     count = _ENCODER_COUNTS[kind]
     encoders, tokenizers = _TEXT_ENCODERS[:count], _TOKENIZERS[:count]
     needed = ("unet", "vae", "scheduler", *encoders, *tokenizers)
     for name in needed:
         if name not in configs:
-            expected = f"a {name} in model_index.json"
+            expected = f"{with_article(name)} in model_index.json"
             raise PipelineError(f"--sd-model {model.name}", expected, "copy the folder again")
         inherited = {base.__name__ for base in class_of(model.name, name, configs[name]).__mro__}
         if inherited.isdisjoint(_BASES[name]):
             given, expected = f"--sd-model {model.name}, {name}", " or ".join(_BASES[name])
-            article = "an" if expected[0] in "AEIOU" and expected[1] != "N" else "a"
-            raise PipelineError(given, f"{article} {expected}", "choose another model")
+            raise PipelineError(given, with_article(expected), "choose another model")
     built = build(model.name, {name: configs[name] for name in needed}, "meta", dtype)
+    configurations.check_sample_size(model.name, built["unet"].config.sample_size)
+    for name in tokenizers:
+        configurations.check_vocabulary(model.name, name, built[name])
     for name in configs.keys() - set(needed):  # such as a safety checker: it counts in the weights
         with suppress(PipelineError):
             built |= build(model.name, {name: configs[name]}, "meta", dtype)
@@ -209,7 +208,7 @@ def read(model: Model) -> tuple[dict[str, Any], dict[str, ComponentConfig]]:
     folder = model.folder or _download(model.name)
     configs = {}
     try:
-        index = _load(model.name, folder, "model_index.json")
+        index = configurations.load(model.name, folder, "model_index.json")
         for name, entry in index.items():
             if isinstance(entry, list) and not name.startswith("_") and entry[:1] != [None]:
                 try:
@@ -299,31 +298,11 @@ def quiet() -> None:
 def _construct(component: Any, config: ComponentConfig) -> Any:
     if config.folder is not None:
         return component.from_pretrained(config.folder)
-    settings = _without_dtypes(config.config)
-    _bound(settings)
+    settings = configurations.without_dtypes(config.config)
+    configurations.check_numbers(settings)
     if hasattr(component, "config_class"):  # transformers
         return component(component.config_class.from_dict(settings))
     return component.from_config(settings)
-
-
-def _without_dtypes(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the types that transformers saved a model in: they would overrule the asked one."""
-    return {
-        name: _without_dtypes(value) if isinstance(value, Mapping) else value
-        for name, value in settings.items()
-        if name not in ("dtype", "torch_dtype")
-    }
-
-
-def _bound(settings: Mapping[str, Any]) -> None:
-    """Raise ValueError for a number that makes building take minutes, or all memory."""
-    for name, value in settings.items():
-        numbers = value if isinstance(value, list | tuple) else [value]
-        most = MOST_LAYERS if "layers" in name else inf
-        if name == "num_train_timesteps":
-            most = MOST_TRAINING_STEPS
-        if any(isinstance(number, int) and number > most for number in numbers):
-            raise ValueError(f"{name} is {value}, expected at most {most}")
 
 
 def class_of(name: str, part: str, config: ComponentConfig) -> Any:
@@ -355,24 +334,7 @@ def _component(name: str, folder: Path, part: str, entry: list[Any]) -> Componen
             raise PipelineError(f"--sd-model {name}", f"a folder {part}", "copy it again")
         return ComponentConfig(library, class_name, folder=folder / part)
     file = "scheduler_config.json" if class_name.endswith("Scheduler") else "config.json"
-    return ComponentConfig(library, class_name, _load(name, folder, f"{part}/{file}"))
-
-
-def _load(name: str, folder: Path, file: str) -> dict[str, Any]:
-    """Read a JSON object from one of the model's files."""
-    expected = f"a JSON object in {file}"
-    cause: Exception | None = None
-    try:
-        content = json.loads((folder / file).read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    except OSError as error:
-        cause, expected = error, f"a file {file} ({error.strerror})"
-    except RecursionError as error:
-        cause, expected = error, f"JSON in {file} (it is nested too deeply)"
-    except ValueError as error:  # not JSON, or not UTF-8
-        cause, expected = error, f"JSON in {file} ({one_line(error)})"
-    raise PipelineError(f"--sd-model {name}", expected, "copy the folder again") from cause
+    return ComponentConfig(library, class_name, configurations.load(name, folder, f"{part}/{file}"))
 
 
 def _download(name: str) -> Path:

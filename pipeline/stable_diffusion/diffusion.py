@@ -94,10 +94,13 @@ class Drawing:
         guidance: float | None = None,
         scheduler: str = "",
         dtype: str | None = None,
+        pipe: Any = None,
     ) -> None:
         """Take the settings of `generate` and check them against the model's configuration.
 
-        Loads no weights, unless the pipeline is of a kind that `components` does not know.
+        Loads no weights, unless the pipeline is of a kind that `components` does not know. `pipe`
+        is what `load` has returned for another prompt, of the same model, device, dtype and
+        scheduler.
         """
         self.model = models.resolve(_text(model, "model"))
         self.device = _device(device) or default_device(self.model.name)
@@ -112,7 +115,7 @@ class Drawing:
         prompt, negative_prompt = _text(prompt, "prompt"), _text(negative_prompt, "negative prompt")
         size = _size(size) or self.model.size
         _check_numbers(self.steps, [self.seed], size)
-        self._pipe: Any = None
+        self._pipe = pipe
         if components.is_known(self.model):
             parts = components.on_meta(self.model, self.dtype)
             kind, own, default_size = parts.kind, parts.scheduler, parts.default_size
@@ -264,8 +267,9 @@ def sample(
         given = f"{type(pipe).__name__} at {size_label(size) if size else 'its own size'}"
         expected = f"a call that it can answer ({type(error).__name__}: {one_line(error)})"
         raise PipelineError(given, expected, "change the settings, or the model") from error
+    dtype = str(pipe.dtype).removeprefix("torch.")
     blanked = getattr(result, "nsfw_content_detected", None)
-    contracts.require(contracts.check_drawn(result.images, blanked or (), names))
+    contracts.require(contracts.check_drawn(result.images, blanked or (), names, dtype))
     images: list[Image] = pipe.image_processor.numpy_to_pil(result.images)
     return images
 

@@ -13,7 +13,7 @@ from pipeline.files import FIXTURES
 from pipeline.stable_diffusion import components, weights
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Model
 
-__all__ = ["TINY", "Model", "load", "resolve"]
+__all__ = ["TINY", "Model", "bytes_of", "is_on_hub", "load", "resolve"]
 
 SEED = 2026
 TINY = FIXTURES / "tiny-sd"
@@ -48,6 +48,20 @@ def resolve(name: str) -> Model:
         return Model(name, name, name, None, 30)
     expected = "tiny, arch:NAME, an existing folder, or a hub id such as owner/name"
     raise PipelineError(f"--sd-model {name}", expected, "check the spelling")
+
+
+def is_on_hub(name: str) -> bool:
+    """Say whether `name` is a hub id; raises as `resolve`."""
+    return resolve(name).folder is None and not name.startswith("arch:")
+
+
+def bytes_of(model: Model) -> int | None:
+    """Return the bytes of a folder's weights, of one variant; None for no folder."""
+    if model.folder is None:
+        return None
+    files = list(model.folder.glob("*/*.safetensors"))
+    whole = [file for file in files if ".fp16." not in file.name]
+    return sum(file.stat().st_size for file in whole or files)
 
 
 def load(model: Model, device: str, dtype: str) -> Any:

@@ -12,7 +12,7 @@ from pipeline.stable_diffusion.diffusion import Drawing
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["find", "path_of", "save"]
+__all__ = ["encode", "find", "path_of", "save"]
 
 
 def path_of(folder: Path, index: int) -> Path:
@@ -20,12 +20,12 @@ def path_of(folder: Path, index: int) -> Path:
     return folder / pregenerated.image_name(index + 1)
 
 
-def find(folder: Path, drawing: Drawing, index: int) -> "Image | None":
+def find(path: Path, drawing: Drawing, index: int) -> "Image | None":
     """Return image `index` where an earlier run left it whole and with the same settings."""
     from PIL import Image, PngImagePlugin
 
     try:
-        with Image.open(path_of(folder, index), formats=["PNG"]) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             image.load()
             assert isinstance(image, PngImagePlugin.PngImageFile)
             text = dict(image.text)
@@ -38,6 +38,13 @@ def find(folder: Path, drawing: Drawing, index: int) -> "Image | None":
 
 def save(image: "Image", path: Path) -> None:
     """Write a PNG with what made the image as text, and print its path."""
+    with writing(path) as file:
+        file.write(encode(image))
+    print(plain(str(path)))
+
+
+def encode(image: "Image") -> bytes:
+    """Return a PNG file with what made the image as text."""
     from PIL.PngImagePlugin import PngInfo
 
     text = PngInfo()
@@ -45,6 +52,4 @@ def save(image: "Image", path: Path) -> None:
         text.add_text(str(name), str(value).encode("utf-8", "replace").decode())
     encoded = BytesIO()
     image.save(encoded, format="PNG", pnginfo=text)
-    with writing(path) as file:
-        file.write(encoded.getvalue())
-    print(plain(str(path)))
+    return encoded.getvalue()

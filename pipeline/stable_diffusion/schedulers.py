@@ -63,6 +63,7 @@ def check_steps(scheduler: Any, steps: int) -> None:
     name = type(scheduler).__name__
     limit = _nearest(scheduler, steps, most)
     if limit is None:
+        error = error or _failure(scheduler, 1)
         expected = f"settings that {name} can run with ({one_line(error)})"
         remedy = "check scheduler_config.json, or choose another --scheduler"
         raise PipelineError("the scheduler", expected, remedy) from error

@@ -18,8 +18,9 @@ from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import components, diffusion
 from pipeline.stable_diffusion import models as sd_models
 from pipeline.stable_diffusion.architectures import Model
-from pipeline.validation import meta
+from pipeline.validation import capacity, meta
 from pipeline.validation.boundaries import Boundaries, Boundary, BrokenError, Tensor
+from pipeline.validation.capacity import Overhead
 from pipeline.validation.tally import Cost
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CHANNELS",
     "Answer",
+    "Limits",
     "Question",
     "Scorer",
     "answer",
     "bytes_text",
+    "limits",
     "load_libraries",
     "parse_memory",
     "questions",
@@ -67,6 +70,18 @@ class Question:
     """A user's Flux model, as `FILE.jl:function`; empty for the project's network."""
     memory_bytes: int | None = None
     """Memory of the device; None where it was not asked for."""
+    overhead: Overhead = capacity.GUESS
+    """What the device takes beyond tensors."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that fits into the memory that was asked for, other settings as they are."""
+
+    batch: int
+    """0 where not even one image fits."""
+    size: Size | None
+    """None where no size fits."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +108,17 @@ class Answer:
 
     @property
     def fits(self) -> bool | None:
-        """Whether the estimated peak fits the memory; None where either is unknown."""
-        memory = self.question.memory_bytes
-        if memory is None or self.cost is None:
+        """Whether what is needed fits the memory; None where either is unknown."""
+        memory, needed = self.question.memory_bytes, self.needed_bytes
+        return None if memory is None or needed is None else needed <= memory
+
+    @property
+    def needed_bytes(self) -> int | None:
+        """What the device needs for it, scores and overhead included; None without a cost."""
+        if self.cost is None:
             return None
-        return self.cost.peak_bytes <= memory
+        asked = self.question
+        return capacity.needed_bytes(self.cost, asked.batch, asked.channels, asked.overhead)
 
     @property
     def image_flops(self) -> float | None:
@@ -115,6 +136,7 @@ def questions(
     channels: str = "",
     flux_model: str = "",
     memory: str = "",
+    overhead: Overhead = capacity.GUESS,
 ) -> list[Question]:
     """Return every combination of comma-separated values; an empty text is the default.
 
@@ -139,6 +161,7 @@ def questions(
             int(color),
             flux_name,
             memory_bytes,
+            overhead,
         )
         for model, side, images, kind, color, flux_name, memory_bytes in product(*axes)
     ]
@@ -220,6 +243,25 @@ def answer(question: Question, scorer: Scorer) -> Answer:
     return Answer(question, walked.size, crossed, cost, steps, calls, scorer.name, tensors)
 
 
+def limits(answer: Answer) -> Limits | None:
+    """Return the largest batch and size for an answer's memory; None without memory or cost.
+
+    Walks through the pipeline some ten times, more where the limit is far from what was asked.
+    """
+    asked, memory = answer.question, answer.question.memory_bytes
+    if memory is None or answer.cost is None:
+        return None
+
+    def needed(batch: int, size: Size) -> int:
+        channels, overhead = asked.channels, asked.overhead
+        return capacity.needed(asked.model, size, batch, asked.dtype, channels, overhead)
+
+    return Limits(
+        capacity.largest_batch(lambda batch: needed(batch, answer.size), memory, asked.batch),
+        capacity.largest_size(lambda size: needed(asked.batch, size), memory, answer.size),
+    )
+
+
 def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> Boundaries:
     """Cross the boundaries after the decoded images: batch, Julia's view of it, scores, memory."""
     import torch
@@ -260,15 +302,16 @@ def _hold_memory(walked: meta.Walk, question: Question, boundaries: Boundaries) 
     memory, cost = question.memory_bytes, walked.cost
     if memory is None or cost is None:
         return
-    expected, given = f"at most {bytes_text(memory)}", bytes_text(cost.peak_bytes)
+    needed = capacity.needed_bytes(cost, question.batch, question.channels, question.overhead)
+    expected, given = f"at most {bytes_text(memory)}", bytes_text(needed)
     violation = None
-    if cost.peak_bytes > memory:
+    if needed > memory:
         smaller = "a smaller size or batch"
         if cost.weights_bytes > memory:
             smaller = f"a smaller model: weights alone take {bytes_text(cost.weights_bytes)}"
         remedy = f"try {'float16, or ' if question.dtype == 'float32' else ''}{smaller}"
         violation = Violation("memory", f"an estimated {given}", expected, remedy)
-    boundaries.note("memory", expected, f"{given} in {cost.peak_stage}", violation)
+    boundaries.note("memory", expected, f"{given}, most in {cost.peak_stage}", violation)
 
 
 def bytes_text(count: int) -> str:

@@ -27,7 +27,7 @@ def read(path: str) -> Document:
     Raises `PipelineError` for a file that is missing, damaged or holds something else.
     """
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         for answer in document["answers"]:
             hash(tuple(answer[axis] for axis in AXES))
             for name in _BYTES if answer["cost"] is not None else ():

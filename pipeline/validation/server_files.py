@@ -122,7 +122,7 @@ def _line(component: Component, tensor: str, field: str, has: object, needs: obj
 
 
 def _read_pbtxt(path: Path) -> list[Served]:
-    config = _message(_tokens(path.read_text(encoding="utf-8")), "")
+    config = _message(_tokens(path.read_text(encoding="utf-8-sig")), "")
     ports = {}
     for key, is_input in (("input", True), ("output", False)):
         for entry in config.get(key, []):
@@ -191,7 +191,7 @@ def _value(token: str, tokens: Iterator[str]) -> Any:
 
 
 def _read_json(path: Path) -> list[Served]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
     served = []
     for document in content if isinstance(content, list) else [content]:
         ports = {

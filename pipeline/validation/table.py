@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import size_label
-from pipeline.validation.answers import Answer, bytes_text
+from pipeline.validation.answers import Answer, Limits, bytes_text
+from pipeline.validation.capacity import Overhead
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,10 +16,10 @@ __all__ = ["as_dict", "first_broken", "print_answers"]
 _HOLDS, _BROKEN = "holds", "broken"
 
 
-def print_answers(answers: Sequence[Answer]) -> None:
+def print_answers(answers: Sequence[Answer], limits: Limits | None = None) -> None:
     """Print a line for each of several answers, and all boundaries of the first broken one.
 
-    A single answer is always printed in full.
+    A single answer is always printed in full, with its `limits`.
     """
     from rich.console import Console
 
@@ -32,7 +33,7 @@ def print_answers(answers: Sequence[Answer]) -> None:
             console.print()
         console.print(_title(answer), soft_wrap=True)
         console.print(_boundaries(answer))
-        for line in _costs(answer):
+        for line in (*_costs(answer), *_memory_lines(answer, limits)):
             console.print(line, soft_wrap=True)
     for name in dict.fromkeys(answer.scored_by for answer in answers if answer.cost is not None):
         console.print(f"shape of scores: by {name}", soft_wrap=True)
@@ -47,13 +48,20 @@ def first_broken(answers: Sequence[Answer]) -> str:
     return ""
 
 
-def as_dict(answers: Sequence[Answer], seconds: float) -> dict[str, Any]:
-    """Return all answers as JSON values; `seconds` is the time that they took after imports."""
+def as_dict(
+    answers: Sequence[Answer], seconds: float, limits: Limits | None = None
+) -> dict[str, Any]:
+    """Return all answers as JSON values; `seconds` is the time that they took after imports.
+
+    `limits` are those of a single answer.
+    """
     return {
         "holds": not any(answer.violations for answer in answers),
         "first_broken": first_broken(answers),
         "seconds": seconds,
         "answers": [_answer(answer) for answer in answers],
+        "limits": limits
+        and {"batch": limits.batch, "size": limits.size and size_label(limits.size)},
     }
 
 
@@ -69,6 +77,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "memory_bytes": question.memory_bytes,
         "holds": not answer.violations,
         "fits": answer.fits,
+        "needed_bytes": answer.needed_bytes,
+        "overhead": asdict(question.overhead),
         "scored_by": answer.scored_by,
         "steps": answer.steps,
         "unet_calls": answer.unet_calls,
@@ -122,6 +132,34 @@ def _costs(answer: Answer) -> list[str]:
         f"GFLOPs an image: {_gflops(answer.image_flops)} = {text} text + {answer.unet_calls} × "
         f"{step} UNet + {decode} VAE, for {answer.steps} steps",
     ]
+
+
+def _memory_lines(answer: Answer, limits: Limits | None) -> list[str]:
+    """Say what a device needs, how much it has left, and the most that it takes."""
+    memory, needed = answer.question.memory_bytes, answer.needed_bytes
+    if memory is None or needed is None:
+        return []
+    left = memory - needed
+    rest = f"{bytes_text(left)} to spare" if left >= 0 else f"{bytes_text(-left)} too little"
+    lines = [
+        f"memory: needs {bytes_text(needed)} of {bytes_text(memory)}, {rest}: the peak, "
+        f"{_overhead(answer.question.overhead)}"
+    ]
+    if limits is not None:
+        size, batch = size_label(answer.size), answer.question.batch
+        fits = f"up to batch {limits.batch} at {size}" if limits.batch else f"no image of {size}"
+        larger = f"up to {size_label(limits.size)}" if limits.size else "no size"
+        lines.append(f"{bytes_text(memory)} takes {fits}; at batch {batch} {larger}")
+    return lines
+
+
+def _overhead(overhead: Overhead) -> str:
+    slack = round(100 * overhead.slack)
+    text = f"{slack} % for the allocator and {bytes_text(overhead.context_bytes)} for CUDA"
+    if not overhead.rows:
+        return f"{text} (a guess: --calibrate with results of this kind of GPU)"
+    rows = f"{overhead.rows} measured row{'' if overhead.rows == 1 else 's'}"
+    return f"{text} (from {rows}, within {100 * overhead.error:.2g} %)"
 
 
 def _summary(answers: Sequence[Answer], width: int) -> "Table":

@@ -71,6 +71,13 @@ def test_the_cells_that_need_cuda_are_one_line(checked: Run) -> None:
 CONTRACTS = "bench/test_contracts.py"
 
 
+def test_a_folder_without_cuda_says_how_to_measure_it_here(tmp_path: Path) -> None:
+    ask = ("bench/test_generate.py", "--benchmark-disable", f"--sd-model={TINY}", "-q")
+    run = pytest_in(copy_of_bench(tmp_path), *ask)
+    assert run.code == 0, run.out
+    assert "  → add --sd-device cpu, or run on a machine with an NVIDIA GPU" in run.out
+
+
 def test_skipping_benchmarks_checks_the_contracts_of_what_they_would_run(tmp_path: Path) -> None:
     skipped = pytest_in(
         copy_of_bench(tmp_path), "bench/", "--benchmark-skip", "--sd-model=tiny", "-v"

@@ -38,6 +38,11 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
             "change --require",
         ),
         (
+            "--benchmark-compare-fail=mean:5%",
+            "--benchmark-compare-fail: expected --benchmark-compare too; add it, or use "
+            "python -m bench compare A B --fail-on slower:5%",
+        ),
+        (
             "--benchmark-max-time -1",
             f"--benchmark-max-time -1: {SECONDS}; change --benchmark-max-time",
         ),
@@ -72,6 +77,20 @@ def test_a_wrong_question_is_answered_with_one_line(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert [line for line in result.errlines if line] == [f"ERROR: {message}"]
     assert result.outlines == []
+    assert not asked.path.joinpath("collected").exists()
+
+
+def test_weights_that_are_required_and_missing_are_one_line_before_anything_is_collected(
+    asked: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    options = ("--require", "weights", "--sd-model", "owner/name-that-nobody-has")
+    result = asked.runpytest_subprocess(*options, "test_cells.py")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    [line] = [line for line in result.errlines if line]
+    assert line.startswith(
+        "Exit: --require weights: no weights: owner/name-that-nobody-has is not in the local cache"
+    )
     assert not asked.path.joinpath("collected").exists()
 
 

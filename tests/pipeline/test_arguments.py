@@ -128,6 +128,12 @@ def test_a_folder_at_or_below_a_file_is_refused(tmp_path: Path, below: str) -> N
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of 255 characters a name")
+def test_a_folder_with_a_null_byte_is_refused() -> None:
+    with pytest.raises(PipelineError) as refused:
+        parse_folder("run\0", "--out")
+    assert str(refused.value) == ("--out run�: expected a name without a null byte; change --out")
+
+
 def test_a_folder_whose_name_is_too_long_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match=r"^--out .*: expected .*; change --out$"):
         parse_folder(str(tmp_path / ("a" * 300)), "--out")

@@ -254,7 +254,7 @@ def test_run_with_a_model_preprocesses_what_it_generated(command: Command) -> No
     code, _, said = command(
         "run", "--sd-model", "tiny", "--count", "1", "--steps", "1", "--grayscale"
     )
-    assert (code, said) == (0, ["generate: 1 steps", "preprocess: 1 images"])
+    assert (code, said) == (0, ["generate: 1 step", "preprocess: 1 image"])
     batch = preprocessing.preprocess([Path("run", GENERATED[0])], grayscale=True)
     image = opened(Path("run", PREPROCESSED[0]))
     assert image.tobytes() == preprocessing.to_image(batch[0]).tobytes()

@@ -158,10 +158,16 @@ def test_nan_in_an_image_is_found_before_it_is_rounded_to_black() -> None:
     drawn = np.full((2, 4, 4, 3), 0.5, np.float32)
     assert contracts.check_drawn(drawn) == []
     drawn[1, :2] = np.nan
-    assert lines(contracts.check_drawn(drawn)) == [
-        "image 2: NaN in 50% of its levels, expected finite levels; "
-        "try float32 or bfloat16: half precision overflows in some VAEs"
-    ]
+    remedies = {
+        "float16": "try float32 or bfloat16: half precision overflows in some VAEs",
+        "bfloat16": "try float32, then check the weights and the configurations",
+        "float32": "check the weights and the configurations, such as scaling_factor",
+    }
+    assert remedies.keys() == set(contracts.DTYPES)
+    for dtype, remedy in remedies.items():
+        assert lines(contracts.check_drawn(drawn, dtype=dtype)) == [
+            f"image 2: NaN in 50% of its levels, expected finite levels; {remedy}"
+        ]
 
 
 def test_an_image_that_a_safety_checker_blanked_is_no_picture() -> None:

@@ -2,7 +2,13 @@
 
 import pytest
 
-from pipeline.errors import ContractError, Missing, PipelineError, UnavailableError
+from pipeline.errors import (
+    ContractError,
+    Missing,
+    PipelineError,
+    UnavailableError,
+    with_article,
+)
 
 
 def test_an_error_says_given_expected_and_remedy() -> None:
@@ -25,3 +31,21 @@ def test_an_unavailable_error_says_what_is_missing_and_what_changes_that() -> No
 @pytest.mark.parametrize("family", [ContractError, UnavailableError])
 def test_every_error_is_of_one_family(family: type[Exception]) -> None:
     assert issubclass(family, PipelineError)
+
+
+@pytest.mark.parametrize(
+    ("noun", "text"),
+    [
+        ("AutoencoderKL", "an AutoencoderKL"),
+        ("AsymmetricAutoencoderKL", "an AsymmetricAutoencoderKL"),
+        ("EulerDiscreteScheduler", "an EulerDiscreteScheduler"),
+        ("Image", "an Image"),
+        ("int", "an int"),
+        ("ndarray", "an ndarray"),
+        ("UNet2DConditionModel", "a UNet2DConditionModel"),
+        ("NoneType", "a NoneType"),
+        ("dict", "a dict"),
+    ],
+)
+def test_a_class_has_its_article(noun: str, text: str) -> None:
+    assert with_article(noun) == text

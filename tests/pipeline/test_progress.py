@@ -12,7 +12,7 @@ from pipeline.progress import progress
 def test_elsewhere_progress_is_one_plain_line_at_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with progress("generate", 8, "steps") as tell:
+    with progress("generate", 8, "step") as tell:
         tell(4)
         assert capsys.readouterr() == ("", "")
         tell(8)
@@ -27,7 +27,7 @@ def test_on_a_terminal_progress_is_a_bar_that_counts(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with progress("generate", 8, "steps") as tell:
+    with progress("generate", 8, "step") as tell:
         tell(5)
     out, err = capsys.readouterr()
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", err)
@@ -37,7 +37,7 @@ def test_on_a_terminal_progress_is_a_bar_that_counts(
 
 
 def test_work_that_fails_is_not_said_to_be_done(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), progress("generate", 8, "steps"):
+    with pytest.raises(KeyboardInterrupt), progress("generate", 8, "step"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == ""
 
@@ -47,7 +47,7 @@ def test_elsewhere_long_work_says_its_rate_and_the_time_left(
 ) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    with progress("preprocess", 300, "images") as tell:
+    with progress("preprocess", 300, "image") as tell:
         now = 105.0
         tell(50)
         assert capsys.readouterr().err == ""

@@ -47,6 +47,18 @@ def removed(name: str) -> Edit:
     return edit
 
 
+def marked(file: str) -> Edit:
+    """Begin a file with a byte order mark."""
+    return lambda folder: (folder / file).write_bytes(
+        b"\xef\xbb\xbf" + (folder / file).read_bytes()
+    )
+
+
+def emptied(name: str) -> Edit:
+    """Remove the files of a folder."""
+    return lambda folder: [path.unlink() for path in (folder / name).iterdir()]
+
+
 def narrow(config: ComponentConfig, **values: Any) -> ComponentConfig:
     """Change values of a component's configuration."""
     return replace(config, config={**config.config, **values})

@@ -216,7 +216,7 @@ def test_a_side_that_fails_is_named_with_its_first_line(
     short = git(project, "rev-parse", "--short=7", "broken").strip()
     assert refused(capsys, "ab", "--base", "main", "--head", "broken", *QUICK) == (
         f"side B (broken ({short})): expected pytest to measure "
-        "(OSError: this tree is broken); run pytest bench/ --benchmark-only there"
+        "(OSError: this tree is broken); run pytest --benchmark-only there"
     )
 
 

@@ -175,7 +175,7 @@ def test_an_empty_part_of_a_list_is_refused() -> None:
 
 def test_a_folder_that_holds_no_picture_or_no_pipeline_is_refused(tmp_path: Path) -> None:
     assert refused(f"--preprocess-images {tmp_path}") == (
-        f"--preprocess-images {tmp_path}: expected a folder with an image; "
+        f"--preprocess-images {tmp_path}: expected a folder with a picture; "
         "change --preprocess-images"
     )
     assert refused(f"--sd-model {tmp_path}") == (

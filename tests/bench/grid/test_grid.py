@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import tomllib
 from collections.abc import Iterator
 from itertools import product
@@ -13,6 +14,7 @@ from bench import grid
 from bench.results.cell import Cell
 from pipeline import availability
 from pipeline.errors import PipelineError
+from pipeline.files import FIXTURES
 from support.grids import default_cells, ids, options
 from support.helpers import NO_CUDA, ROOT
 
@@ -200,7 +202,7 @@ def test_a_folder_of_the_users_is_named_and_said(tmp_path: Path) -> None:
     folder = tmp_path / "my photos [1]"
     folder.mkdir()
     for number in range(40):
-        (folder / f"{number}.png").touch()
+        shutil.copy(FIXTURES / "images" / "512x512.jpg", folder / f"{number}.jpg")
     cells = grid.preprocess(
         options(f"--preprocess-images '{folder}' --preprocess-peer none --preprocess-device cpu")
     )
@@ -243,3 +245,18 @@ def test_a_cell_leads_back_to_what_sd_model_named(tmp_path: Path) -> None:
     chosen = options(f"--sd-model arch:sd15,{folder} --sd-size 512 --sd-steps 1")
     named = [grid.model_of(cell, chosen) for cell in grid.generate(chosen)]
     assert named == ["arch:sd15", str(folder)]
+
+
+@pytest.mark.parametrize(("gigabytes", "factor"), [(0.001, 1), (1, 7.5), (2, 15), (24, 60)])
+def test_the_budget_of_a_folder_fits_its_weights(
+    tmp_path: Path, gigabytes: float, factor: float
+) -> None:
+    folder = tmp_path / "model"
+    for part in ("unet", "vae"):
+        (folder / part).mkdir(parents=True)
+        with (folder / part / "model.safetensors").open("wb") as file:
+            file.truncate(int(gigabytes * 1e9 / 2))
+    (folder / "unet" / "model.fp16.safetensors").write_bytes(b"half of it again")
+    (folder / "model_index.json").write_text("{}")
+    cells = grid.generate(options(f"--sd-model {folder} --sd-size 512 --sd-steps 2"))
+    assert [cell.budget_factor for cell in cells] == [pytest.approx(factor)]

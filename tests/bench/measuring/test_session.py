@@ -274,6 +274,8 @@ def test_it_runs_optimised_from_another_folder_into_a_pipe_of_ascii(tmp_path: Pa
     assert "~ 95 %" in run.out
     assert [path.name for path in elsewhere.iterdir()] == ["calls.json"]  # the suite's own
     assert record.load(folder / record.JOURNAL).complete
+    journal = (folder / record.JOURNAL).resolve()
+    assert f"\nto see this again: python -m bench show {journal}\n" in run.out
 
 
 @pytest.fixture(scope="module")
@@ -296,8 +298,10 @@ def test_the_rounds_of_a_precise_cell_span_a_fifth_of_a_second(saved: Run) -> No
 
 def test_a_saved_run_keeps_its_samples_and_says_its_path_and_how_to_compare(saved: Run) -> None:
     assert f"Saved benchmark data in: {file_of(saved)}" in saved.err
-    again = pytest_in(saved.folder, *BRIEF, "--benchmark-compare", "-k", "first")
-    line = f"\nto compare: python -m bench compare {file_of(saved)} out.json\n"
+    compared = ("--benchmark-compare", "--benchmark-compare-fail=min:99999%")
+    again = pytest_in(saved.folder, *BRIEF, *compared, "-k", "first")
+    line = f"\nto compare: python -m bench compare {file_of(saved)} out.json "
+    line += "--fail-on slower:99999%\n"
     assert line in again.out
 
 

@@ -89,6 +89,13 @@ def test_keys_of_a_later_version_of_the_same_schema_are_left_out(tmp_path: Path)
     assert list(record.load(saved(tmp_path / "out.json", content)).rows) == small()
 
 
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = saved(tmp_path / "out.json", document(rows()))
+    plain = record.load(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert record.load(path) == plain
+
+
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_the_first_thing_wrong_is_named(kind: str, tmp_path: Path) -> None:
     make, message = BAD_FILES[kind]

@@ -36,7 +36,7 @@ NO_PACKAGES = missing(
     "Flux.jl",
 )
 LATE = missing("no Julia: it did not start in time", "start it by hand once: julia")
-BY_HAND = "run: python -m pipeline.flux.julia"
+BY_HAND = "run: python -m pipeline.flux"
 
 Child = Callable[[str], Path]
 

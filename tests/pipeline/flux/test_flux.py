@@ -27,6 +27,7 @@ MODELS = {
         smooth() = Chain(Upsample(:bilinear; size=(8, 8)), GlobalMeanPool(), Flux.flatten)
         writes() = Chain(images -> (images .+= 1), GlobalMeanPool(), Flux.flatten)
         drops() = Flux.trainmode!(Chain(Dropout(0.5), GlobalMeanPool(), Flux.flatten))
+        trains() = Flux.trainmode!(Chain(BatchNorm(3), GlobalMaxPool(), Flux.flatten))
         const calls = Ref(0)
         counts() = images -> Flux.flatten(mean(images; dims=(1, 2))) .+ Float32(calls[] += 1)
         endless(n) = endless(n + 1) + 1
@@ -82,6 +83,8 @@ TRIED = {
     "model work on a copy: x -> model(copy(x))",
     "mine.jl:drops": "expected the same scores; return Flux.testmode!(model), and draw no random "
     "numbers",
+    "mine.jl:trains": "apart for an image alone and in a batch: expected the same scores; return "
+    "Flux.testmode!(model), and let no layer mix images",
     "mine.jl:counts": "scores: not repeatable, 1 apart in two calls on one batch: expected the "
     "same scores; return Flux.testmode!(model), and draw no random numbers",
 }
@@ -300,7 +303,7 @@ def test_what_has_no_memory_to_read_is_refused() -> None:
         batch.to_sparse(): "layout torch.sparse_coo: expected a dense tensor; call to_dense()",
     }.items():
         with pytest.raises(ContractError) as refused:
-            flux.Model(None, 3, 10, "cpu")._place(other)
+            models.in_memory(other)
         assert str(refused.value) == f"batch: {line}"
 
 
@@ -310,9 +313,7 @@ def test_a_tensors_view_is_read_by_its_values(view: str) -> None:
 
     batch = torch.rand((1, 3, 224, 224))
     seen = batch.requires_grad_() if view == "grad" else torch._neg_view(-batch)
-    owner, _, memory = flux.Model(None, 3, 10, "cpu")._place(seen)
-    assert memory == "cpu"
-    assert owner.numpy().tolist() == batch.tolist()
+    assert models.in_memory(seen).tolist() == batch.tolist()
 
 
 def test_a_device_that_flux_has_not_is_refused() -> None:

@@ -117,6 +117,8 @@ def test_links_are_followed_and_end_where_they_lead_back() -> None:
     Path("in/self").symlink_to(".")
     Path("real/back").symlink_to("../in")
     Path("in/out").symlink_to("../out")
+    Path("in/one.txt").symlink_to("other.txt")  # and back: it is neither file nor folder
+    Path("in/other.txt").symlink_to("one.txt")
     names = convert("in")
     assert [name.split("-")[0] for name in names] == ["out/file", "out/own", "out/y", "out/x"]
 

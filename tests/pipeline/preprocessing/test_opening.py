@@ -18,6 +18,7 @@ from support.pictures import RED, encode, filled, palette, photo
 
 SMALL = (48, 32)
 WHOLE = r"expected a whole image file \(.+\); make or copy it again"
+OF_A_KIND = r"expected \w+ of a kind that Pillow reads, and whole; convert it to PNG"
 READABLE = "expected a format that Pillow reads, such as PNG or JPEG; convert it"
 
 
@@ -97,7 +98,7 @@ def test_a_truncated_image_is_refused_wherever_it_ends(format_: str) -> None:
     # The last bytes of a PNG, a JPEG and a GIF only say that it has ended.
     for end in range(1, len(whole) - 16, max(1, len(whole) // 24)):
         line = refusal(whole[:end])
-        assert re.fullmatch(rf"image of {end} bytes: ({WHOLE}|{READABLE})", line)
+        assert re.fullmatch(rf"image of {end} bytes: ({WHOLE}|{READABLE}|{OF_A_KIND})", line)
 
 
 def test_a_damaged_image_is_refused_whatever_its_decoder_raises() -> None:
@@ -107,7 +108,7 @@ def test_a_damaged_image_is_refused_whatever_its_decoder_raises() -> None:
         pytest.skip("this Pillow does not write AVIF")
     # Without the place of its pixels, Pillow's AVIF decoder raises RuntimeError.
     damaged = encode(photo(SMALL), "AVIF").replace(b"iloc", b"free")
-    assert re.fullmatch(f"image .*: ({WHOLE}|{READABLE})", refusal(damaged))
+    assert re.fullmatch(f"image .*: ({WHOLE}|{READABLE}|{OF_A_KIND})", refusal(damaged))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit of 255 characters a name")
@@ -129,6 +130,18 @@ def test_a_file_object_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         pass
     line = f"image {path}: expected an open file, but it is closed; open it again"
     assert refusal(closed) == line
+
+
+@pytest.mark.parametrize("format_", opening.MANY_KINDS)
+def test_a_kind_of_a_format_that_pillow_does_not_read_is_not_called_another_format(
+    format_: str,
+) -> None:
+    whole = encode(photo(SMALL), format_) if format_ != "PSD" else b"8BPS\0\1"
+    start = {"AVIF": 16, "JPEG2000": 12, "WEBP": 16}.get(format_, 6)
+    with pytest.raises(PipelineError) as refused:
+        decoding.decode(whole[:start] + b"\xff" * 2, name="image")
+    assert re.fullmatch(f"image: ({WHOLE}|{OF_A_KIND})", str(refused.value))
+    assert f"expected {format_} of" in str(refused.value) or "a whole" in str(refused.value)
 
 
 def test_a_damaged_header_is_not_called_another_format() -> None:

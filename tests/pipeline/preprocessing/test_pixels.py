@@ -154,9 +154,14 @@ FLOATS = "expected floats in [0, 1], or uint8"
         ((4, 6), "object", 1, f"image of object: {DTYPE}"),
         ((4, 6), "float32", 255, f"image of values from 255 to 255: {FLOATS}; "
                                "divide 8-bit levels by 255"),
+        ((4, 6), "float32", 1.5, f"image of values from 1.5 to 1.5: {FLOATS}; clamp them"),
+        ((4, 6), "float32", 4095, f"image of values from 4095 to 4095: {FLOATS}; "
+                                "divide them by their highest level"),
+        ((4, 6), "float32", float("inf"), f"image of values from inf to inf: {FLOATS}; "
+                                        "replace what is not a finite number"),
         ((4, 6), "float32", -0.5, f"image of values from -0.5 to -0.5: {FLOATS}; scale them"),
         ((4, 6), "float64", float("nan"), f"image of values from nan to nan: {FLOATS}; "
-                                        "replace what is not a number"),
+                                        "replace what is not a finite number"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("as_tensor", [False, True])

@@ -25,14 +25,14 @@ def refusal(*arguments: Any, **options: Any) -> str:
     [
         ("photo.png", f"image photo.png, alone: {ALONE}"),
         (b"1234", f"image of 4 bytes, alone: {ALONE}"),
-        (filled("RGB", 0), f"image in a Image, alone: {ALONE}"),
+        (filled("RGB", 0), f"image in an Image, alone: {ALONE}"),
     ],
 )
 def test_one_picture_is_not_a_list(picture: Any, line: str) -> None:
     import numpy as np
 
     assert refusal(picture) == line
-    assert refusal(np.asarray(photo())) == f"image in a ndarray, alone: {ALONE}"
+    assert refusal(np.asarray(photo())) == f"image in an ndarray, alone: {ALONE}"
 
 
 def test_what_is_not_a_picture_is_refused() -> None:

@@ -11,7 +11,18 @@ import pytest
 from pipeline import availability
 from pipeline.errors import Missing, PipelineError, UnavailableError
 from pipeline.stable_diffusion import components, models
-from support.models import INDEX, TEXT, UNET, VAE, configure, removed, without_weights, written
+from support.models import (
+    INDEX,
+    TEXT,
+    UNET,
+    VAE,
+    configure,
+    emptied,
+    marked,
+    removed,
+    without_weights,
+    written,
+)
 
 
 @pytest.fixture
@@ -110,6 +121,27 @@ BAD = {
         configure(INDEX, _class_name="FluxPipeline"),
         r": expected a StableDiffusionPipeline or StableDiffusionXLPipeline, not FluxPipeline; "
         r"choose another model",
+    ),
+    **{
+        f"a sample_size of {value}": (
+            configure(UNET, sample_size=value),
+            r", unet: expected a sample_size of one or two whole numbers from 1, not .+; "
+            r"check its config\.json",
+        )
+        for value in (0, -8, "64", 8.5, True, [], [8], [8, 0], [8, 8, 8], ["8", "8"], {"a": 1})
+    },
+    **{
+        f"a byte order mark in {file}": (
+            marked(file),
+            rf": expected JSON in {re.escape(file)} without a byte order mark; "
+            r"save it as plain UTF-8",
+        )
+        for file in (INDEX, UNET, TEXT, VAE)
+    },
+    "an empty tokenizer folder": (
+        emptied("tokenizer"),
+        r", tokenizer: expected a vocabulary in its folder, such as tokenizer\.json; "
+        r"copy the folder again",
     ),
     "no tokenizer": (
         removed("tokenizer"),

@@ -195,7 +195,7 @@ def test_an_image_that_breaks_its_contract_is_named_with_its_seed(
         drawing.draw(2)
     assert str(broken.value) == (
         "image 3 (seed 7): NaN in 100% of its levels: expected finite levels; "
-        "try float32 or bfloat16: half precision overflows in some VAEs"
+        "check the weights and the configurations, such as scaling_factor"
     )
 
 

@@ -90,6 +90,20 @@ def test_the_last_legal_number_of_steps_is_found(name: str) -> None:
             "given as noise must be one of `epsilon`, `sample`, or `v_prediction`); "
             "check scheduler_config.json, or choose another --scheduler",
         ),
+        (
+            {"num_train_timesteps": 1},
+            1,
+            "the scheduler: expected settings that DDIMScheduler can run with (index 1 is out of "
+            "bounds for dimension 0 with size 1); "
+            "check scheduler_config.json, or choose another --scheduler",
+        ),
+        (
+            {"num_train_timesteps": 1},
+            2,
+            "the scheduler: expected settings that DDIMScheduler can run with (index 1 is out of "
+            "bounds for dimension 0 with size 1); "
+            "check scheduler_config.json, or choose another --scheduler",
+        ),
         ({}, 0, "steps 0: expected at least 1 with DDIMScheduler; ask for more steps"),
     ],
 )

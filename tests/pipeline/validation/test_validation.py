@@ -212,19 +212,19 @@ FAULTS = {
     ),
     "memory": (
         lambda folder: None,
-        {"size": "512", "memory": "40MB", "dtype": "float32"},
-        "memory: an estimated 43.41 MB, expected at most 40 MB; "
+        {"size": "512", "memory": "540MB", "dtype": "float32"},
+        "memory: an estimated 552.1 MB, expected at most 540 MB; "
         "try float16, or a smaller size or batch",
     ),
     "memory in half precision": (
         lambda folder: None,
-        {"size": "512", "memory": "20MB", "dtype": "bfloat16"},
-        "memory: an estimated 21.7 MB, expected at most 20 MB; try a smaller size or batch",
+        {"size": "512", "memory": "510MB", "dtype": "bfloat16"},
+        "memory: an estimated 526 MB, expected at most 510 MB; try a smaller size or batch",
     ),
     "memory for weights": (
         lambda folder: None,
         {"memory": "600kB", "dtype": "float16"},
-        "memory: an estimated 962.9 kB, expected at most 600 kB; "
+        "memory: an estimated 509.2 MB, expected at most 600 kB; "
         "try a smaller model: weights alone take 622.6 kB",
     ),
 }

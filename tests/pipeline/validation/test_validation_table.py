@@ -10,7 +10,8 @@ import pytest
 from pipeline.flux import network as reference
 from pipeline.validation import answers as validation
 from pipeline.validation import table
-from pipeline.validation.answers import Answer, Scorer
+from pipeline.validation.answers import Answer, Limits, Scorer
+from pipeline.validation.capacity import Overhead
 from pipeline.validation.tally import Cost
 
 REFERENCE = Scorer("the reference", reference.output_shape)
@@ -84,7 +85,31 @@ def test_several_answers_are_a_line_each_and_the_first_broken_one_in_full(printe
 def test_memory_says_whether_it_fits(printed: Any) -> None:
     lines = printed(*answers("tiny", memory="8GB"))
     assert "parameters 310 979 · weights 1.245 MB · estimated peak 1.924 MB (fits)" in lines
-    assert re.fullmatch(r"memory +at most 8 GB +\S+ MB in decode +holds", lines[12])
+    assert re.fullmatch(r"memory +at most 8 GB +\S+ MB, most in decode +holds", lines[12])
+    assert any(
+        line.startswith("memory: needs ")
+        and " to spare: the peak, 20 % for the allocator and 500 MB for CUDA (a guess: " in line
+        for line in lines
+    )
+
+
+def test_limits_and_what_was_learnt_are_said(
+    printed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    learnt = Overhead(slack=0.1, context_bytes=400_000_000, rows=3, error=0.07)
+    (asked,) = answers("tiny", memory="8GB")
+    asked = replace(asked, question=replace(asked.question, overhead=learnt))
+    table.print_answers([asked], Limits(batch=12, size=(96, 96)))
+    lines = capsys.readouterr().out.splitlines()
+    assert "8 GB takes up to batch 12 at 64x64; at batch 1 up to 96x96" in lines
+    assert any(
+        line.endswith("400 MB for CUDA (from 3 measured rows, within 7 %)") for line in lines
+    )
+    table.print_answers([asked], Limits(batch=0, size=None))
+    assert "8 GB takes no image of 64x64; at batch 1 no size" in capsys.readouterr().out
+    document = table.as_dict([asked], 1.0, Limits(batch=12, size=(96, 96)))
+    assert document["limits"] == {"batch": 12, "size": "96x96"}
+    assert document["answers"][0]["overhead"]["rows"] == 3
 
 
 def test_the_architectures_have_parameters_and_operations_a_step_in_80_columns(

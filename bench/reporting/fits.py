@@ -1,0 +1,201 @@
+"""Lines through latencies: over the steps, and over the images of a call, of cells alike else."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from bench.reporting.texts import duration, plain, plus_minus, with_margin
+from bench.results.cell import MEASURED, OUT_OF_MEMORY, Row
+from bench.results.units import percent
+from bench.statistics import stats
+from bench.statistics.fit import BETWEEN, Fit, fit_line
+
+__all__ = [
+    "OFF_THE_LINE",
+    "Latency",
+    "LineFit",
+    "batch_lines",
+    "of_batches",
+    "of_steps",
+    "step_lines",
+]
+
+OFF_THE_LINE = 0.05
+"""Distance from the line, relative to the latency, above which a point is off it, unless the
+median's own interval is wider than that."""
+
+FURTHEST_APART = 1e9
+
+FEWEST = 3
+"""Points for a fit: through two, every line fits."""
+
+SAME_COST = 0.05
+"""Distance, relative, within which two times of an image are the same."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The measured time of a call with so many steps, or images."""
+
+    count: int
+    samples: tuple[float, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The median of a call."""
+        return median(self.samples)
+
+    @property
+    def margin(self) -> float:
+        """Half its interval, relative; half the range where there is none."""
+        margin = stats.margin(self.samples)
+        half = (max(self.samples) - min(self.samples)) / 2
+        return half / self.seconds if margin is None else margin
+
+
+@dataclass(frozen=True)
+class LineFit:
+    """The line through the latencies of one kind of call."""
+
+    name: str
+    """What the cells share: their id without the axis of the line."""
+    latencies: tuple[Latency, ...]
+    """In the order of their counts."""
+    fit: Fit
+    """In seconds a call."""
+
+    @property
+    def outlier(self) -> Latency | None:
+        """The latency furthest from the line, where it is off by more than 5 % and its noise."""
+        worst = max(self.latencies, key=self.residual)
+        return worst if self.residual(worst) > max(OFF_THE_LINE, worst.margin) else None
+
+    @property
+    def prediction(self) -> tuple[float, float, float] | None:
+        """The last latency by the line through the others: seconds, low and high end.
+
+        None where the others are fewer than three.
+        """
+        *others, last = self.latencies
+        if len(others) < FEWEST:
+            return None
+        return _fit(others, self.fit.between).predict(last.count)
+
+    def residual(self, latency: Latency) -> float:
+        """Return how far a latency lies from the line, relative to it."""
+        line = self.fit.fixed + self.fit.per_step * latency.count
+        return abs(line - latency.seconds) / latency.seconds
+
+
+def of_steps(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
+    """Return a fit for each kind of call that was measured at three numbers of steps or more.
+
+    `between` is the relative spread between cells that differ in nothing.
+    """
+    return _fits(rows, "steps", lambda row: row.cell.steps, between)
+
+
+def of_batches(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
+    """Return a fit for each kind of call that was measured at three batches or more."""
+    return _fits(rows, "batch", lambda row: row.cell.images, between)
+
+
+def step_lines(rows: Iterable[Row], between: float = BETWEEN) -> list[str]:
+    """Return the text of each fit over steps, below its heading; nothing where there is none."""
+    texts = [line for fit in of_steps(rows, between) for line in _step_lines(fit)]
+    heading = "steps fit: time of a call = fixed + per step × steps (± 95 %)"
+    return [heading, *texts] if texts else []
+
+
+def batch_lines(rows: Sequence[Row], between: float = BETWEEN) -> list[str]:
+    """Return the text of each fit over batches, as `step_lines`, with the batch to choose."""
+    too_large: dict[str, int] = {}
+    for row in rows:
+        if row.status == OUT_OF_MEMORY:
+            name, images = _without(row, "batch"), row.cell.images
+            too_large[name] = min(images, too_large.get(name, images))
+    fits = of_batches(rows, between)
+    texts = [line for fit in fits for line in _batch_lines(fit, too_large.get(fit.name))]
+    heading = "batch fit: time of a call = fixed + per image × batch (± 95 %)"
+    return [heading, *texts] if texts else []
+
+
+def _fits(
+    rows: Iterable[Row], axis: str, count: Callable[[Row], int], between: float
+) -> list[LineFit]:
+    groups: dict[str, list[Latency]] = {}
+    for row in rows:
+        if row.status == MEASURED and count(row) and median(row.samples) > 0:
+            latency = Latency(count(row), row.samples)
+            groups.setdefault(_without(row, axis), []).append(latency)
+    ordered = {
+        name: sorted(latencies, key=lambda latency: latency.count)
+        for name, latencies in groups.items()
+    }
+    return [
+        LineFit(name, tuple(latencies), _fit(latencies, between))
+        for name, latencies in ordered.items()
+        if len({latency.count for latency in latencies}) >= FEWEST
+        and _are_of_one_order([latency.seconds for latency in latencies])
+    ]
+
+
+def _step_lines(line: LineFit) -> Iterator[str]:
+    yield _line(line, "a step", "{} steps")
+    if line.prediction is not None:
+        seconds, *interval = line.prediction
+        last = line.latencies[-1]
+        yield (
+            f"  check: the smaller step counts predict {plus_minus(seconds, interval)} "
+            f"at {last.count} steps; measured {duration(last.seconds)}"
+        )
+
+
+def _batch_lines(line: LineFit, too_large: int | None) -> Iterator[str]:
+    yield _line(line, "an image", "batch {}")
+    image = {latency.count: latency.seconds / latency.count for latency in line.latencies}
+    best = min(image, key=image.__getitem__)
+    dearer = [count for count in image if image[count] > image[best] * (1 + SAME_COST)]
+    knee = min(count for count in image if count > max((c for c in dearer if c < best), default=0))
+    limit = f"batch {too_large} ran out of memory"
+    if too_large is None:
+        limit = f"the largest batch tried, {max(image)}, fits"
+    margin = next(latency.margin for latency in line.latencies if latency.count == best)
+    yield (
+        f"  most images/s at batch {best}: {with_margin(1 / image[best], margin)}; an image costs "
+        f"within {percent(SAME_COST)} of that from batch {knee} on; {limit}"
+    )
+
+
+def _line(line: LineFit, unit: str, place: str) -> str:
+    fixed = plus_minus(line.fit.fixed, line.fit.fixed_interval)
+    slope = plus_minus(line.fit.per_step, line.fit.per_step_interval)
+    return f"{plain(line.name)}: fixed {fixed}, {slope} {unit}; {_quality(line, place)}"
+
+
+def _quality(line: LineFit, place: str) -> str:
+    """Say whether the points lie on a line."""
+    if (outlier := line.outlier) is not None:
+        off = percent(line.residual(outlier))
+        return f"not a straight line: {off} off at {place.format(outlier.count)}"
+    furthest = max(map(line.residual, line.latencies))
+    noise = "" if furthest <= OFF_THE_LINE else ", which the medians' own intervals explain"
+    if line.fit.misfit:
+        between = percent(line.fit.between)
+        noise = f", more than their rounds and {between} between cells explain: intervals widened"
+    return f"every point within {percent(furthest)} of the line{noise}"
+
+
+def _are_of_one_order(times: Sequence[float]) -> bool:
+    """Whether the squares of the shortest and the longest time fit into one sum."""
+    return max(times) / FURTHEST_APART < min(times)
+
+
+def _without(row: Row, axis: str) -> str:
+    axes = {name: value for name, value in row.cell.axes.items() if name != axis}
+    return replace(row.cell, axes=axes).id
+
+
+def _fit(latencies: Sequence[Latency], between: float) -> Fit:
+    counts = [latency.count for latency in latencies]
+    return fit_line(counts, [latency.samples for latency in latencies], between)

@@ -1,0 +1,27 @@
+"""A Ray cluster of three nodes on this machine, for all tests of the fleet."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import fleets
+from support.fleets import Fleet
+
+
+@pytest.fixture(scope="session")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three nodes; Ray believes that one of them has a GPU."""
+    pytest.importorskip("ray", reason='no Ray: pip install -e ".[cluster]"')
+    from ray.cluster_utils import Cluster
+
+    folder = tmp_path_factory.mktemp("said")
+    made = fleets.project(tmp_path_factory.mktemp("fleet") / "project", folder)
+    patience = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+    fleet = Fleet(Cluster(), made, folder)
+    try:
+        fleet.add("a", include_dashboard=False, _system_config=patience)
+        fleet.add("b", num_gpus=1)
+        fleet.add("c")
+        yield fleet
+    finally:
+        fleet.cluster.shutdown()

@@ -1,0 +1,127 @@
+"""What a device needs beyond tensors, learnt from result files, and the most that it takes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import PipelineError
+from pipeline.flux import network
+from pipeline.stable_diffusion import models
+from pipeline.validation import answers, capacity, meta
+from pipeline.validation.answers import Scorer
+from pipeline.validation.capacity import Overhead
+
+REFERENCE = Scorer("the reference", network.output_shape)
+GB = 10**9
+
+
+@pytest.mark.parametrize("begin", [1, 5, 40])
+@pytest.mark.parametrize("fixed", [0, 700])
+@pytest.mark.parametrize("memory", [100, 999, 1000, 1001, 12_345])
+def test_the_largest_batch_is_the_last_that_fits(begin: int, fixed: int, memory: int) -> None:
+    asked: list[int] = []
+
+    def needed(batch: int) -> int:
+        asked.append(batch)
+        return fixed + max(90, 100 * batch)  # the first images share what is needed anyway
+
+    largest = capacity.largest_batch(needed, memory, begin)
+    tried = [batch for batch in range(1, 200) if needed(batch) <= memory]
+    assert largest == max(tried, default=0)
+
+
+def test_a_guess_that_is_far_off_is_mended() -> None:
+    def needed(batch: int) -> int:
+        return 10 * batch if batch < 8 else 200 + batch
+
+    assert capacity.largest_batch(needed, 250, 1) == 50
+    assert capacity.largest_batch(needed, 205, 64) == 7
+
+
+@pytest.mark.parametrize(
+    ("size", "memory", "expected"),
+    [
+        ((512, 512), 4 * 512 * 512, (512, 512)),
+        ((512, 512), 4 * 512 * 512 - 1, (448, 448)),
+        ((768, 512), 4 * 1536 * 1024, (1536, 1024)),
+        ((64, 64), 4 * 80 * 80, (80, 80)),
+        ((512, 512), 100, None),
+    ],
+)
+def test_the_largest_size_has_about_the_same_shape(size: Any, memory: int, expected: Any) -> None:
+    def needed(sides: tuple[int, int]) -> int:
+        return 4 * sides[0] * sides[1]
+
+    assert capacity.largest_size(needed, memory, size) == expected
+
+
+def test_the_limits_of_a_pipeline_fit_and_the_next_ones_do_not() -> None:
+    (question,) = answers.questions("tiny", size="64", batch="2", memory="520MB")
+    answer = answers.answer(question, REFERENCE)
+    limits = answers.limits(answer)
+    assert answer.fits
+    assert limits is not None
+    assert limits.size is not None
+    model, overhead = models.resolve("tiny"), capacity.GUESS
+
+    def needed(size: tuple[int, int], batch: int) -> int:
+        return capacity.needed(model, size, batch, "float32", 3, overhead)
+
+    assert needed((64, 64), limits.batch) <= 520_000_000 < needed((64, 64), limits.batch + 1)
+    side = limits.size[0]
+    assert needed(limits.size, 2) <= 520_000_000 < needed((side + 8, side + 8), 2)
+
+
+def test_scores_of_many_images_can_need_more_than_drawing_them() -> None:
+    cost = meta.cost(models.resolve("tiny"), (64, 64), 1, "float32")
+    nothing = Overhead(slack=0.0, context_bytes=0)
+    alone = capacity.needed_bytes(cost, 1, 3, nothing)
+    assert alone > cost.peak_bytes  # one image of 224×224 is more than the tiny pipeline draws
+    activations = 16 * 224 * 224 * 4
+    assert capacity.needed_bytes(cost, 9, 3, nothing) - alone >= 8 * activations
+
+
+def results(path: Path, *extras: dict[str, float]) -> Path:
+    """A result file whose rows measured so much."""
+    entries = [{"extra_info": {"cell": {"extra": extra}}} for extra in extras]
+    path.write_text(json.dumps({"benchmarks": entries}))
+    return path
+
+
+def measured(estimated: float, slack: float, context: float) -> dict[str, float]:
+    reserved = estimated * (1 + slack)
+    return {
+        "estimated_bytes": estimated,
+        "peak_reserved_bytes": reserved,
+        "gpu_process_bytes": reserved + context,
+    }
+
+
+def test_slack_and_context_are_learnt_with_their_error(tmp_path: Path) -> None:
+    results(tmp_path / "one.json", measured(2 * GB, 0.1, 0.4 * GB), {"call_flop": 1.0})
+    results(tmp_path / "two.json", measured(4 * GB, 0.3, 0.4 * GB), measured(8 * GB, 0.2, 0.4 * GB))
+    overhead = capacity.learnt(tmp_path)
+    assert (overhead.slack, overhead.context_bytes) == pytest.approx((0.2, 0.4 * GB))
+    assert overhead.rows == 3
+    assert overhead.error == pytest.approx(0.2 / 2.6)  # the first: 2.8 GB said, 2.6 GB held
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[" * 100_000, '{"benchmarks": [1]}', '{"benchmarks": null}']
+)
+def test_a_file_that_is_no_result_is_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(content)
+    with pytest.raises(PipelineError, match=r"^--calibrate \S+: expected a result file of --bench"):
+        capacity.learnt(path)
+
+
+def test_results_without_measured_memory_are_one_line(tmp_path: Path) -> None:
+    results(tmp_path / "cpu.json", {"estimated_bytes": 1.0, "added_rss_bytes": 2.0})
+    with pytest.raises(PipelineError, match="measured memory of a generate row on CUDA; measure"):
+        capacity.learnt(tmp_path)
+    wrong = dict.fromkeys(measured(1, 1, 1), -1.0)
+    with pytest.raises(PipelineError, match="expected a result file of --benchmark-json"):
+        capacity.learnt(results(tmp_path / "wrong.json", wrong))
