@@ -1,12 +1,14 @@
-"""What a device can do to a run, on the simulated one: memory that ends, and errors that stay."""
+"""The simulated device: what it refuses, what it can do to a run, and what is said of it."""
+
+import json
 
 import pytest
 
 from bench.results import record
 from bench.results.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Row
 from simulated_cuda.plugin import CAPTURED, ILLEGAL, ILLEGAL_IMAGES, LARGE
-from support.runs import Run, copy_of_bench
-from support.simulation import pytest_on_cuda
+from support.runs import SUITES, Run, copy_of_bench
+from support.simulation import pytest_on_cuda, python_on_cuda
 
 
 def rows_of(run: Run) -> dict[str, Row]:
@@ -53,6 +55,42 @@ def test_after_a_fatal_error_the_tables_and_the_rest_of_the_record_are_there(fau
     assert "= sd-flux-bench =" in faulty.out
     guards = faulty.document["sd_flux_bench"]["machine"]["guards"]
     assert guards["reference workload: copy_cuda_bytes_per_s"] == ILLEGAL
+
+
+def test_it_refuses_what_a_device_refuses_and_no_call_copies_more_than_it_must() -> None:
+    """One copy a picture; per step PNDM reads its schedule on the host, whatever the mode."""
+    run = python_on_cuda(SUITES, str(SUITES / "simulated_device.py"))
+    assert run.code == 0, run.err
+    answer = json.loads(run.out)
+    expected = {
+        "another device": "Expected all tensors to be on the same device, but found at least two",
+        "its generator": "Expected a 'cuda' device type for generator but found 'cpu'",
+        "numpy": "can't convert cuda:0 device type tensor to numpy.",
+        "a copy in a capture": "CUDA error: operation not permitted when stream is capturing",
+        "a wait in a capture": "CUDA error: operation not permitted when stream is capturing",
+        "a clock read early": "the clock was read with 1 operations pending",
+    }
+    refused = answer["refused"]
+    assert {name: refused[name][: len(text)] for name, text in expected.items()} == expected
+    assert answer["copies"] == {
+        "eager": 15,
+        "eager, a step more": 21,
+        "graph": 15,
+        "graph, a step more": 21,
+        "preprocess": 3,
+        "reference": 2,
+    }
+
+
+def test_the_doctor_finds_the_device_and_watches_it() -> None:
+    without_julia = {"PYTHON_JULIACALL_EXE": "julia"}  # else it would start, and add CUDA.jl
+    run = python_on_cuda(SUITES, "-m", "pipeline", "doctor", **without_julia)
+    assert run.code == 0, run.err
+    states = dict(line.split(maxsplit=1) for line in run.out.splitlines() if line.startswith("C"))
+    assert states["CUDA"].strip() == "here"
+    of_gpu = [line for line in run.out.splitlines() if line.startswith(("GPU", "foreign GPU"))]
+    assert len([line for line in of_gpu if " watched " in line]) == 6
+    assert not [line for line in of_gpu if "not watched" in line]
 
 
 def test_a_device_that_torch_cannot_use_costs_only_its_own_rows(
