@@ -9,10 +9,10 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import pipeline
 from bench.machine import records
 
 __all__ = ["unfit"]
@@ -45,10 +45,11 @@ def unfit(project: Mapping[str, Any], python: str) -> str:
 def _answer() -> dict[str, Any]:
     project = tomllib.loads(Path("pyproject.toml").read_text("utf-8")).get("project", {})
     own = Path.cwd().resolve()
+    origins = {name: find_spec(name) for name in ("bench", "pipeline")}
     foreign = [
         name
-        for name, module in {"bench": records, "pipeline": pipeline}.items()
-        if not Path(module.__file__ or "").resolve().is_relative_to(own)
+        for name, spec in origins.items()
+        if spec is None or not Path(spec.origin or "").resolve().is_relative_to(own)
     ]
     niceness = os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
     return {

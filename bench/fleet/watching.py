@@ -1,5 +1,6 @@
 """One task a node: submitted, followed row by row, and stopped when it must be."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
@@ -92,6 +93,7 @@ def follow(
                 f"it was stopped after --timeout {timeout:g} s",
             )
     except KeyboardInterrupt:
+        print("stopping; Ctrl-C again ends at once", file=sys.stderr, flush=True)
         stop(running, "it was interrupted")
         return True
     finally:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -112,19 +111,19 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(fleet: Fleet, tmp_path:
     try:
         fleet.at("own")
         until(lambda: arrived(tmp_path) == 1)
-        before = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
-        time.sleep(0.1)
+        assert process.stderr is not None
+        next(line for line in process.stderr if "Ctrl-C again ends at once" in line)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=LIMIT_S)
     finally:
         fleet.release()
         process.kill()
-    assert process.returncode == 130, err
-    assert time.monotonic() - before < LIMIT_S
+    # The first may have ended everything before the second comes.
+    assert process.returncode in (1, 130), err
     until(lambda: not marked(tmp_path.name))
     (kept,) = tmp_path.iterdir()
-    assert '"row"' in kept.read_text()
+    assert "test_cell[first]" in kept.read_text()
 
 
 def marked(mark: str) -> list[str]:
