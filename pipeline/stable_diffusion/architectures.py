@@ -168,5 +168,51 @@ _SDXL = Architecture(
 Its text encoders are that of 1.5 and OpenCLIP ViT-bigG/14. Its VAE overflows in float16, so
 diffusers runs it in float32."""
 
-ARCHITECTURES = {"sd15": _SD15, "sd21": _SD21, "sdxl": _SDXL}
+_SD35_MEDIUM = Architecture(
+    (1024, 1024),
+    "StableDiffusion3Pipeline",
+    {
+        "transformer": _diffusers(
+            "SD3Transformer2DModel",
+            num_layers=24,
+            num_attention_heads=24,
+            caption_projection_dim=1536,
+            pos_embed_max_size=384,
+            dual_attention_layers=tuple(range(13)),
+            qk_norm="rms_norm",
+        ),
+        "vae": _vae(
+            1024,
+            latent_channels=16,
+            scaling_factor=1.5305,
+            shift_factor=0.0609,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ),
+        "text_encoder": _text_encoder(
+            "CLIPTextModelWithProjection", 768, 12, 12, 768, "quick_gelu"
+        ),
+        "text_encoder_2": _text_encoder("CLIPTextModelWithProjection", 1280, 32, 20, 1280, "gelu"),
+        "text_encoder_3": ComponentConfig(
+            "transformers",
+            "T5EncoderModel",
+            {
+                "d_model": 4096,
+                "d_ff": 10240,
+                "d_kv": 64,
+                "num_layers": 24,
+                "num_heads": 64,
+                "feed_forward_proj": "gated-gelu",
+            },
+        ),
+        "tokenizer": _TOKENIZER,
+        "tokenizer_2": _TOKENIZER,
+        "tokenizer_3": _TOKENIZER,
+        "scheduler": _diffusers("FlowMatchEulerDiscreteScheduler", shift=3.0),
+    },
+)
+"""Stable Diffusion 3.5 Medium: Stability-AI/sd3.5, mmditx.py and sd3_infer.py. Its text
+encoders are those of XL, both with projection, and T5 v1.1 XXL; its VAE has 16 channels."""
+
+ARCHITECTURES = {"sd15": _SD15, "sd21": _SD21, "sdxl": _SDXL, "sd35-medium": _SD35_MEDIUM}
 """By name. A test compares their parameter counts with the published ones."""

@@ -31,12 +31,14 @@ __all__ = [
 CONFIGURATIONS = ("*.json", "*/*.json", "*/*.txt", "*/*.model")
 """Files of a hub id that hold configurations and vocabularies, no weights."""
 
-_TEXT_ENCODERS = ("text_encoder", "text_encoder_2")
-_TOKENIZERS = ("tokenizer", "tokenizer_2")
-_ENCODER_COUNTS = {"StableDiffusionPipeline": 1, "StableDiffusionXLPipeline": 2}
+_TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
+_TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+_XL, _SD3 = "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"
+_ENCODER_COUNTS = {"StableDiffusionPipeline": 1, _XL: 2, _SD3: 3}
 """The pipelines that are known, and how many text encoders each has."""
 _BASES = {
     "unet": ("UNet2DConditionModel",),
+    "transformer": ("SD3Transformer2DModel",),
     "vae": ("AutoencoderKL", "AutoencoderTiny", "AsymmetricAutoencoderKL"),
     "scheduler": ("SchedulerMixin",),
     **dict.fromkeys(_TEXT_ENCODERS, ("PreTrainedModel",)),
@@ -63,6 +65,7 @@ class Components:
     text_encoders: tuple[Any, ...]
     tokenizers: tuple[Any, ...]
     unet: Any
+    """The network of every step; of Stable Diffusion 3 its transformer."""
     decoder: Any
     """The VAE as it decodes: in float32 where float16 would overflow in XL (`force_upcast`)."""
     scheduler: Any
@@ -70,7 +73,12 @@ class Components:
     @property
     def is_xl(self) -> bool:
         """Whether there are two text encoders and added conditions."""
-        return len(self.text_encoders) > 1
+        return self.kind.__name__ == _XL
+
+    @property
+    def is_mmdit(self) -> bool:
+        """Whether a transformer reads latents and text as one sequence."""
+        return self.kind.__name__ == _SD3
 
     @property
     def scale(self) -> int:
@@ -80,7 +88,7 @@ class Components:
     @property
     def multiple(self) -> int:
         """What each side of an image must be divisible by; diffusers demands 8 at least."""
-        return max(8, self.scale)
+        return max(8, self.scale * getattr(self.unet.config, "patch_size", 1))
 
     @property
     def guided(self) -> bool:
@@ -88,7 +96,7 @@ class Components:
 
         It does not where the UNet takes the guidance scale as an input.
         """
-        return self.unet.config.time_cond_proj_dim is None
+        return getattr(self.unet.config, "time_cond_proj_dim", None) is None
 
     @property
     def default_size(self) -> Size | None:
@@ -115,9 +123,10 @@ def on_meta(model: Model, dtype: str) -> Components:
     if kind not in _ENCODER_COUNTS:
         expected = with_article(f"{' or '.join(_ENCODER_COUNTS)}, not {kind}")
         raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
-    count = _ENCODER_COUNTS[kind]
+    without_t5 = kind == _SD3 and index.get("text_encoder_3") == [None, None]
+    count = _ENCODER_COUNTS[kind] - without_t5
     encoders, tokenizers = _TEXT_ENCODERS[:count], _TOKENIZERS[:count]
-    needed = ("unet", "vae", "scheduler", *encoders, *tokenizers)
+    needed = ("transformer" if kind == _SD3 else "unet", "vae", "scheduler", *encoders, *tokenizers)
     for name in needed:
         if name not in configs:
             expected = f"{with_article(name)} in model_index.json"
@@ -133,7 +142,7 @@ def on_meta(model: Model, dtype: str) -> Components:
     for name in configs.keys() - set(needed):  # such as a safety checker: it counts in the weights
         with suppress(PipelineError):
             built |= build(model.name, {name: configs[name]}, "meta", dtype)
-    is_xl = count > 1
+    is_xl = kind == _XL
     decoder = built["vae"]
     if is_xl and dtype == "float16" and decoder.config.force_upcast:
         decoder = build(model.name, {"vae": configs["vae"]}, "meta", "float32")["vae"]
@@ -143,7 +152,7 @@ def on_meta(model: Model, dtype: str) -> Components:
         {name: part for name, part in built.items() if isinstance(part, torch.nn.Module)},
         tuple(built[name] for name in encoders),
         tuple(built[name] for name in tokenizers),
-        built["unet"],
+        built[needed[0]],
         decoder,
         built["scheduler"],
     )

@@ -165,7 +165,9 @@ def _from_architecture(model: Model, architecture: Architecture, device: str, dt
     with torch.random.fork_rng(devices=seeded):
         torch.manual_seed(SEED)
         built = components.build(model.name, architecture.components, device, dtype)
-    return getattr(diffusers, architecture.pipeline)(**built, **_WITHOUT[architecture.pipeline])
+    return getattr(diffusers, architecture.pipeline)(
+        **built, **_WITHOUT.get(architecture.pipeline, {})
+    )
 
 
 _WITHOUT: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline.errors import PipelineError, one_line
 
-__all__ = ["NAMES", "check", "check_steps", "replace", "replacement"]
+__all__ = ["NAMES", "check", "check_steps", "replace", "replacement", "set_steps"]
 
 NAMES = {
     "ddim": "DDIMScheduler",
@@ -72,17 +72,24 @@ def check_steps(scheduler: Any, steps: int) -> None:
     raise PipelineError(f"steps {steps}", expected, f"ask for {remedy} steps") from error
 
 
+def set_steps(scheduler: Any, steps: int) -> None:
+    """Let a scheduler spread its steps; one that shifts them by the size gets a middling shift."""
+    shifts = {"mu": 0.8} if scheduler.config.get("use_dynamic_shifting") else {}
+    scheduler.set_timesteps(steps, **shifts)
+
+
 def _failure(scheduler: Any, steps: int) -> Exception | None:
     """Run all steps on one number; return what the scheduler raises, if it does."""
     import torch
 
     try:
         fresh = type(scheduler).from_config(scheduler.config)
-        fresh.set_timesteps(steps)
+        set_steps(fresh, steps)
         latents = torch.zeros(1, 1, 1, 1)
         for timestep in fresh.timesteps:
-            scaled = fresh.scale_model_input(latents, timestep)
-            latents = fresh.step(torch.zeros_like(scaled), timestep, latents, return_dict=False)[0]
+            if hasattr(fresh, "scale_model_input"):  # flow matching scales no input
+                fresh.scale_model_input(latents, timestep)
+            latents = fresh.step(torch.zeros(1, 1, 1, 1), timestep, latents, return_dict=False)[0]
     except Exception as error:  # a scheduler may raise anything
         return error
     return None

@@ -130,7 +130,7 @@ def _costs(answer: Answer) -> list[str]:
         f"parameters {_spaced(cost.parameters)} · weights {bytes_text(cost.weights_bytes)} · "
         f"estimated peak {bytes_text(cost.peak_bytes)}{fits}",
         f"GFLOPs an image: {_gflops(answer.image_flops)} = {text} text + {answer.unet_calls} × "
-        f"{step} UNet + {decode} VAE, for {answer.steps} steps",
+        f"{step} {cost.denoiser} + {decode} VAE, for {answer.steps} steps",
     ]
 
 

@@ -33,7 +33,7 @@ class Cost:
     text_flops: int
     """Of the text encoders for the whole batch, with the empty prompt of guidance."""
     step_flops: int
-    """Of one call of the UNet on the whole batch, doubled where there is guidance."""
+    """Of one call of the denoiser on the whole batch, doubled where there is guidance."""
     decode_flops: int
     """Of the VAE's decoder for the whole batch."""
     peak_bytes: int
@@ -43,9 +43,11 @@ class Cost:
     convolutions, what an allocator wastes, and the framework itself."""
     peak_stage: str
     """Where the peak is: text, step or decode."""
+    denoiser: str = "UNet"
+    """What the network of a step is: a UNet or a transformer."""
 
     def flops(self, calls: int) -> int:
-        """Return the operations of one whole batch whose loop calls the UNet `calls` times."""
+        """Return the operations of one whole batch whose loop calls the denoiser `calls` times."""
         return self.text_flops + calls * self.step_flops + self.decode_flops
 
 

@@ -119,7 +119,8 @@ BAD = {
     ),
     "another pipeline": (
         configure(INDEX, _class_name="FluxPipeline"),
-        r": expected a StableDiffusionPipeline or StableDiffusionXLPipeline, not FluxPipeline; "
+        r": expected a StableDiffusionPipeline or StableDiffusionXLPipeline or "
+        r"StableDiffusion3Pipeline, not FluxPipeline; "
         r"choose another model",
     ),
     **{

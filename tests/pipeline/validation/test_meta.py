@@ -101,7 +101,8 @@ def test_a_pipeline_of_another_kind_is_refused_here_and_passes_before_benchmarks
         meta.walk(other, None, 1, "float32")
     assert str(refused.value) == (
         "--sd-model arch:other: expected a StableDiffusionPipeline or "
-        "StableDiffusionXLPipeline, not FluxPipeline; choose another model"
+        "StableDiffusionXLPipeline or StableDiffusion3Pipeline, not FluxPipeline; "
+        "choose another model"
     )
     meta.require(other, None, 1, "float32")
 
