@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,6 +199,15 @@ def test_a_gpu_that_nvml_does_not_find_is_said_and_not_assumed(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-0123")
     record = hardware()
     assert (record["gpus"], record["unread"]["gpus"]) == (None, "NVML: Not Found")
+
+
+def test_a_child_of_this_process_is_not_foreign_and_its_memory_is_its_own(library: Any) -> None:
+    program = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE) as child:
+        running = [process(child.pid, 5), process(os.getpid(), 7)]
+        library.nvmlDeviceGetComputeRunningProcesses = lambda gpu: running
+        assert nvml.ask_measured(nvml.foreign_processes) == 0
+        assert nvml.ask_measured(nvml.own_bytes) == 12
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,26 @@ def test_a_wrong_setting_of_juliacall_is_one_line(
 
 
 @posix_only
+def test_what_hangs_instead_of_saying_its_version_is_ended_with_all_that_it_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(julia, "VERSION_TIMEOUT_S", 0.5)
+    exe = script(tmp_path / "julia", "sleep 60 & echo $! > $0.pid; wait")
+    assert not julia._says_version(exe)
+    assert wait_for(lambda: ended(int(Path(f"{exe}.pid").read_text())))
+
+
+@posix_only
+def test_started_by_hand_julia_says_its_own_words_and_python_warns_of_nothing(
+    tmp_path: Path,
+) -> None:
+    done = fresh_python("-W", "error", "-m", "pipeline.flux", **offline(tmp_path, None))
+    assert done.returncode == 1
+    assert "RuntimeWarning" not in done.stderr
+    assert "URLError" in done.stderr
+
+
+@posix_only
 def test_a_child_of_a_process_with_julia_does_not_probe_again(
     child: Child, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
