@@ -77,7 +77,7 @@ def from_project(folder: Path) -> dict[str, Gate]:
         return {}
     try:
         table: Any = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # tomllib's own error is a ValueError
+    except (OSError, ValueError, RecursionError) as error:  # tomllib's own is a ValueError
         raise PipelineError(path.name, f"TOML ({error})", "mend it") from error
     for key in ("tool", TOOL, TABLE):
         table = table.get(key, {}) if isinstance(table, dict) else None

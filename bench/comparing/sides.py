@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import exists
 from pathlib import Path
 from statistics import median_low
 from string import ascii_uppercase
@@ -192,7 +193,7 @@ def load_at_start(run: Run, threads: int) -> float | None:
 
 def _files(argument: str) -> list[str]:
     """Split at commas, unless a file has that very name."""
-    return [argument] if Path(argument).exists() else parse_list(argument)
+    return [argument] if exists(argument) else parse_list(argument)
 
 
 def _load(file: str) -> Run:

@@ -20,6 +20,7 @@ from textwrap import shorten
 from typing import Any
 
 from bench.machine import allocator, nvml, sensors
+from pipeline.errors import plain
 
 __all__ = ["hardware", "hardware_key", "records", "software", "state", "summary"]
 
@@ -144,7 +145,7 @@ def summary(records: Mapping[str, Any]) -> str:
         parts.pop()
     room = len(parts[1]) + _WIDTH - len(_joined(parts))
     parts[1] = shorten(parts[1], max(room, 1), placeholder="…")
-    return shorten(_joined(parts), _WIDTH, placeholder="…") or "machine not recorded"
+    return plain(shorten(_joined(parts), _WIDTH, placeholder="…")) or "machine not recorded"
 
 
 def _joined(parts: list[str]) -> str:

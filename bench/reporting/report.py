@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def write(files: Sequence[str], out: Path) -> None:
             for side in compared
             for file, run in zip(side.files, side.runs, strict=True)
         ]
-    if out.resolve() in [path.resolve() for path in inputs]:
+    if realpath(out) in map(realpath, inputs):
         raise PipelineError(f"-o {out}", "another file than those that are read", "change -o")
     page = render(runs, comparison)
     with writing(out) as file:
@@ -198,7 +199,7 @@ def _comparison(comparison: Comparison) -> ComparisonSection:
             drawn += charts.of_comparison(lines, side, base, label)
         families.append(ComparedFamily(f"compared-family{number}", sheet.title, columns, drawn))
     return ComparisonSection(
-        machine=plain(sides.common(comparison.sides)),
+        machine=sides.common(comparison.sides),
         differences=list(map(plain, sides.differences(comparison.sides))),
         tally=list(map(plain, compare_tables.tally(comparison))),
         families=families,
@@ -214,7 +215,7 @@ def _run(id_: str, name: str, run: Run) -> RunSection:
     return RunSection(
         id=id_,
         name=plain(name),
-        summary=plain(summary(run.machine)),
+        summary=summary(run.machine),
         facts=list(_facts(run)),
         machine=[
             (RECORDS.get(key, _label(key).capitalize()), list(_card(key, run.machine[key])))

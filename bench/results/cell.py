@@ -55,6 +55,9 @@ OFF_EAGER = "levels_off_eager"
 OFF_EXACT, MEAN_OFF_EXACT = "levels_off_exact", "mean_levels_off_exact"
 """In a row's `extra`, how far a scaled JPEG's batch lies from the exact one, in levels of 255."""
 
+SHORTEST = 1e-15
+"""Seconds; what a file has of less, but for 0, no clock has shown, and ratios of it overflow."""
+
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, NOT_COMPARABLE, CHECKED)
 
 _PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
@@ -152,6 +155,13 @@ class Row:
         data: dict[str, Any] = msgspec.to_builtins(self)
         data["cell"] = _renamed(data["cell"], "budget_factor", "weight")
         return data
+
+    def check_samples(self) -> None:
+        """Raise ValueError for a measured row without samples, or with one of no clock."""
+        if self.status == MEASURED and not self.samples:
+            raise ValueError(f"samples of {self.name}, as --benchmark-json keeps them")
+        if shortest := next((one for one in self.samples if 0 < one < SHORTEST), None):
+            raise ValueError(f"times from {SHORTEST:g} s, or 0, of {self.name}, not {shortest:g}")
 
     @classmethod
     def from_dict(cls, data: Any, place: str = "row") -> "Row":

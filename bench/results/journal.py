@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.results.cell import MEASURED, UNAVAILABLE, Cell, Row
+from bench.results.cell import UNAVAILABLE, Cell, Row
 from bench.results.reading import read
 from bench.results.run import (
     ENDED,
@@ -137,8 +137,9 @@ def load_journal(path: Path) -> Run:
                 machine = machine_of(entry["machine"], "machine")
             if "row" in entry:
                 row = Row.from_dict(entry["row"])
-                if row.name in rows or (row.status == MEASURED and not row.samples):
-                    raise ValueError("each cell once, with its samples")
+                row.check_samples()
+                if row.name in rows:
+                    raise ValueError("each cell once")
                 rows[row.name] = row
             ended = entry.get("ended")
         except ValueError:

@@ -64,8 +64,8 @@ def text_of(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")  # some shells write a byte order mark
     except UnicodeDecodeError as error:
         raise wrong(path, "a text file", "pass what --benchmark-json wrote") from error
-    except OSError as error:
-        cause = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        cause = getattr(error, "strerror", None) or str(error)
         raise wrong(path, f"a file that can be read ({cause})", "check the path") from error
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bench.statistics.checks import checked
@@ -39,6 +40,12 @@ def effective(samples: Sequence[float]) -> float:
 
     tests/coverage_simulation.py says what intervals based on it cover.
     """
+    return _effective(tuple(samples))
+
+
+@lru_cache(maxsize=16_384)
+def _effective(samples: tuple[float, ...]) -> float:
+    """Keep what the rows of a run are worth: intervals, caveats and reasons ask for each."""
     import numpy as np
 
     count = len(checked(samples))
@@ -49,7 +56,7 @@ def effective(samples: Sequence[float]) -> float:
     rho = min(0.999, lag + (1 + 4 * lag) / count)
     rho = min(0.999, rho + math.sqrt((1 - rho * rho) / count))
     values = np.asarray(samples, float)
-    factors = [_inflation(values > np.quantile(values, level)) for level in LEVELS]
+    factors = [_inflation(values > level) for level in np.quantile(values, LEVELS)]
     return count / max((1 + rho) / (1 - rho), *factors)
 
 

@@ -70,9 +70,9 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
     return _interval(tuple(samples))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16_384)
 def _interval(samples: tuple[float, ...]) -> tuple[float, float] | None:
-    """Keep the intervals of some cells: a table, its charts and a comparison ask for each again."""
+    """Keep the intervals of a run: a table, its charts and a comparison ask for each again."""
     count = len(checked(samples))
     size = effective(samples)
     if size < MIN_ROUNDS:

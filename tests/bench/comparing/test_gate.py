@@ -93,6 +93,13 @@ def test_without_a_project_there_is_no_gate(tmp_path: Path) -> None:
     assert from_project(tmp_path) == {}
 
 
+@pytest.mark.parametrize("text", ["x = " + "[" * 50_000, "x = {a = " * 50_000, "\ufeff"])
+def test_a_project_that_is_no_toml_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(PipelineError, match=r"^pyproject\.toml: expected TOML \(.+\); mend it$"):
+        from_project(tmp_path)
+
+
 def test_the_nearest_project_has_the_say(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.sd-flux-bench.fail-on]\nforward = "missing"\n')
     (tmp_path / "a" / "b").mkdir(parents=True)

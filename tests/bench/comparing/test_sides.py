@@ -20,6 +20,7 @@ from bench.comparing.verdict import UNWATCHED
 from bench.machine.records import summary
 from bench.results.cell import Row
 from bench.results.record import Run
+from pipeline.errors import PipelineError
 from support.comparisons import LAPTOP, around, run, sampled, side
 from support.results import MACHINE
 
@@ -77,6 +78,12 @@ def test_a_comma_joins_runs_and_then_nothing_else_is_joined() -> None:
         ("new-1.json",),
         ("new-2.json",),
     ]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "x" * 300 + ",y"])
+def test_a_name_that_no_file_can_have_is_one_line(name: str) -> None:
+    with pytest.raises(PipelineError, match="expected a file that can be read"):
+        gather([name, name])
 
 
 def test_a_file_may_have_a_comma_in_its_name(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from bench.__main__ import main
 from bench.comparing.comparison import compare
 from bench.history import printing
 from bench.history.series import gather
+from bench.machine.records import summary
 from bench.reporting import compare_markdown, compare_tables
 from bench.reporting.compare_markdown import escaped
 from bench.reporting.tables import render
@@ -42,6 +43,15 @@ def test_every_field_of_a_row_is_only_text_in_the_tables() -> None:
     text = render([row, replace(row, undersampled="", name="y"), odd, failed], MACHINE, 80)
     assert not BAD & set(text)
     text.encode()
+
+
+def test_every_field_of_a_machine_is_only_text_in_its_line() -> None:
+    hardware = {"cores": 2, "cpu": f"CPU{EVIL}", "gpus": [{"model": f"GPU{EVIL}"}]}
+    software = {"driver": EVIL, "packages": {"torch": EVIL}, "python": EVIL}
+    for known in ({}, {"cpu": EVIL, "gpus": []}, {"gpus": [], "unread": {"gpus": EVIL}}):
+        text = summary({"hardware": hardware | known, "software": software})
+        assert text
+        assert not BAD & set(text)
 
 
 def test_every_field_of_a_comparison_is_only_text() -> None:

@@ -84,6 +84,11 @@ def test_a_bad_file_is_one_line_exit_code_2_and_no_page(
             "choose another folder",
         ),
         (
+            ["1.json", "-o", "loop"],
+            "output loop: expected a place that can be written "
+            "(Too many levels of symbolic links); choose another folder",
+        ),
+        (
             ["1.json", "-o", "1.json/x.html"],
             "output 1.json/x.html: expected a place that can be written (File exists); "
             "choose another folder",
@@ -96,11 +101,12 @@ def test_a_wrong_question_is_one_line_and_changes_nothing(
     for number in (1, 2):
         record.write(Path(f"{number}.json"), document([numbered(number)]))
     Path("folder").mkdir()
+    Path("loop").symlink_to("loop")
     before = Path("1.json").read_bytes()
     assert main(["report", *arguments]) == 2
     assert capsys.readouterr().err == f"{line}\n"
     assert Path("1.json").read_bytes() == before
-    assert sorted(path.name for path in folder.rglob("*")) == ["1.json", "2.json", "folder"]
+    assert sorted(path.name for path in folder.rglob("*")) == ["1.json", "2.json", "folder", "loop"]
 
 
 def test_without_the_extra_it_says_what_to_install(

@@ -180,6 +180,7 @@ def test_a_bad_first_line_is_named(path: Path, line: str, message: str) -> None:
         '{"row": {"name": "x"}}',
         '{"machine": {"hardware": {"cpu": 5}}}',
         json.dumps({"row": replace(small()[0], samples=()).as_dict()}),
+        json.dumps({"row": replace(small()[0], name="x", samples=(5e-324,) * 6).as_dict()}),
         json.dumps({"row": small()[0].as_dict()}),  # a second time
     ],
 )

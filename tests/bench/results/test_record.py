@@ -89,6 +89,15 @@ def test_keys_of_a_later_version_of_the_same_schema_are_left_out(tmp_path: Path)
     assert list(record.load(saved(tmp_path / "out.json", content)).rows) == small()
 
 
+@pytest.mark.parametrize("shortest", [5e-324, 1e-300, 9e-16])
+def test_a_time_that_no_clock_shows_is_refused(tmp_path: Path, shortest: float) -> None:
+    content = document(small())
+    content["benchmarks"][0]["stats"]["data"][1] = shortest
+    path = saved(tmp_path / "out.json", content)
+    line = f"times from 1e-15 s, or 0, of {small()[0].name}, not {shortest:g}; measure again"
+    assert refused(path) == line
+
+
 def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     path = saved(tmp_path / "out.json", document(rows()))
     plain = record.load(path)
