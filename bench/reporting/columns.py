@@ -81,6 +81,7 @@ LAYOUTS = {
     "end_to_end": Layout("end to end · images → batch → scores", True, "images/s"),
     "harness": Layout("harness · a call that does nothing: what measuring costs"),
     "cold": Layout("cold · what happens once in a process"),
+    "bulk": Layout("bulk · many images → scores, in this process or on Ray", True, "images/s"),
 }
 
 RATES: dict[str, Callable[[Cell], int]] = {

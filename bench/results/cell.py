@@ -57,7 +57,7 @@ OFF_EXACT, MEAN_OFF_EXACT = "levels_off_exact", "mean_levels_off_exact"
 
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, NOT_COMPARABLE, CHECKED)
 
-_PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
+_PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}", "workers": "workers{}"}
 
 
 @dataclass(frozen=True)
