@@ -39,6 +39,11 @@ def add(parser: pytest.Parser) -> None:
         help="also time cold starts: imports, loading, first calls, each in a fresh process",
     )
     group.addoption(
+        "--bulk",
+        action="store_true",
+        help="also time bulk runs: many images in one process, and on Ray, by workers",
+    )
+    group.addoption(
         "--stock-table",
         action="store_true",
         help="also print pytest-benchmark's own table",

@@ -34,7 +34,10 @@ ROOMS = {
 }
 """The rooms of each package, each above those that it may import."""
 
-BASE = {"errors", "arguments", "availability", "contracts", "files", "pregenerated", "progress"}
+BASE = {
+    *("errors", "exits", "arguments", "availability", "contracts", "files", "pregenerated"),
+    "progress",
+}
 """The modules of `pipeline/` that every room may import; they import each other alone."""
 
 SIBLINGS = {"pipeline.flux", "pipeline.preprocessing", "pipeline.stable_diffusion"}

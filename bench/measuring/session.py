@@ -46,8 +46,8 @@ OF_THE_STOCK_TABLE = (
 )
 """Options that change nothing in the harness's own tables."""
 
-COLD = "cold"
-"""The family that runs only with `--cold`."""
+OPTIONAL = {"cold": "cold starts", "bulk": "bulk runs"}
+"""The families that run only with an option of their name: `--cold`, `--bulk`."""
 
 Render = Callable[[list[Row], dict[str, Any], int, bool], str]
 """Makes text of rows and the machine's records, for a terminal's width, with or without color."""
@@ -106,14 +106,15 @@ class Session:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Give every cell the harness's clock, and its family as pytest-benchmark's group.
 
-        Cold starts are deselected without `--cold`: they would double the time of a run.
+        Optional families are deselected without their option: they would double a run's time.
         """
-        left_out = [item for item in items if (cell := cell_of(item)) and cell.family == COLD]
-        if left_out and not self._config.option.cold:
-            items[:] = [item for item in items if item not in left_out]
-            self._config.hook.pytest_deselected(items=left_out)
-            if not items:
-                self._say(f"{len(left_out)} cold starts were left out: add --cold")
+        for family, plural in OPTIONAL.items():
+            left_out = [item for item in items if (cell := cell_of(item)) and cell.family == family]
+            if left_out and not getattr(self._config.option, family):
+                items[:] = [item for item in items if item not in left_out]
+                self._config.hook.pytest_deselected(items=left_out)
+                if not items:
+                    self._say(f"{len(left_out)} {plural} were left out: add --{family}")
         for item in items:
             cell = cell_of(item)
             if cell is not None and not plain.is_unchecked(item):

@@ -100,6 +100,7 @@ LAYOUTS = {
     "harness": Layout("harness · a call that does nothing: what measuring costs"),
     "cold": Layout("cold · what happens once in a process"),
     "other": Layout("other · tests of pytest-benchmark's own fixture: no contract"),
+    "bulk": Layout("bulk · many images → scores, in this process or on Ray", True, "images/s"),
 }
 
 

@@ -60,7 +60,7 @@ SHORTEST = 1e-15
 
 STATUSES = (MEASURED, UNAVAILABLE, OUT_OF_MEMORY, FAILED, NOT_COMPARABLE, CHECKED)
 
-_PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}"}
+_PATTERNS = {"steps": "{}steps", "batch": "batch{}", "threads": "threads{}", "workers": "workers{}"}
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def run(
     import ray
 
     ray.data.DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises is said once
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # nothing else bounds
         rows = _pipeline(items, batch, settings, out.resolve(), workers, gpus)
@@ -151,7 +151,9 @@ def _pipeline(
 
     cpus = int(ray.cluster_resources().get("CPU", 1))
     rows = ray.data.from_arrow(blocks)
-    common: dict[str, Any] = {"batch_size": batch, "batch_format": "pyarrow"}
+    # A block a call, since Ray would join a short one with whichever comes next; with GPUs it wants
+    # a number, and there the blocks still come in order.
+    common: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
     if settings.draws:
         on_cuda = settings.device == "cuda"
         devices = int(ray.cluster_resources().get("GPU", 0) / gpus) if on_cuda else cpus // 2
@@ -159,9 +161,9 @@ def _pipeline(
             _Generate,
             fn_constructor_kwargs=arguments,
             compute=actors(GENERATE, devices),
-            **({"num_gpus": gpus} if on_cuda else {"num_cpus": 1}),
             **common,
             **bounded,
+            **({"num_gpus": gpus, "batch_size": batch} if on_cuda else {"num_cpus": 1}),
         )
     rows = rows.map_batches(
         _preprocess,

@@ -5,6 +5,7 @@ import shlex
 from bench import grid
 from bench.grid import Options
 from bench.results.cell import Cell
+from bench.test_bulk import CELLS as BULK_CELLS
 from bench.test_cold import CELLS as COLD_CELLS
 from bench.test_harness import CELL as NOOP_CELL
 
@@ -23,6 +24,6 @@ def ids(family: str, typed: str = "") -> list[str]:
 
 
 def default_cells() -> dict[str, list[Cell]]:
-    """The cells of each family, as they are without an option; cold starts too."""
+    """The cells of each family, as they are without an option; the optional ones too."""
     families = {family: cells(options()) for family, cells in grid.FAMILIES.items()}
-    return {**families, "harness": [NOOP_CELL], "cold": COLD_CELLS}
+    return {**families, "harness": [NOOP_CELL], "cold": COLD_CELLS, "bulk": BULK_CELLS}

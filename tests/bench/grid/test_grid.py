@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import grid
+from bench.measuring.session import OPTIONAL
 from bench.results.cell import Cell
 from pipeline import availability
 from pipeline.errors import PipelineError
@@ -50,6 +51,7 @@ IDS = {
         sd15-cuda-{load,first-call} reference-{cpu,cuda}-compile cuda-{context,first-kernel}
         julia-start flux-using flux-cpu-first-forward flux-cuda-{using,first-forward}
     """,
+    "bulk": "{process,ray}-workers{1,2}",
 }
 
 
@@ -72,7 +74,9 @@ def _no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cells() -> list[Cell]:
-    return [cell for cells in default_cells().values() for cell in cells if cell.family != "cold"]
+    return [
+        cell for cells in default_cells().values() for cell in cells if cell.family not in OPTIONAL
+    ]
 
 
 @pytest.mark.usefixtures("_machine")
@@ -87,7 +91,7 @@ def test_default_cells_have_these_names_with_and_without_cuda(family: str) -> No
 @pytest.mark.usefixtures("_machine")
 def test_a_cell_knows_its_family_and_what_must_be_here() -> None:
     for family, cells in default_cells().items():
-        for cell in () if family == "cold" else cells:
+        for cell in () if family in OPTIONAL else cells:
             assert cell.family == family
             assert ("-cuda" in cell.id) == (cell.device == "cuda")
             generated = "cuda" in str(cell.regime.get("images"))  # end to end, with CUDA
