@@ -2,4 +2,7 @@
 
 from pipeline.flux import julia
 
-julia.resolve()
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    julia.resolve()
