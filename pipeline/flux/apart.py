@@ -232,7 +232,8 @@ def main(connection: int, file: int) -> None:
 
 def _answer(request: dict[str, Any], memory: mmap.mmap) -> Any:
     if request["do"] == "reclaim":
-        return julia.reclaim(request["device"])
+        julia.reclaim(request["device"])
+        return None
     model = models.load(*request["load"])
     if request["do"] == "load":
         return model.classes

@@ -267,10 +267,13 @@ def _wrong_setting(exe: str, project: str) -> Missing | None:
 
 
 def _says_version(exe: str) -> bool:
-    silent = {"stdin": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
         asked = subprocess.Popen(
-            [exe, "--version"], stdout=subprocess.PIPE, start_new_session=True, **silent
+            [exe, "--version"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
     except OSError:
         return False

@@ -121,17 +121,19 @@ def in_memory(batch: "torch.Tensor | np.ndarray") -> "np.ndarray":
     """
     import numpy as np
 
-    if hasattr(batch, "data_ptr"):
+    values: Any = batch
+    if hasattr(values, "data_ptr"):
         import torch
 
-        if batch.layout != torch.strided:
+        if values.layout != torch.strided:
             raise ContractError(
-                f"batch: layout {batch.layout}", "a dense tensor", "call to_dense()"
+                f"batch: layout {values.layout}", "a dense tensor", "call to_dense()"
             )
-        if batch.is_meta:
+        if values.is_meta:
             raise ContractError("batch: on meta, without values", "on cpu or cuda", "make it there")
-        batch = batch.detach().resolve_neg().cpu().numpy()
-    return np.require(batch, requirements=("C", "ALIGNED"))
+        values = values.detach().resolve_neg().cpu().numpy()
+    array: np.ndarray = np.require(values, requirements=("C", "ALIGNED"))
+    return array
 
 
 @dataclass(frozen=True)
