@@ -61,7 +61,8 @@ def _read(name: str) -> tuple[tuple[Path, ...], tuple[str, ...]]:
         raise PipelineError(
             f"--preprocess-images {name}", expected, "change --preprocess-images"
         ) from error
-    paths, errors = [], []
+    paths: list[Path] = []
+    errors: list[str] = []
     for path in sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".")):
         if len(paths) == MOST:
             break
