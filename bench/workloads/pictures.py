@@ -62,7 +62,7 @@ def _read(name: str) -> tuple[tuple[Path, ...], tuple[str, ...]]:
             f"--preprocess-images {name}", expected, "change --preprocess-images"
         ) from error
     paths: list[Path] = []
-    errors = []
+    errors: list[str] = []
     for path in sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".")):
         if len(paths) == MOST:
             break
