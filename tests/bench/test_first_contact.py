@@ -101,7 +101,7 @@ def test_a_row_on_cuda_has_memory_busy_time_energy_and_guards(rows: Rows) -> Non
         assert row.extra["gpu_process_bytes"] == 2**30
         assert row.extra["energy_j_per_image"] > 0, name
         if row.cell.family == "generate":
-            assert list(row.stages) == ["text encoder", "UNet", "scheduler", "VAE decode"]
+            assert list(row.stages) == ["text encoder", "scheduler", "UNet", "VAE decode"]
 
 
 def test_every_mode_draws_what_eager_draws(rows: Rows) -> None:
@@ -113,15 +113,13 @@ def test_every_mode_draws_what_eager_draws(rows: Rows) -> None:
 
 def test_memory_of_a_family_is_its_own(rows: Rows) -> None:
     """The pipeline of another family was counted: 2 GB with sd15."""
-    peaks = {
-        row.cell.id: row.extra["peak_allocated_bytes"]
-        for row in rows["memory"]
-        if "peak_allocated_bytes" in row.extra
-    }
-    weights = 2 * 700_000  # bytes of the tiny pipeline in half precision, at least
-    assert peaks["tiny-cuda-float16-64x64-1steps"] > weights
-    features = 16 * 224 * 224 * 4
-    assert features < peaks["reference-cuda-batch1"] < 4 * features
+    extras = {row.cell.id: row.extra for row in rows["memory"] if row.status == MEASURED}
+    drawn = extras["tiny-cuda-float16-64x64-1steps"]
+    assert drawn["peak_allocated_bytes"] == pytest.approx(drawn["estimated_bytes"], rel=0.05)
+    picture, features = 4 * 3 * 224 * 224, 4 * 16 * 224 * 224
+    own = picture + 2 * features  # what the convolution gives, and what its activation gives
+    peak = extras["reference-cuda-batch1"]["peak_allocated_bytes"]
+    assert own <= peak < own + drawn["estimated_bytes"] / 2
 
 
 def test_rows_of_a_simulated_device_say_so_and_are_not_compared(contact: Run, rows: Rows) -> None:

@@ -174,7 +174,10 @@ def test_what_torch_records_on_the_cpu_has_ranges_and_no_work_of_a_device() -> N
     import torch
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    with profile(activities=[ProfilerActivity.CPU]) as running, record_function("stage: UNet"):
+    with (
+        profile(activities=[ProfilerActivity.CPU], acc_events=True) as running,
+        record_function("stage: UNet"),
+    ):
         torch.ones(3) + 1
     assert running.profiler is not None
     assert running.profiler.kineto_results is not None
