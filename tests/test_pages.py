@@ -116,7 +116,8 @@ def test_the_options_of_a_command_that_is_not_run_are_known(page: Path, checkout
                 assert "unrecognized arguments" not in done.stdout, done.stdout
                 continue
             assert done.returncode == 0, done.stdout
-            options = re.findall(r"(?<= )--[a-z][a-z-]*", command.text.partition('="')[0])
+            typed_here = command.text.partition('="')[0].partition(" -- ")[0]
+            options = re.findall(r"(?<= )--[a-z][a-z-]*", typed_here)
             help_text = done.stdout
             assert [option for option in options if option not in help_text] == []
 

@@ -128,7 +128,8 @@ def _places(
     for node, answer in zip(nodes, answers, strict=True):
         short = f"node {node.id[:8]}"
         if answer["unfit"]:
-            unfit.append(f"{short}: {answer['unfit']}; {INSTALL}")
+            remedy = "read it, and install there by hand" if options.install else INSTALL
+            unfit.append(f"{short}: {answer['unfit']}; {remedy}")
             continue
         record = json.dumps(answer["hardware"], sort_keys=True)
         if options.each == "hardware" and record in known:
@@ -172,7 +173,7 @@ def _dependencies() -> list[str]:
 
 
 def _remedy(places: Sequence[Place]) -> str:
-    return "wait until one is free, or mend what is named" if places else INSTALL
+    return "wait until one is free, or mend what is named" if places else "mend what is named"
 
 
 def _say(line: str) -> None:

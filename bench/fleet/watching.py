@@ -161,4 +161,6 @@ def _cause(error: Exception) -> str:
     for kind, text in known.items():
         if isinstance(error, kind):
             return text
+    if isinstance(error, ray.exceptions.RuntimeEnvSetupError):  # a traceback: its last line says it
+        return next(filter(str.strip, reversed(str(error).splitlines())), "").strip()
     return one_line(getattr(error, "cause", None) or error)
