@@ -199,8 +199,7 @@ def _print(options: argparse.Namespace, comparison: Comparison, gates: dict[str,
 
 
 def _on_terminal() -> bool:
-    """Say whether output goes to a terminal; after `>&-` there is none, and nothing is printed."""
-    return sys.stdout is not None and sys.stdout.isatty()
+    return sys.stdout.isatty()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -38,15 +38,16 @@ def exit_code(command: Callable[[], int], interrupted: str = "interrupted") -> i
     cannot be written, answered with one line; 130 after Ctrl-C and 141 where nobody reads on, such
     as after `| head`, as shells have it.
     """
+    _replace_closed()
     for stream in (sys.stdout, sys.stderr):
         use_plain_signs(stream)
     try:
         try:
             code = command()
         except SystemExit:  # argparse's, after help or a wrong option
-            _flush()
+            sys.stdout.flush()
             raise
-        _flush()
+        sys.stdout.flush()
         return code
     except PipelineError as error:
         _complain(str(error))
@@ -91,9 +92,11 @@ def _plain_sign(sign: str) -> str:
 codecs.register_error("plain-signs", _plain_signs)
 
 
-def _flush() -> None:
-    if sys.stdout is not None:
-        sys.stdout.flush()
+def _replace_closed() -> None:
+    """Give streams that the shell closed (`2>&-`) a place; to `print`, None is standard output."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _drop_output() -> None:

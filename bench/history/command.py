@@ -70,7 +70,7 @@ def history(arguments: argparse.Namespace) -> int:
     elif arguments.markdown:
         print(printing.markdown(results, findings))
     else:
-        color = sys.stdout is not None and sys.stdout.isatty()
+        color = sys.stdout.isatty()
         print(printing.render(results, findings, get_terminal_size().columns, color))
     for line in results.unread:
         print(f"left out: {line}", file=sys.stderr)

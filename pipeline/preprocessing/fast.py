@@ -39,6 +39,11 @@ CHECKSUM = 4
 NOT_PLAIN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 """Chunks that give pixels another meaning: a transparent colour, or an animation."""
 
+ADLER, UNSET = slice(-20, -16), {0, 1, 0xFFFFFFFF}
+"""Where the pixels' Adler-32 stands, before two checksums and the last chunk, and what encoders
+leave there that compute none. kornia-rs does not compare it. Doing so takes a second inflate: with
+zlib 3.5 ms at 512×512, with ISA-L 1.5 ms, beside 2.8 ms for all of kornia-rs's decoding."""
+
 PNG_START = PNG_HEADER + CHUNK.size + 13 + CHECKSUM
 """Where a PNG file's first chunk, its header of 13 bytes, ends."""
 
@@ -125,6 +130,8 @@ def _png(image: "ImageFile") -> "np.ndarray | None":
     types = list(_chunks(data))
     pixels = types.index(b"IDAT")
     if set(types[pixels:-1]) != {b"IDAT"} or types[-1] != b"IEND" or NOT_PLAIN & set(types):
+        return None
+    if int.from_bytes(data[ADLER]) in UNSET:
         return None
     mode = PNG_MODES[image.mode]
     if (decoder := decoders.current()) is not None:

@@ -95,6 +95,32 @@ def test_a_stream_that_is_closed_or_full_changes_no_other_code(
     assert subprocess.run(question, env=environment, check=False, **{stream: full}).returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("closing", "out", "err"),
+    [
+        ("2>&-", "run/preprocessed_image_1.png\n", ""),
+        (">&-", "", "preprocess: 1 image in"),
+        (">&- 2>&-", "", ""),
+    ],
+)
+def test_a_stream_that_is_closed_takes_nothing_and_moves_nothing(
+    closing: str, out: str, err: str, tmp_path: Path
+) -> None:
+    picture = ROOT / "fixtures" / "images" / "generated_image_1.png"
+    question = [sys.executable, "-m", "pipeline", "preprocess", str(picture), "--out", "run"]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closing}', "sh", *question],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr[: len(err)]) == (0, out, err)
+    assert bool(done.stderr) == bool(err)
+    assert (tmp_path / "run" / "preprocessed_image_1.png").stat().st_size > 1000
+
+
 def test_another_fault_of_the_system_is_no_fault_of_the_output() -> None:
     def command() -> int:
         raise OSError(errno.ENOSPC, "No space left on device", "cache/model.safetensors")

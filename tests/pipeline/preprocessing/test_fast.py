@@ -117,6 +117,26 @@ def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
+def with_adler(data: bytes, adler: int) -> bytes:
+    """A PNG of one IDAT with another Adler-32 and the right checksum of its chunk."""
+    start = data.index(b"IDAT")
+    pixels = data[start + 4 : -20] + adler.to_bytes(4)
+    return data[: start - 4] + chunk(b"IDAT", pixels) + data[-12:]
+
+
+@pytest.mark.parametrize("name", ["RGB PNG", "gray PNG", "RGBA PNG", "stored PNG"])
+def test_an_adler_32_that_was_left_unset_is_refused_and_another_hides_no_pixel(name: str) -> None:
+    whole = PLAIN[name]
+    right = int.from_bytes(whole[fast.ADLER])
+    assert with_adler(whole, right) == whole
+    for unset in fast.UNSET:
+        data = with_adler(whole, unset)
+        assert decoded_fast(data) is None
+        assert "broken data stream" in str(outcome(data, by_pillow=False))
+    wrong = with_adler(whole, right ^ 1 << 20)
+    assert (decoded_fast(wrong) == decoded_fast(whole)).all()
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
