@@ -10,6 +10,7 @@ import os
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -199,12 +200,18 @@ def _preprocess(table: "pa.Table", settings: Settings, out: Path) -> "pa.Table":
 
 
 class _Forward:
+    """Scores in a thread of its own: Julia may be called only from the one that started it.
+
+    Ray Data makes an actor's object in another thread than it calls it in.
+    """
+
     def __init__(self, settings: Settings, out: Path) -> None:
         dataset.require_shared(out, settings)
-        self._stage = Forward(settings, out)
+        self._thread = ThreadPoolExecutor(1, FORWARD)
+        self._stage = self._thread.submit(Forward, settings, out).result()
 
     def __call__(self, table: "pa.Table") -> "pa.Table":
-        return traced(FORWARD, self._stage, table)
+        return self._thread.submit(traced, FORWARD, self._stage, table).result()
 
 
 def _of_worker(error: BaseException) -> PipelineError:

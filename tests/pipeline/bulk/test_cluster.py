@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,25 @@ def test_a_folder_that_cannot_be_written_ends_the_run_with_one_line(
     code, _, err = command(*question)
     assert code == 2
     assert "expected a place that can be written (" in err[-1]
+
+
+def test_julia_is_called_in_the_thread_that_started_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scorer:
+        def __init__(self, *_: Any) -> None:
+            self.started_in = threading.get_ident()
+
+        def __call__(self, table: Any) -> Any:
+            assert threading.get_ident() == self.started_in
+            return table
+
+    monkeypatch.setattr(cluster, "Forward", Scorer)
+    settings, table = photos(1)
+    dataset.claim(OUT, settings)
+    actor = cluster._Forward(settings, OUT)
+    with ThreadPoolExecutor(1) as other:
+        assert len(other.submit(actor, table).result()) == 1
 
 
 def test_an_address_that_nothing_answers_at_is_one_line(command: Command) -> None:
