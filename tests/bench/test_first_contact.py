@@ -113,12 +113,12 @@ def test_every_mode_draws_what_eager_draws(rows: Rows) -> None:
 
 def test_memory_of_a_family_is_its_own(rows: Rows) -> None:
     """The pipeline of another family was counted: 2 GB with sd15."""
-    extras = {row.cell.id: row.extra for row in rows["memory"] if row.status == MEASURED}
-    drawn = extras["tiny-cuda-float16-64x64-1steps"]
-    assert drawn["peak_allocated_bytes"] == pytest.approx(drawn["estimated_bytes"], rel=0.05)
+    [drawn] = [row.extra for row in rows["modes"] if "mode" not in row.cell.axes]
+    assert drawn["peak_allocated_bytes"] == pytest.approx(drawn["estimated_bytes"], rel=0.1)
     picture, features = 4 * 3 * 224 * 224, 4 * 16 * 224 * 224
     own = picture + 2 * features  # what the convolution gives, and what its activation gives
-    peak = extras["reference-cuda-batch1"]["peak_allocated_bytes"]
+    [after] = [row.extra for row in rows["memory"] if row.status == MEASURED]
+    peak = after["peak_allocated_bytes"]
     assert own <= peak < own + drawn["estimated_bytes"] / 2
 
 

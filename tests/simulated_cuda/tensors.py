@@ -160,6 +160,11 @@ def run(operation: Any, arguments: Any, named: Any, instead: Any = None) -> Any:
     DEVICE.fault(operation, arguments)
     _count(operation, name, arguments, ours, target)
     contents = {id(tensor.content): tensor for tensor in ours}
+    of_host = {
+        leaf.untyped_storage()._cdata
+        for leaf in leaves
+        if isinstance(leaf, torch.Tensor) and not isinstance(leaf, Simulated)
+    }
     inner, inner_named = pytree.tree_unflatten(
         [leaf.content if isinstance(leaf, Simulated) else leaf for leaf in leaves], structure
     )
@@ -182,7 +187,10 @@ def run(operation: Any, arguments: Any, named: Any, instead: Any = None) -> Any:
             return value
         if id(value) in contents:  # in place, or a view of all
             return contents[id(value)] if on_device else value.clone()
-        return Simulated(value) if on_device else value
+        if not on_device:
+            return value
+        shared = value.untyped_storage()._cdata in of_host  # a copy to the CPU may be no copy
+        return Simulated(value.clone() if shared else value)
 
     return pytree.tree_map(outer, result)
 
