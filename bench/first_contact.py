@@ -137,6 +137,8 @@ def _verified(part: Part, run: Run) -> Iterator[Fact]:
         if row.status in (FAILED, UNAVAILABLE):
             line = f"{row.cell.id}: {row.status}: {row.reason}; {row.remedy}"
             yield _may_be_absent(row), line
+    unread = _unread(run.machine.get("guards", {}))
+    yield not unread, f"not read of the GPU: {unread or 'nothing'}"
     yield from part.verify(run)
 
 
@@ -158,8 +160,6 @@ def _machine(run: Run) -> Iterator[Fact]:
     software = run.machine.get("software") or {}
     torch = (software.get("packages") or {}).get("torch")
     yield bool(gpus), f"driver {software.get('driver')}, torch {torch}: {gpus or 'no GPU'}"
-    unread = _unread(run.machine.get("guards", {}))
-    yield not unread, f"sensors of the GPU that cannot be read: {unread or 'none'}"
     held = [row for row in run.rows if row.status == CHECKED]
     yield bool(held), f"{len(held)} cells hold their contract"
 

@@ -73,6 +73,10 @@ class Generator(torch.Generator):
     def device(self) -> torch.device:  # type: ignore[override]
         return self.place
 
+    def manual_seed(self, seed: int) -> "Generator":
+        super().manual_seed(seed)  # returns a generator that does not know its device
+        return self
+
 
 def properties(device: Any = None) -> SimpleNamespace:
     return SimpleNamespace(

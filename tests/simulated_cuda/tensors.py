@@ -265,9 +265,10 @@ class Functions(TorchFunctionMode):
         if getattr(function, "__name__", "") in ("to", "cuda") or "device" in named:
             arguments = tuple(_indexed(argument) for argument in arguments)
             named = {key: _indexed(value) for key, value in named.items()}
-        if function in (torch.tensor, torch.as_tensor, torch.asarray) and is_cuda(
-            named.get("device")
-        ):
+        drawn = function is torch.randn and named.get("generator") is not None
+        drawn = drawn and is_cuda(named["generator"].device)  # which torch's C++ does not keep
+        made = drawn or function in (torch.tensor, torch.as_tensor, torch.asarray)
+        if made and is_cuda(named.get("device")):
             return function(*arguments, **{**named, "device": "cpu"}).to(CUDA)
         if function is _attention and any(isinstance(value, Simulated) for value in arguments):
             tensors = [
