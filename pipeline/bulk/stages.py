@@ -21,6 +21,7 @@ from pipeline.files import writing
 from pipeline.flux import forward as flux
 from pipeline.flux import julia, network
 from pipeline.preprocessing import preprocess as preprocessing
+from pipeline.preprocessing.streaming import default_workers
 from pipeline.stable_diffusion import diffusion, pictures
 
 if TYPE_CHECKING:
@@ -71,17 +72,17 @@ class Generate:
         self, settings: Settings, out: Path, stopped: Callable[[], bool] = lambda: False
     ) -> None:
         """Load the model; raises as `Drawing.load`. `stopped` is asked after each step."""
-        import torch
-
-        if settings.model == "tiny":  # too small to share: beside other work, threads only wait
-            torch.set_num_threads(1)
+        threads = int(os.environ.get("OMP_NUM_THREADS") or default_workers())
+        self._threads = 1 if settings.model == "tiny" else threads  # too small to share
         self._settings, self._out, self._stopped = settings, out, stopped
         self._pipe = drawing_of(settings, {}).load()
 
     def __call__(self, table: "pa.Table") -> "pa.Table":
         """Add `pixels`, `width`, `height`, `made_by` and `error`."""
         import pyarrow as pa
+        import torch
 
+        torch.set_num_threads(self._threads)  # of this thread, here and below
         drawn = [self._draw(row) for row in table.to_pylist()]
         return (
             table.append_column("pixels", _column(drawn, "pixels", pa.large_binary()))
@@ -140,7 +141,7 @@ class Preprocess:
         """Add `batch`, `image` and `image_bytes`; pictures that were drawn lose their pixels."""
         import torch
 
-        torch.set_num_threads(1)  # a picture is too small to share
+        torch.set_num_threads(1)
         settings = preprocessing.Settings(grayscale=self._settings.grayscale)
         batch = preprocessing.empty(len(table), settings).zero_()
         fill = self._fill_drawn if self._settings.draws else self._fill_read
@@ -291,6 +292,7 @@ class Forward:
             return flux.forward(batch)
         import torch
 
+        torch.set_num_threads(1)  # the other cores have other stages
         writable = batch if batch.flags.writeable else batch.copy()  # torch warns of others
         return network.forward(torch.from_numpy(writable))
 
