@@ -73,12 +73,12 @@ class Components:
     @property
     def is_xl(self) -> bool:
         """Whether there are two text encoders and added conditions."""
-        return self.kind.__name__ == _XL
+        return str(self.kind.__name__) == _XL
 
     @property
     def is_mmdit(self) -> bool:
         """Whether a transformer reads latents and text as one sequence."""
-        return self.kind.__name__ == _SD3
+        return str(self.kind.__name__) == _SD3
 
     @property
     def scale(self) -> int:

@@ -294,7 +294,7 @@ def default_dtype(device: str) -> str:
 
 def _is_left_out(name: str, kind: type) -> bool:
     """Say whether pipelines of a class take no such argument; then also warn."""
-    if name in signature(kind.__call__).parameters:  # type: ignore[operator]
+    if name in signature(kind.__call__).parameters:
         return False
     setting = name.removesuffix("_scale").replace("_", " ")
     logger.warning("%s takes no %s: it is left out", kind.__name__, setting)
