@@ -152,7 +152,7 @@ def _csv(path: Path) -> Rows:
             _require_prompt(path, rows.fieldnames or ())
             for row in rows:
                 where = f"{path.name} line {rows.line_num}"
-                if None in row:  # type: ignore[comparison-overlap]
+                if None in row:
                     expected = f"{len(rows.fieldnames or ())} columns, but it has more"
                     raise PipelineError(where, expected, "put quotes around commas in a prompt")
                 yield where, row

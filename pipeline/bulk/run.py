@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +81,9 @@ def _watch(missing: "pa.Table", made: Plan, options: argparse.Namespace, tally: 
     return False
 
 
-def _results(missing: "pa.Table", made: Plan, options: argparse.Namespace) -> "Iterator[pa.Table]":
+def _results(
+    missing: "pa.Table", made: Plan, options: argparse.Namespace
+) -> "Generator[pa.Table, None, None]":
     batch = batch_of(len(missing), options.batch)
     if not options.ray:
         yield from local.run(missing, batch, made.settings, options.out, made.workers)
