@@ -120,7 +120,9 @@ def run(
     """
     import ray
 
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.raise_original_map_exception = True  # or a worker's error loses its class
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it raises is said once
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")  # nothing else bounds
@@ -218,9 +220,12 @@ def _of_worker(error: BaseException) -> PipelineError:
     """Return the error that a worker raised, or one that says how a worker ended."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, PipelineError):
+        inner = getattr(
+            cause, "cause", None
+        )  # Ray's, which is an instance of its cause's class too
+        if isinstance(cause, PipelineError) and inner is None:
             return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
+        cause = inner or cause.__cause__
     given, expected = "a worker of the cluster", f"one that goes on ({one_line(error)})"
     return PipelineError(given, expected, "look at Ray's logs; the same command goes on")
 

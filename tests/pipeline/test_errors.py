@@ -1,5 +1,7 @@
 """An error is one line: what was given, what was expected, what to do."""
 
+import pickle
+
 import pytest
 
 from pipeline.errors import (
@@ -49,3 +51,11 @@ def test_every_error_is_of_one_family(family: type[Exception]) -> None:
 )
 def test_a_class_has_its_article(noun: str, text: str) -> None:
     assert with_article(noun) == text
+
+
+def test_an_error_is_the_same_in_another_process() -> None:
+    missing = Missing("julia", "Julia", "no Julia: none is installed", "install it")
+    for error in (ContractError("a", "b", "c"), UnavailableError("Flux.jl", missing)):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again)) == (type(error), str(error))
+    assert again.missing == missing
