@@ -89,7 +89,10 @@ def importers(library: str) -> set[str]:
         ("juliapkg", {"pipeline/flux/julia.py"}),
         ("matplotlib", {"bench/reporting/plots.py"}),
         ("jinja2", {"bench/reporting/report.py"}),
-        ("ray", {"bench/fleet/cluster.py", "bench/fleet/watching.py"}),
+        (
+            "ray",
+            {"bench/fleet/cluster.py", "bench/fleet/watching.py", "pipeline/bulk/cluster.py"},
+        ),
     ],
 )
 def test_a_library_is_imported_in_its_own_module_alone(library: str, modules: set[str]) -> None:

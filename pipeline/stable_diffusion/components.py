@@ -126,7 +126,8 @@ def on_meta(model: Model, dtype: str) -> Components:
     without_t5 = kind == _SD3 and index.get("text_encoder_3") == [None, None]
     count = _ENCODER_COUNTS[kind] - without_t5
     encoders, tokenizers = _TEXT_ENCODERS[:count], _TOKENIZERS[:count]
-    needed = ("transformer" if kind == _SD3 else "unet", "vae", "scheduler", *encoders, *tokenizers)
+    denoiser = "transformer" if kind == _SD3 else "unet"
+    needed = (denoiser, "vae", "scheduler", *encoders, *tokenizers)
     for name in needed:
         if name not in configs:
             expected = f"{with_article(name)} in model_index.json"
@@ -136,7 +137,7 @@ def on_meta(model: Model, dtype: str) -> Components:
             given, expected = f"--sd-model {model.name}, {name}", " or ".join(_BASES[name])
             raise PipelineError(given, with_article(expected), "choose another model")
     built = build(model.name, {name: configs[name] for name in needed}, "meta", dtype)
-    configurations.check_sample_size(model.name, built["unet"].config.sample_size)
+    configurations.check_sample_size(model.name, denoiser, built[denoiser].config.sample_size)
     for name in tokenizers:
         configurations.check_vocabulary(model.name, name, built[name])
     for name in configs.keys() - set(needed):  # such as a safety checker: it counts in the weights

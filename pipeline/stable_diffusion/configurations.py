@@ -55,13 +55,13 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {value}, expected at most {most}")
 
 
-def check_sample_size(name: str, value: Any) -> None:
-    """Refuse a UNet's size that is neither a number nor two; None asks for one."""
+def check_sample_size(name: str, part: str, value: Any) -> None:
+    """Refuse a network's size that is neither a number nor two; None asks for one."""
     sides = value if isinstance(value, list | tuple) else [value, value]
     are_whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
     if value is not None and not (are_whole and len(sides) == 2 and min(sides) >= 1):
         expected = f"a sample_size of one or two whole numbers from 1, not {value!r}"
-        raise PipelineError(f"--sd-model {name}, unet", expected, "check its config.json")
+        raise PipelineError(f"--sd-model {name}, {part}", expected, "check its config.json")
 
 
 def check_vocabulary(name: str, part: str, tokenizer: Any) -> None:

@@ -35,7 +35,8 @@ WRONG = {
         "owner/name; check the spelling"
     ),
     "generate --sd-model arch:sd99": (
-        "--sd-model arch:sd99: expected one of arch:sd15, arch:sd21, arch:sdxl; choose one of them"
+        "--sd-model arch:sd99: expected one of arch:sd15, arch:sd21, arch:sdxl, arch:sd35-medium; "
+        "choose one of them"
     ),
     "run --sd-model .": f"--sd-model .: {NO_FOLDER}",
     "generate --size 100": "--size 100: expected sides divisible by 8; try 96x96 or 104x104",

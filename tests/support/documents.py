@@ -25,6 +25,7 @@ FENCE = re.compile(
 )
 NUMBER = re.compile(r"[±×+-]?\d[\d.,–x]*%?|–")
 UNITS = frozenset({"%", "ns", "µs", "ms", "s", "KiB", "MiB", "GiB", "±", "×"})
+PROGRESS = re.compile(r"\w+: # of # \w+, .*")
 MARKS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+(?:,[⁰¹²³⁴⁵⁶⁷⁸⁹]+)*")
 
 
@@ -67,10 +68,11 @@ def plain(line: str) -> str:
     """A line without what differs from run to run.
 
     Marks of footnotes and rules of tables go; numbers in a row, with their units, become one `#`,
-    so that a column more or less of them makes no difference.
+    so that a column more or less of them makes no difference; so does the unit of a heading.
     """
     words: list[str] = []
-    for word in re.sub(r"[─━]+", " ", MARKS.sub("", line)).split():
+    line = re.sub(r"\b(?:ns|µs|ms|s)(?=/(?:image|call))", "ms", MARKS.sub("", line))
+    for word in re.sub(r"[─━]+", " ", line).split():
         number = NUMBER.fullmatch(word.rstrip(",;:")) is not None
         if number or (word in UNITS and words and words[-1] == "#"):
             if words[-1:] != ["#"]:
@@ -81,7 +83,10 @@ def plain(line: str) -> str:
 
 
 def matches(shown: Sequence[str], printed: Sequence[str]) -> bool:
-    """Whether the lines of a page stand for the printed ones, in order."""
+    """Whether the lines of a page stand for the printed ones, in order.
+
+    Lines of progress, which slow machines print, are left out.
+    """
     pattern = ""
     for line in map(plain, shown):
         if line == ANY:
@@ -89,5 +94,6 @@ def matches(shown: Sequence[str], printed: Sequence[str]) -> bool:
         elif line:
             escaped = re.escape(line).replace(rf"\ {ANY}", f" {ANY}").replace(f" {ANY}", "(?: .*)?")
             pattern += escaped.replace(ANY, ".*") + r"\n"
-    text = "".join(f"{line}\n" for line in map(plain, printed) if line)
+    lines = (line for line in map(plain, printed) if line and not PROGRESS.fullmatch(line))
+    text = "".join(f"{line}\n" for line in lines)
     return re.fullmatch(pattern, text) is not None

@@ -89,7 +89,10 @@ def test_two_settings_take_turns_as_one_cell() -> None:
 def test_a_side_that_ran_the_code_of_another_tree_is_refused(tmp_path: Path) -> None:
     half = Half("B", Tree(tmp_path / "tree", "main (1a2b3c4)"))
     child = pair._Child(half, (), tmp_path, 0.0)
-    child._check([str(tmp_path / "tree" / "pipeline" / "__init__.py")])
+    own = tmp_path / "tree" / "pipeline" / "__init__.py"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    child._check([str(own)])
     with pytest.raises(PipelineError) as error:
         child._check([str(tmp_path / "other" / "pipeline" / "__init__.py")])
     assert str(error.value) == (

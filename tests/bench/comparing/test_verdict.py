@@ -233,7 +233,7 @@ def test_swapping_the_sides_swaps_the_verdict(
 
 
 @few
-@given(quiet, st.floats(1.25, 100))
+@given(quiet, st.floats(1.5, 100))
 def test_a_scaled_copy_is_found(base: list[float], times: float) -> None:
     scaled = [each * times for each in base]
     verdict = decide([base], [scaled])

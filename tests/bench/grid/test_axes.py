@@ -115,7 +115,7 @@ COUNT = "expected a whole number of at least 1"
         ),
         (
             "--sd-model arch:sd99",
-            "expected one of arch:sd15, arch:sd21, arch:sdxl; choose one of them",
+            "expected one of arch:sd15, arch:sd21, arch:sdxl, arch:sd35-medium; choose one of them",
         ),
         ("--sd-size lots", "expected 512 or 768x512 (width × height)"),
         ("--sd-size 0", "expected at least 1 pixel a side"),

@@ -1,6 +1,7 @@
 """What `python -m bench show` prints, and how it answers a wrong question."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,4 +116,5 @@ def test_without_an_output_nothing_is_printed_and_nothing_breaks(
     monkeypatch.setattr("sys.stdout", None)  # as Python has it after `>&-`
     files = ["out.json"] if command == "show" else ["out.json", "out.json"]
     assert main([command, *files]) == 0
+    sys.stdout.close()  # the one that took its place
     assert capsys.readouterr().err == ""

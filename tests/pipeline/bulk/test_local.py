@@ -124,7 +124,7 @@ def test_the_same_command_does_only_what_is_missing(command: Command) -> None:
     first.unlink()
     Path("out/dataset/.part-1.parquet.x.part").write_bytes(b"half")
     code, _, err = command(*question)
-    assert (code, err) == (0, ["2 items were done before", "run: 1 items"])
+    assert (code, err) == (0, ["2 items were done before", "run: 1 item"])
     assert (rows(OUT), images(OUT)) == (whole, pictures_)
     assert not list(Path("out/dataset").glob(".*"))
     code, out, err = command(*question)

@@ -65,8 +65,11 @@ UNKNOWN = "tiny, arch:NAME, an existing folder, or a hub id such as owner/name; 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("arch:sd99", "one of arch:sd15, arch:sd21, arch:sdxl; choose one of them"),
-        ("arch:", "one of arch:sd15, arch:sd21, arch:sdxl; choose one of them"),
+        (
+            "arch:sd99",
+            "one of arch:sd15, arch:sd21, arch:sdxl, arch:sd35-medium; choose one of them",
+        ),
+        ("arch:", "one of arch:sd15, arch:sd21, arch:sdxl, arch:sd35-medium; choose one of them"),
         *(
             (name, UNKNOWN)
             for name in ("nonsense", "Tiny", "owner/", "/name", "a/b/c", "a b/c", "~nobody-here")
