@@ -19,7 +19,7 @@ class NVMLDriverError(NVMLError):
 
 def raises(error: Exception) -> Any:
     def call(*_: Any) -> None:
-        raise error
+        raise type(error)(*error.args)  # a new one: its traceback holds what the callers hold
 
     return call
 
