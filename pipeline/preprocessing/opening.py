@@ -128,7 +128,8 @@ def _unreadable(name: str, error: Exception, why: str) -> PipelineError:
 
 @cache
 def _formats(known: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(format_ for format_ in known if is_allowed(format_))
+    """Return the formats to try, the most frequent first: some are tried by reading a header."""
+    return tuple(sorted(filter(is_allowed, known), key=lambda name: name not in ("JPEG", "PNG")))
 
 
 def is_allowed(format_: str) -> bool:
