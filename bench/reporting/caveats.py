@@ -11,7 +11,6 @@ from bench.results import units
 from bench.results.cell import JULIA, Row
 from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.statistics import stats
-from bench.statistics.correlation import worth
 
 __all__ = ["of_row", "of_run", "rates", "reference", "verdict", "watched"]
 
@@ -165,15 +164,10 @@ def _sampling(row: Row) -> Iterator[str]:
             "process; if it happens again, look at what else runs (top)"
         )
     if stats.autocorrelated(row.samples):
-        left_out = (
-            "too few for an interval"
-            if stats.why_no_interval(row.samples)
-            else ("by which the interval is widened")
-        )
-        yield (
-            f"samples are autocorrelated: {rounds} are {worth(row.samples)}, {left_out}; "
-            "the spread of several runs says more"
-        )
+        effect = "for which the interval is widened"
+        if stats.why_no_interval(row.samples):
+            effect = "and worth too few independent ones for an interval"
+        yield f"samples are autocorrelated, {effect}; the spread of several runs says more"
 
 
 def _part(name: str) -> str:

@@ -24,8 +24,8 @@ UNSEEN = (
 )
 FEW = "fewer than six rounds, too few for an interval: measure again"
 AUTOCORRELATED = (
-    "samples are autocorrelated: 20 are worth less than one independent one, too few for "
-    "an interval; the spread of several runs says more"
+    "samples are autocorrelated, and worth too few independent ones for an interval; "
+    "the spread of several runs says more"
 )
 
 
