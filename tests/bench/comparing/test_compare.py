@@ -324,9 +324,8 @@ def test_thresholds_come_from_the_project_and_the_command_line_replaces_them(
     [
         (
             '[tool.sd-flux-bench.fail-on]\ngenerat = "slower:5%"\n',
-            "[tool.sd-flux-bench.fail-on] generat: expected generate or preprocess or forward or "
-            "end_to_end or harness or cold or other or bulk or default; "
-            "change the name of the family",
+            "[tool.sd-flux-bench.fail-on] generat: expected generate or preprocess or forward or end_"
+            "to_end or harness or cold or other or bulk or default; change the name of the family",
         ),
         (
             "[tool.sd-flux-bench.fail-on]\ngenerate = 5\n",
