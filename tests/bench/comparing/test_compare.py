@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.__main__ import main
+from bench.reporting.columns import LAYOUTS
 from bench.results import record
 from support.golden import check_golden
 from support.helpers import ROOT, fresh_python
@@ -38,11 +39,7 @@ SHOWN: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "compare-busy-80.txt": (80, 0, ("main.json", "busy.json", "--explain")),
     "compare-plain-80.txt": (80, 0, ("plain-main.json", "plain-branch.json")),
     "compare-explain-120.txt": (120, 0, ("main.json", "branch.json", "--explain")),
-    "compare-fail-80.txt": (
-        80,
-        1,
-        ("main.json", "branch.json", "--fail-on", "slower:10%,missing"),
-    ),
+    "compare-fail-80.txt": (80, 1, ("main.json", "branch.json", "--fail-on", "slower:10%,missing")),
     "compare-hold-80.txt": (80, 0, ("main.json", "branch.json", "--fail-on", "slower:50%")),
     "compare.md": (80, 1, ("main.json", "branch.json", "--markdown", "--fail-on", "slower:10%")),
     "compare-machines.md": (80, 0, ("main.json", "branch.json", "gpu.json", "--markdown")),
@@ -324,8 +321,8 @@ def test_thresholds_come_from_the_project_and_the_command_line_replaces_them(
     [
         (
             '[tool.sd-flux-bench.fail-on]\ngenerat = "slower:5%"\n',
-            "[tool.sd-flux-bench.fail-on] generat: expected generate or preprocess or forward or end_"
-            "to_end or harness or cold or other or bulk or default; change the name of the family",
+            "[tool.sd-flux-bench.fail-on] generat: expected generate or preprocess or forward or "
+            f"{' or '.join([*LAYOUTS][3:])} or default; change the name of the family",
         ),
         (
             "[tool.sd-flux-bench.fail-on]\ngenerate = 5\n",
