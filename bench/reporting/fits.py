@@ -156,14 +156,19 @@ def _batch_lines(line: LineFit, too_large: int | None) -> Iterator[str]:
     image = {latency.count: latency.seconds / latency.count for latency in line.latencies}
     best = min(image, key=image.__getitem__)
     dearer = [count for count in image if image[count] > image[best] * (1 + SAME_COST)]
-    knee = min(count for count in image if count > max((c for c in dearer if c < best), default=0))
+    below = max((count for count in dearer if count < best), default=0)
+    above = min((count for count in dearer if count > best), default=max(image) + 1)
+    alike = [count for count in image if below < count < above]
+    where = f"from batch {alike[0]} on"
+    if above <= max(image):
+        where = f"from batch {alike[0]} to {alike[-1]} alone" if len(alike) > 1 else "at no other"
     limit = f"batch {too_large} ran out of memory"
     if too_large is None:
         limit = f"the largest batch tried, {max(image)}, fits"
     margin = next(latency.margin for latency in line.latencies if latency.count == best)
     yield (
         f"  most images/s at batch {best}: {with_margin(1 / image[best], margin)}; an image costs "
-        f"within {percent(SAME_COST)} of that from batch {knee} on; {limit}"
+        f"within {percent(SAME_COST)} of that {where}; {limit}"
     )
 
 

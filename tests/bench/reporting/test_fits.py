@@ -148,8 +148,15 @@ def test_a_batch_that_costs_more_an_image_is_not_chosen_and_one_without_memory_i
     _, line, choice = fits.batch_lines(rows)
     assert "not a straight line: " in line
     assert choice.startswith("  most images/s at batch 8: 20")
-    assert choice.endswith("of that from batch 8 on; batch 32 ran out of memory")
+    assert choice.endswith("of that at no other; batch 32 ran out of memory")
 
 
 def test_two_batches_are_no_line() -> None:
     assert fits.batch_lines([scored(1, 0.01), scored(8, 0.03)]) == []
+
+
+def test_batches_that_cost_the_same_end_before_one_that_costs_more() -> None:
+    times = {1: 0.010, 8: 0.0402, 16: 0.080, 32: 0.320}
+    *_, choice = fits.batch_lines([scored(batch, seconds) for batch, seconds in times.items()])
+    assert choice.startswith("  most images/s at batch 16: ")
+    assert "of that from batch 8 to 16 alone; " in choice
