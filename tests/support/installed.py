@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,11 @@ def environment(folder: Path) -> Path:
 
     The copy is gone when this returns. Skips where nothing can build a wheel.
     """
-    if find_spec("setuptools") is None or find_spec("pip") is None:
-        pytest.skip("no pip and setuptools here: nothing builds a wheel")
+    for name in ("pip", "setuptools"):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            pytest.skip(f"no {name} here: nothing builds a wheel")
     copy, wheels = folder / "sources", folder / "wheels"
     unwanted = shutil.ignore_patterns("__pycache__", "Manifest.toml")
     for name in SOURCES:

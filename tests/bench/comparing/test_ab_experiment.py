@@ -21,8 +21,7 @@ def test_injected_work_is_found_by_one_pair(
     ab_experiment.clone(tmp_path / "clone", [0.0, 1.0])
     monkeypatch.chdir(tmp_path / "clone")
     halves = ab.halves(tmp_path, "share-0.0", "share-1.0", ab.options(""), ab.options(""))
-    cell = [*ab_experiment.CELL, "--benchmark-max-time=0.05"]
-    pair = measure(halves, cell, 0, math.inf, tmp_path)
+    pair = measure(halves, ab_experiment.CELL, 0, math.inf, tmp_path)
     comparison = ab.compared(halves, [pair] * 4, in_turns())
     word, ratio, _ = ab_experiment.answer(compare_tables.render(comparison, 400))
     assert word == "slower"
