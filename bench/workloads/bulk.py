@@ -6,14 +6,12 @@ picture of `fixtures/` under many names, large enough to cost 20 ms and more.
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.errors import Missing, PipelineError, UnavailableError
+from bench.workloads import processes
+from pipeline.errors import Missing, UnavailableError
 from pipeline.files import FIXTURES
 
 __all__ = ["ITEMS", "PICTURE", "seconds_of"]
@@ -22,10 +20,6 @@ ITEMS = 256
 """Some seconds of work: a first batch that fills the stages is a small part of it."""
 
 PICTURE = FIXTURES / "images" / "4000x3000.jpg"
-
-ROOT = Path(__file__).resolve().parents[2]
-
-TIMEOUT_S = 900.0
 
 COMMAND = "python -m pipeline run --images FOLDER --engine reference --out OUT --json"
 
@@ -45,26 +39,8 @@ def seconds_of(place: str, workers: int) -> float:
         folder.mkdir()
         for number in range(ITEMS):
             (folder / f"{number}.jpg").symlink_to(PICTURE)
-        program = [sys.executable, "-m", "pipeline", "run", "--images", str(folder)]
-        options = ["--engine", "reference", "--out", str(Path(scratch, "out")), "--json"]
+        program = ["-m", "pipeline", "run", "--images", str(folder), "--engine", "reference"]
         ray = ["--ray", "local"] if place == "ray" else []
-        counts = ["--workers", str(workers)]
-        try:
-            done = subprocess.run(
-                [*program, *options, *ray, *counts],
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            remedy = f"run it by hand: {COMMAND}"
-            raise PipelineError(place, f"an end within {TIMEOUT_S:.0f} s", remedy) from error
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        expected = f"a run that ends well, not: {last[:200]}"
-        raise PipelineError(place, expected, f"run it by hand: {COMMAND}")
-    report = json.loads(done.stdout)
-    return float(report["seconds"])
+        options = ["--out", str(Path(scratch, "out")), "--json", "--workers", str(workers)]
+        printed = processes.output(place, [*program, *ray, *options], f"run it by hand: {COMMAND}")
+    return float(json.loads(printed)["seconds"])

@@ -6,18 +6,16 @@ that it reads may be in the system's page cache.
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from bench.workloads import processes
 from bench.workloads.engines import FIXTURE_WEIGHTS
 from pipeline import contracts, pregenerated
 from pipeline.contracts import SIZE
@@ -29,9 +27,6 @@ from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
 
 __all__ = ["STARTS", "Start", "main", "seconds_of"]
-
-TIMEOUT_S = 900.0
-"""torch.compile and CUDA.jl take minutes at most."""
 
 PYTHON = "python-start"
 
@@ -71,27 +66,15 @@ def seconds_of(name: str) -> float:
     with tempfile.TemporaryDirectory() as cache:
         begun = perf_counter()
         try:
-            done = subprocess.run(
-                [sys.executable, *program],
-                cwd=Path(__file__).resolve().parents[2],
-                env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": cache},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise PipelineError(name, f"an end within {TIMEOUT_S:.0f} s", remedy) from error
+            printed = processes.output(name, program, remedy, {"TORCHINDUCTOR_CACHE_DIR": cache})
+        except processes.ProcessError as error:
+            if BUSY in error.stderr:
+                raise UnavailableError(name, EXCLUSIVE) from error
+            raise
         process_seconds = perf_counter() - begun
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        if BUSY in done.stderr:
-            raise UnavailableError(name, EXCLUSIVE)
-        raise PipelineError(name, f"a start that ends well, not: {last[:200]}", remedy)
     if name == PYTHON:
         return process_seconds
-    return float(json.loads(done.stdout.splitlines()[-1])["seconds"])
+    return float(json.loads(printed.splitlines()[-1])["seconds"])
 
 
 def main(arguments: list[str]) -> int:

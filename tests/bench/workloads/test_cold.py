@@ -107,7 +107,7 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(PipelineError) as caught:
         cold.seconds_of("sd15-cuda-load")
     assert str(caught.value) == (
-        "sd15-cuda-load: expected a start that ends well, not: torch.OutOfMemoryError: CUDA out "
+        "sd15-cuda-load: expected a process that ends well, not: torch.OutOfMemoryError: CUDA out "
         "of memory; run it by hand: python -m bench.workloads.cold sd15-cuda-load"
     )
 
@@ -122,7 +122,7 @@ def test_a_gpu_that_another_process_holds_is_unavailable(monkeypatch: pytest.Mon
 
 
 def test_a_process_that_hangs_is_ended_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cold, "TIMEOUT_S", 0.05)
+    monkeypatch.setattr(cold.processes, "TIMEOUT_S", 0.05)
     with pytest.raises(PipelineError) as caught:
         cold.seconds_of("torch-import")
     assert str(caught.value) == (
