@@ -10,7 +10,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,10 @@ GENERATE, PREPROCESS, FORWARD = NAMES = ("generate", "preprocess", "forward")
 
 BATCH = "batch"
 """The column of preprocessed pictures: float32 `(C, 224, 224)`, in C order."""
+
+SCORED = 2
+"""Images scored in one call. The first layer makes 3 MB an image; from about 25 MB on, memory goes
+back to the system after each call, and getting it again costs more than scoring."""
 
 Stage = Callable[["pa.Table"], "pa.Table"]
 
@@ -287,14 +292,17 @@ class Forward:
         batch = np.frombuffer(memory, np.float32).reshape(shape)
         return batch if len(rows) == len(batch) else batch[list(rows)]
 
-    def _score(self, batch: "np.ndarray") -> "Iterable[np.ndarray]":
+    def _score(self, batch: "np.ndarray") -> "Iterator[np.ndarray]":
+        parts = (batch[first : first + SCORED] for first in range(0, len(batch), SCORED))
         if self._settings.engine == FLUX:
-            return flux.forward(batch)
+            yield from chain.from_iterable(map(flux.forward, parts))
+            return
         import torch
 
         torch.set_num_threads(1)  # the other cores have other stages
-        writable = batch if batch.flags.writeable else batch.copy()  # torch warns of others
-        return network.forward(torch.from_numpy(writable))
+        for part in parts:
+            writable = part if part.flags.writeable else part.copy()  # torch warns of others
+            yield from network.forward(torch.from_numpy(writable))
 
 
 def _errors(table: "pa.Table") -> list[str | None]:
