@@ -8,7 +8,7 @@ from support import fleets
 from support.fleets import Fleet
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Three nodes; Ray believes that one of them has a GPU."""
     pytest.importorskip("ray", reason='no Ray: pip install -e ".[cluster]"')
