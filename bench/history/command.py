@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from shutil import get_terminal_size
+from tempfile import TemporaryDirectory
 
 from bench.history import page, printing, repository
 from bench.history.changes import check_installed
@@ -55,11 +56,12 @@ def history(arguments: argparse.Namespace) -> int:
             "history", "a folder, result files, or --branch", "name one: bench history results/"
         )
     check_installed()
-    results = gather(
-        repository.files_of_branch(arguments.branch)
-        if arguments.branch
-        else list(_files(arguments.places))
-    )
+    with TemporaryDirectory(prefix="sd-flux-bench-") as folder:
+        results = gather(
+            repository.files_of_branch(arguments.branch, Path(folder))
+            if arguments.branch
+            else _files(arguments.places)
+        )
     findings = printing.changes_of(results)
     if arguments.since:
         findings = _since(findings, arguments.since)

@@ -2,17 +2,21 @@
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
 from pipeline.errors import PipelineError
 
-__all__ = ["Commits", "commits", "files_of_branch", "reachable"]
+__all__ = ["BATCH", "Commits", "commits", "files_of_branch", "reachable"]
 
 SUFFIXES = (".json", ".jsonl")
 """Of result files and journals."""
+
+BATCH = 128
+"""Files of a branch that are on disk at the same time, at least."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,11 @@ def reachable(reference: str) -> set[str]:
     return set(names)
 
 
-def files_of_branch(branch: str) -> Iterator[tuple[str, Path]]:
-    """Yield the result files on a branch, each under its name there and as a file for a moment.
+def files_of_branch(branch: str, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the result files on a branch, each under its name there, as a file in `folder`.
 
-    Raises `PipelineError` for a branch that does not exist, and for one without such a file.
+    A file is there until `BATCH` more have been yielded. Raises `PipelineError` for a branch that
+    does not exist, and for one without such a file.
     """
     tree = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{branch}^{{tree}}")
     if not tree.strip():
@@ -81,11 +86,27 @@ def files_of_branch(branch: str) -> Iterator[tuple[str, Path]]:
         raise PipelineError(
             f"--branch {branch}", "a result file on it (.json or .jsonl)", "commit one there"
         )
-    with TemporaryDirectory(prefix="sd-flux-bench-") as folder:
-        for blob, name in sorted(blobs, key=lambda entry: entry[1]):
-            path = Path(folder) / f"file{PurePosixPath(name).suffix}"
-            path.write_bytes(_output("cat-file", "blob", blob))
-            yield f"{branch}:{name}", path
+    ordered = sorted(blobs, key=lambda entry: entry[1])
+    contents = _contents([blob for blob, _ in ordered])
+    written: deque[Path] = deque()
+    for number, ((_, name), content) in enumerate(zip(ordered, contents, strict=True)):
+        if len(written) == 2 * BATCH:
+            written.popleft().unlink()
+        path = folder / f"{number}{PurePosixPath(name).suffix}"
+        path.write_bytes(content)
+        written.append(path)
+        yield f"{branch}:{name}", path
+
+
+def _contents(blobs: Sequence[str]) -> Iterator[bytes]:
+    """Yield the contents of blobs, by one process of git for a batch of them."""
+    for start in range(0, len(blobs), BATCH):
+        batch = blobs[start : start + BATCH]
+        answer = BytesIO(_output("cat-file", "--batch", given="\n".join(batch).encode()))
+        for _ in batch:
+            size = int(answer.readline().split()[2])
+            yield answer.read(size)
+            answer.read(1)  # the end of a line
 
 
 def _git(*arguments: str, text: str = "") -> str:

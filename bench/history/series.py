@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain, islice
 from math import exp, log
 from pathlib import Path
 from statistics import fmean, median
@@ -25,8 +26,11 @@ __all__ = ["Change", "History", "Machine", "Moment", "Point", "Series", "gather"
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 """A commit's full name; elsewhere pytest-benchmark writes `unversioned`."""
 
+DECODER = "decoder"
+"""The part of a row's regime that is a library with its version: it may step inside a series."""
+
 PARALLEL_FROM = 100
-"""Files from which on several processes read them: a file of 200 KB takes about 10 ms."""
+"""Files from which on several processes read them: a file of 200 KB takes about 5 ms."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Point:
 
     moment: Moment
     seconds: float
+    decoder: str = ""
+    """What decoded its pictures: software that is recorded beside the cell."""
 
 
 @dataclass(frozen=True)
@@ -141,14 +147,14 @@ class _Runs:
     hardware: Mapping[str, Any]
     moments: list[Moment] = field(default_factory=list)
     cells: dict[Any, Cell] = field(default_factory=dict)
-    medians: dict[Any, list[tuple[int, float]]] = field(default_factory=dict)
-    """By cell: the number of the run, and its median."""
+    medians: dict[Any, list[tuple[int, float, str]]] = field(default_factory=dict)
+    """By cell: the number of the run, its median, and the decoder."""
 
 
 def gather(files: Iterable[tuple[str, Path]]) -> History:
     """Read result files, each under the name that a reader knows it by.
 
-    A list of many is read by as many processes as there are CPUs. Raises `PipelineError` where no
+    Many are read by as many processes as there are CPUs. Raises `PipelineError` where no
     file holds a measured cell.
     """
     machines: dict[str, _Runs] = {}
@@ -183,11 +189,15 @@ class _Summary:
 
 def _summaries(files: Iterable[tuple[str, Path]]) -> Iterator[_Summary | str]:
     """Yield what is kept of each file; of one that cannot be read, a line that says why."""
-    if not isinstance(files, list) or len(files) < PARALLEL_FROM:
-        yield from map(_summarised, files)
+    files = iter(files)
+    first = list(islice(files, PARALLEL_FROM))
+    if len(first) < PARALLEL_FROM:
+        yield from map(_summarised, first)
         return
+    files = chain(first, files)
     with ProcessPoolExecutor() as pool:
-        yield from pool.map(_summarised, files, chunksize=16)
+        while batch := list(islice(files, repository.BATCH)):
+            yield from pool.map(_summarised, batch, chunksize=8)
 
 
 def _summarised(file: tuple[str, Path]) -> _Summary | str:
@@ -211,7 +221,7 @@ def _summarised(file: tuple[str, Path]) -> _Summary | str:
             (
                 row.name,
                 row.cell.workload,
-                json.dumps(dict(row.cell.regime), sort_keys=True),
+                json.dumps({**row.cell.regime, DECODER: ""}, sort_keys=True),
                 row.weights,
                 row.clock,
             ),
@@ -229,7 +239,8 @@ def _add(machines: dict[str, _Runs], file: _Summary) -> None:
     runs.moments.append(file.moment)
     for row, cell, seconds in file.medians:
         runs.cells[row] = cell
-        runs.medians.setdefault(row, []).append((len(runs.moments) - 1, seconds))
+        decoder = str(cell.regime.get(DECODER, ""))
+        runs.medians.setdefault(row, []).append((len(runs.moments) - 1, seconds, decoder))
 
 
 def _machine(runs: _Runs, known: Commits) -> Machine:
@@ -238,10 +249,13 @@ def _machine(runs: _Runs, known: Commits) -> Machine:
     moments = [_with_subject(runs.moments[number], known) for number in order]
     series = []
     for key, medians in runs.medians.items():
-        ordered = sorted((place[number], seconds) for number, seconds in medians)
-        points = [Point(moments[index], seconds) for index, seconds in ordered]
+        ordered = sorted((place[number], seconds, decoder) for number, seconds, decoder in medians)
+        points = [Point(moments[index], seconds, decoder) for index, seconds, decoder in ordered]
         series.append(Series(runs.cells[key], points, list(_changes(points))))
-    steps = ((after, _differences(before, after)) for before, after in itertools.pairwise(moments))
+    steps = (
+        (after, _differences(before.software, after.software))
+        for before, after in itertools.pairwise(moments)
+    )
     return Machine(
         summary({"hardware": runs.hardware}) or "unknown machine",
         runs.hardware,
@@ -279,16 +293,16 @@ def _changes(points: Sequence[Point]) -> Iterator[Change]:
     for start, at, end in zip(ends, ends[1:], ends[2:], strict=False):
         before, after = points[start:at], points[at:end]
         change = ratio(*([[point.seconds] for point in part] for part in (before, after)))
-        last, first = points[at - 1].moment, points[at].moment
+        last, first = points[at - 1], points[at]
         if change is not None:
             yield Change(
                 at,
                 _middle(before),
                 _middle(after),
                 change,
-                last,
-                first,
-                _differences(last, first),
+                last.moment,
+                first.moment,
+                _differences(_software(last), _software(first)),
             )
 
 
@@ -309,9 +323,13 @@ def _with_subject(moment: Moment, known: Commits) -> Moment:
     return replace(moment, subject=subject, rank=rank)
 
 
-def _differences(before: Moment, after: Moment) -> list[str]:
-    names = dict.fromkeys([*before.software, *after.software])
-    pairs = ((name, before.software.get(name), after.software.get(name)) for name in names)
+def _software(point: Point) -> dict[str, str]:
+    return {**point.moment.software, **({DECODER: point.decoder} if point.decoder else {})}
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    names = dict.fromkeys([*before, *after])
+    pairs = ((name, before.get(name), after.get(name)) for name in names)
     return [
         f"{name} {old or 'not recorded'} → {new or 'not recorded'}"
         for name, old, new in pairs

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["Pipelines", "draw", "parts"]
 
 
+ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
+DECODERS = ("vae", "movq")
+"""Kandinsky's is called movq; a pipeline of pixels, such as DeepFloyd IF, has none."""
+
+
 def draw(pipe: Any, cell: Cell) -> "list[Image]":
     """Make one call of a cell of `generate`: the default prompt, one seed an image."""
     return diffusion.sample(pipe, diffusion.PROMPT, range(cell.images), cell.size, cell.steps)
@@ -25,18 +30,16 @@ def draw(pipe: Any, cell: Cell) -> "list[Image]":
 
 def parts(pipe: Any) -> list[Part]:
     """Return the stages of a call of `pipe`: all but guidance, tokens and pixels."""
-    names = ("text_encoder", "text_encoder_2", "text_encoder_3")
-    encoders = [getattr(pipe, name, None) for name in names]
     kind, network = components.denoiser(pipe)
     return [
-        *(Part("text encoder", encoder, "forward") for encoder in encoders if encoder is not None),
+        *(Part("text encoder", encoder, "forward") for encoder in _of(pipe, ENCODERS)),
         Part(kind, network, "forward"),
         *(
             Part("scheduler", pipe.scheduler, method)
             for method in ("set_timesteps", "scale_model_input", "step")
             if hasattr(pipe.scheduler, method)  # flow matching scales no input
         ),
-        Part("VAE decode", pipe.vae, "decode"),
+        *(Part("VAE decode", decoder, "decode") for decoder in _of(pipe, DECODERS)),
     ]
 
 
@@ -98,6 +101,11 @@ class Pipelines:
         self._eager = {other.id: draw(self._pipe, other) for other in alike}
         modes.apply(self._pipe, mode)
         draw(self._pipe, min(alike, key=lambda other: other.steps))
+
+
+def _of(pipe: Any, names: Sequence[str]) -> list[Any]:
+    """Return the components of these names that a pipeline has."""
+    return [part for name in names if (part := getattr(pipe, name, None)) is not None]
 
 
 def _without_steps(cell: Cell) -> dict[str, Any]:

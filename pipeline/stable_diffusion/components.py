@@ -25,7 +25,6 @@ __all__ = [
     "on_meta",
     "quiet",
     "read",
-    "require_text_to_image",
 ]
 
 CONFIGURATIONS = ("*.json", "*/*.json", "*/*.txt", "*/*.model")
@@ -48,9 +47,6 @@ _BASES = {
 
 MOST_MODULES = 20_000
 """Modules of one network: XL's UNet has 1 930. Building millions of them takes hours."""
-
-_NOT_TEXT_TO_IMAGE = {"image", "mask_image", "video", "num_frames", "video_length"}
-"""Arguments of pipelines that draw from more than a prompt, or no picture."""
 
 
 @dataclass(frozen=True)
@@ -167,29 +163,6 @@ def is_known(model: Model) -> bool:
 def knows(kind: str) -> bool:
     """Say whether `on_meta` knows pipelines of this class of diffusers."""
     return kind in _ENCODER_COUNTS
-
-
-def require_text_to_image(model: Model) -> None:
-    """Raise `PipelineError` for a pipeline that needs more than a prompt, or draws no picture."""
-    from inspect import signature
-
-    import diffusers
-    from diffusers.pipelines.auto_pipeline import AUTO_TEXT2IMAGE_PIPELINES_MAPPING
-
-    quiet()
-    kind = read(model)[0].get("_class_name")
-    pipeline = getattr(diffusers, kind, None) if isinstance(kind, str) else None
-    if pipeline is None or "dummy" in pipeline.__module__:
-        return  # diffusers says what is wrong, or missing
-    taken = signature(pipeline.__call__).parameters
-    surplus = [name for name in taken if name in _NOT_TEXT_TO_IMAGE or name.startswith("control")]
-    if surplus == ["image"] and pipeline in AUTO_TEXT2IMAGE_PIPELINES_MAPPING.values():
-        surplus = []  # it edits an image where it is given one
-    lacking = [name for name in ("prompt", "num_inference_steps", "width") if name not in taken]
-    if surplus or lacking:
-        why = f"takes {surplus[0]}" if surplus else f"takes no {lacking[0]}"
-        expected = f"a text-to-image pipeline, not {kind}, which {why}"
-        raise PipelineError(f"--sd-model {model.name}", expected, "choose another model")
 
 
 def denoiser(pipe: Any) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from pipeline import availability, contracts
 from pipeline.arguments import Size, size_label
 from pipeline.contracts import DTYPES
 from pipeline.errors import PipelineError, UnavailableError, one_line, plain
-from pipeline.stable_diffusion import components, models, prompts, schedulers
+from pipeline.stable_diffusion import components, kinds, models, prompts, schedulers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -131,12 +131,12 @@ class Drawing:
         if self._pipe is None:
             schedulers.check_steps(own, self.steps)
         taken = signature(kind.__call__).parameters
-        if negative_prompt and _is_left_out("negative_prompt", kind):
+        if negative_prompt and kinds.is_left_out(kind, "negative_prompt", pipe):
             negative_prompt = ""
-        if guidance is not None and _is_left_out("guidance_scale", kind):
+        if guidance is not None and kinds.is_left_out(kind, "guidance_scale", pipe):
             guidance = None
-        if guidance is None and "guidance_scale" in taken:
-            guidance = float(taken["guidance_scale"].default)
+        if guidance is None and not kinds.ignores(kind, "guidance_scale", pipe):
+            guidance = taken["guidance_scale"].default
         most = taken["max_sequence_length"].default if "max_sequence_length" in taken else None
         tokenizers = prompts.limits(names, most)
         self.size, self._guidance = size or default_size, guidance
@@ -235,14 +235,14 @@ def sample(
     most = pipe.scheduler.config.num_train_timesteps
     if steps > most:
         raise PipelineError(f"steps {steps}", f"at most {most}", "ask for fewer steps")
-    scale = pipe.vae_scale_factor
+    scale = getattr(pipe, "vae_scale_factor", 1)  # DeepFloyd IF has no VAE
     if size is not None and (size[0] % scale or size[1] % scale):
         expected = f"sides divisible by {scale}"
         raise PipelineError(f"size {size_label(size)}", expected, "round to a multiple")
     options: dict[str, Any] = {}
-    if negative_prompt and not _is_left_out("negative_prompt", type(pipe)):
+    if negative_prompt and not kinds.is_left_out(type(pipe), "negative_prompt", pipe):
         options["negative_prompt"] = [negative_prompt] * len(seeds)
-    if guidance is not None and not _is_left_out("guidance_scale", type(pipe)):
+    if guidance is not None and not kinds.is_left_out(type(pipe), "guidance_scale", pipe):
         options["guidance_scale"] = guidance
     taken = signature(type(pipe).__call__).parameters
     if "use_resolution_binning" in taken:  # it would draw another size, and resize the picture
@@ -278,7 +278,7 @@ def sample(
     dtype = str(pipe.dtype).removeprefix("torch.")
     blanked = getattr(result, "nsfw_content_detected", None)
     contracts.require(contracts.check_drawn(result.images, blanked or (), names, dtype))
-    images: list[Image] = pipe.image_processor.numpy_to_pil(result.images)
+    images: list[Image] = pipe.numpy_to_pil(result.images)
     return images
 
 
@@ -290,15 +290,6 @@ def default_device(model: str) -> str:
 def default_dtype(device: str) -> str:
     """Return half precision on CUDA, single precision on the CPU."""
     return "float16" if device.startswith("cuda") else "float32"
-
-
-def _is_left_out(name: str, kind: type) -> bool:
-    """Say whether pipelines of a class take no such argument; then also warn."""
-    if name in signature(kind.__call__).parameters:
-        return False
-    setting = name.removesuffix("_scale").replace("_", " ")
-    logger.warning("%s takes no %s: it is left out", kind.__name__, setting)
-    return True
 
 
 # Settings as a program gives them.

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline import availability
 from pipeline.errors import PipelineError, UnavailableError, one_line
 from pipeline.files import FIXTURES
-from pipeline.stable_diffusion import components, weights
+from pipeline.stable_diffusion import components, kinds, weights
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, Architecture, Model
 
 __all__ = ["TINY", "Model", "bytes_of", "is_on_hub", "load", "resolve"]
@@ -92,8 +92,8 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
     try:
         folder = model.folder or _download(model.name)
         local = replace(model, folder=folder)
-        components.require_text_to_image(local)
         index, configs = components.read(local)
+        chosen = kinds.text_to_image(model.name, index.get("_class_name")) or DiffusionPipeline
         _require_folders(folder, index)
         kind = getattr(torch, dtype)
         left_out = {  # such as the T5 of SD 3: diffusers asks for it all the same
@@ -101,7 +101,7 @@ def _from_pretrained(model: Model, dtype: str) -> Any:
             for name, entry in index.items()
             if isinstance(entry, list) and entry[:1] == [None]
         }
-        return DiffusionPipeline.from_pretrained(
+        return chosen.from_pretrained(
             folder,
             dtype=kind,
             use_safetensors=True,

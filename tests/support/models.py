@@ -121,7 +121,7 @@ def tiny_sd3(folder: Path) -> Path:
 def tiny_flux(folder: Path) -> Path:
     """Write a FLUX.1 of 1 MB."""
     from diffusers import FluxPipeline, FluxTransformer2DModel
-    from transformers import CLIPTextModel, T5Config, T5EncoderModel
+    from transformers import CLIPTextModel
 
     transformer = FluxTransformer2DModel(
         patch_size=1,
@@ -134,12 +134,11 @@ def tiny_flux(folder: Path) -> Path:
         pooled_projection_dim=32,
         axes_dims_rope=(4, 4, 8),
     )
-    t5 = T5Config(vocab_size=1000, d_model=32, d_ff=37, d_kv=8, num_layers=1, num_heads=4)
     shared = _shared(tokenizers=2)
     pipe = FluxPipeline(
         transformer=transformer,
         text_encoder=CLIPTextModel(clip_config()).eval(),
-        text_encoder_2=T5EncoderModel(t5).eval(),
+        text_encoder_2=_t5(),
         **shared,
     )
     pipe.save_pretrained(folder / "flux")
@@ -149,7 +148,6 @@ def tiny_flux(folder: Path) -> Path:
 def tiny_pixart(folder: Path) -> Path:
     """Write a PixArt-Σ of 1 MB."""
     from diffusers import DDIMScheduler, PixArtSigmaPipeline, PixArtTransformer2DModel
-    from transformers import T5Config, T5EncoderModel
 
     transformer = PixArtTransformer2DModel(
         sample_size=8,
@@ -163,10 +161,9 @@ def tiny_pixart(folder: Path) -> Path:
         cross_attention_dim=16,
         use_additional_conditions=False,
     )
-    t5 = T5Config(vocab_size=1000, d_model=32, d_ff=37, d_kv=8, num_layers=1, num_heads=4)
     pipe = PixArtSigmaPipeline(
         transformer=transformer,
-        text_encoder=T5EncoderModel(t5).eval(),
+        text_encoder=_t5(),
         **_shared(tokenizers=1) | {"scheduler": DDIMScheduler()},
     )
     pipe.save_pretrained(folder / "pixart")
@@ -222,6 +219,72 @@ def tiny_sana(folder: Path) -> Path:
     return folder / "sana"
 
 
+def tiny_kandinsky(folder: Path) -> Path:
+    """Write a Kandinsky 3 of 1 MB, of which the decoder is called movq."""
+    from diffusers import DDPMScheduler, Kandinsky3Pipeline, Kandinsky3UNet, VQModel
+
+    unet = Kandinsky3UNet(
+        time_embedding_dim=4,
+        groups=2,
+        attention_head_dim=4,
+        layers_per_block=3,
+        block_out_channels=(8, 16),
+        cross_attention_dim=4,
+        encoder_hid_dim=32,
+    )
+    movq = VQModel(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(32,) * 4,
+        latent_channels=4,
+        norm_num_groups=4,
+        norm_type="spatial",
+        num_vq_embeddings=12,
+        vq_embed_dim=4,
+    )
+    pipe = Kandinsky3Pipeline(
+        unet=unet,
+        movq=movq.eval(),
+        scheduler=DDPMScheduler(),
+        text_encoder=_t5(),
+        tokenizer=_shared(tokenizers=1)["tokenizer"],
+    )
+    pipe.save_pretrained(folder / "kandinsky")
+    return folder / "kandinsky"
+
+
+def tiny_pixels(folder: Path) -> Path:
+    """Write a DeepFloyd IF of 1 MB: it draws pixels, without a VAE."""
+    from diffusers import DDPMScheduler, IFPipeline, UNet2DConditionModel
+
+    unet = UNet2DConditionModel(
+        sample_size=32,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        in_channels=3,
+        out_channels=6,
+        cross_attention_dim=32,
+        encoder_hid_dim=32,
+        attention_head_dim=8,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=2,
+    )
+    pipe = IFPipeline(
+        unet=unet,
+        scheduler=DDPMScheduler(variance_type="learned_range"),
+        text_encoder=_t5(),
+        tokenizer=_shared(tokenizers=1)["tokenizer"],
+        **dict.fromkeys(("safety_checker", "feature_extractor", "watermarker")),
+        requires_safety_checker=False,
+    )
+    pipe.save_pretrained(folder / "pixels")
+    return folder / "pixels"
+
+
 def clip_config() -> Any:
     """A small text encoder's configuration, for the tiny pipeline's tokenizer."""
     from transformers import CLIPTextConfig
@@ -234,6 +297,13 @@ def clip_config() -> Any:
         num_attention_heads=4,
         projection_dim=32,
     )
+
+
+def _t5() -> Any:
+    from transformers import T5Config, T5EncoderModel
+
+    config = T5Config(vocab_size=1000, d_model=32, d_ff=37, d_kv=8, num_layers=1, num_heads=4)
+    return T5EncoderModel(config).eval()
 
 
 def _shared(tokenizers: int) -> dict[str, Any]:

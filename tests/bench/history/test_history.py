@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.__main__ import main
-from bench.history import page, printing, series
+from bench.history import page, printing, repository, series
 from bench.history.series import gather
 from bench.results import record
 from bench.results.record import load
@@ -197,12 +197,32 @@ def test_since_a_commit_its_ancestors_are_left_out(
         assert ("slower: generate" in out) == found, since
 
 
+def test_another_decoder_is_a_step_of_the_series_and_said(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = slower_from(6, 12)
+    for number, content in enumerate(results.values()):
+        cell = content["benchmarks"][0]["extra_info"]["cell"]["cell"]
+        cell["regime"]["decoder"] = "kornia-rs 0.3.0" if number >= 6 else "kornia-rs 0.2.0"
+    write(Path("results"), results)
+    out = " ".join(answer(capsys, "results")[1].split())
+    assert "1 change, newest first" in out
+    assert "decoder kornia-rs 0.2.0 → kornia-rs 0.3.0" in out
+
+
 # Where results live.
 
 
+@pytest.mark.parametrize(("batch", "parallel_from"), [(128, 100), (5, 3)])
 def test_a_branch_is_read_without_a_checkout(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    batch: int,
+    parallel_from: int,
 ) -> None:
+    monkeypatch.setattr(repository, "BATCH", batch)
+    monkeypatch.setattr(series, "PARALLEL_FROM", parallel_from)
     names = commits(folder / "repository", 12)
     monkeypatch.chdir("repository")
     git(Path(), "checkout", "--quiet", "--orphan", "bench-results")

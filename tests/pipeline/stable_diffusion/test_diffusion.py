@@ -1,6 +1,5 @@
 """Generate: a prompt and a seed give the same picture, however many are asked for."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from pipeline.stable_diffusion import diffusion
 from pipeline.stable_diffusion.diffusion import Drawing
 from pipeline.stable_diffusion.models import TINY
 from support.helpers import NO_CUDA
-from support.models import tiny_flux, tiny_pixart, tiny_sana, tiny_sd3
 
 
 @pytest.fixture(scope="module")
@@ -241,48 +239,6 @@ def test_ctrl_c_in_a_call_stays_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing.load().unet, "forward", interrupt)
     with pytest.raises(KeyboardInterrupt):
         drawing.draw(0)
-
-
-OTHERS = {
-    "StableDiffusion3Pipeline": (tiny_sd3, "FlowMatchEulerDiscreteScheduler"),
-    "FluxPipeline": (tiny_flux, "FlowMatchEulerDiscreteScheduler"),
-    "PixArtSigmaPipeline": (tiny_pixart, "DDIMScheduler"),
-    "SanaPipeline": (tiny_sana, "FlowMatchEulerDiscreteScheduler"),
-}
-
-
-@pytest.mark.parametrize("kind", OTHERS)
-def test_a_text_to_image_pipeline_of_another_kind_draws(tmp_path: Path, kind: str) -> None:
-    write, scheduler = OTHERS[kind]
-    settings = {"steps": 2, "size": (64, 32), "device": "cpu", "negative_prompt": "rain"}
-    done: list[int] = []
-    (one,) = diffusion.generate(
-        "river", 1, model=str(write(tmp_path)), progress=lambda _, steps: done.append(steps),
-        **settings,
-    )  # fmt: skip
-    assert one.size == (64, 32)
-    assert one.info["scheduler"] == scheduler
-    assert done == ([] if kind == "PixArtSigmaPipeline" else [1, 2])  # it tells no steps
-
-
-def test_what_a_pipeline_does_not_take_is_left_out_and_said(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def plain(self, prompt, num_inference_steps, width, height, generator, output_type):  # type: ignore[no-untyped-def]
-        return self.__class__.__mro__[1].__call__(
-            self, prompt, height, width, num_inference_steps, generator=generator,
-            output_type=output_type, guidance_scale=1.0,
-        )  # fmt: skip
-
-    drawing = Drawing(steps=1, negative_prompt="rain", guidance=3.0)
-    pipe = drawing.load()
-    pipe.__class__ = type("PlainPipeline", (type(pipe),), {"__call__": plain})
-    [image] = diffusion.sample(pipe, "river", [0], (64, 64), 1, None, "rain", 3.0)
-    assert image.size == (64, 64)
-    assert [record.getMessage() for record in caplog.records] == [
-        "PlainPipeline takes no negative prompt: it is left out",
-        "PlainPipeline takes no guidance: it is left out",
-    ]
 
 
 def test_cuda_that_is_missing_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,8 +170,8 @@ DAMAGED: dict[str, tuple[Edit, str]] = {
     "an empty entry": (configure(INDEX, unet=[]), r", unet: expected a library and a class; .+"),
     "unknown class": (configure(INDEX, _class_name="Nope"), UNREADABLE),
     "another pipeline": (
-        configure(INDEX, _class_name="StableDiffusionInpaintPipeline"),
-        r": expected a text-to-image pipeline, not StableDiffusionInpaintPipeline, which .+",
+        configure(INDEX, _class_name="StableDiffusionUpscalePipeline"),
+        r": expected a text-to-image pipeline, not StableDiffusionUpscalePipeline, which .+",
     ),
     "other unet": (
         configure(UNET, block_out_channels=[8, 16]),
