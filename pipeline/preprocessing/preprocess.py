@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pipeline import availability
 from pipeline.contracts import SIZE
 from pipeline.errors import PipelineError, UnavailableError, counted
-from pipeline.preprocessing import fast, pixels
+from pipeline.preprocessing import fast, headers, pixels
 from pipeline.preprocessing.decoding import WHITE, as_rgb, decode, flatten
-from pipeline.preprocessing.opening import Encoded, name_of, opened
+from pipeline.preprocessing.opening import (
+    Encoded,
+    contents,
+    name_of,
+    opened,
+    reading,
+    refusing,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -220,7 +227,10 @@ def to_image(tensor: "torch.Tensor") -> "Image":
 
 
 def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
-    """Return a picture as `(C, H, W)`, uint8 or float32; a fourth channel is to be ignored."""
+    """Return a picture as `(C, H, W)`, uint8 or float32; a fourth channel is to be ignored.
+
+    Those of a file are valid until this thread's next file.
+    """
     import numpy as np
     import torch
     from PIL import Image
@@ -235,18 +245,31 @@ def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
     if not is_picture(picture):
         expected = "a path, bytes, a file, a PIL image, an array or a tensor"
         raise PipelineError(name, expected, "convert it")
-    with opened(picture, name) as image:
-        if settings.device != "cpu" and (data := fast.jpeg(image)) is not None:
-            decoded = _decoded_on(settings.device, data)
+    data, size = contents(picture), settings.size if settings.scaled else 0
+    header = None if data is None else headers.read(data)
+    if header is not None and (settings.device == "cpu" or header.format == "PNG"):
+        levels = fast.decode(data, header, size, is_lent=True)
+        if levels is not None:
+            return _flat(levels, header.mode, settings, name)
+    with opened(picture if data is None else data, name) as image:
+        if settings.device != "cpu" and (jpeg := fast.jpeg(image)) is not None:
+            decoded = _decoded_on(settings.device, jpeg)
             if decoded is not None:
                 return decoded
-        levels = fast.levels(image, settings.size if settings.scaled else 0)
+        levels = fast.levels(image, size)
         if levels is None:
             return pixels.of_image(as_rgb(image, settings.background, name))
-        if levels.shape[2] == 4 and not pixels.is_opaque(levels):
-            flat = flatten(fast.as_image(levels), settings.background, name)
-            return pixels.of_image(flat)
+        return _flat(levels, image.mode, settings, name)
+
+
+def _flat(levels: "np.ndarray", mode: str, settings: Settings, name: str) -> "torch.Tensor":
+    """Return levels as `_pixels` does: transparent ones on the background."""
+    import torch
+
+    if mode != "RGBA" or pixels.is_opaque(levels):
         return torch.from_numpy(levels).permute(2, 0, 1)
+    with refusing(name), reading():
+        return pixels.of_image(flatten(fast.as_image(levels), settings.background, name))
 
 
 def _decoded_on(device: str, data: bytes) -> "torch.Tensor | None":
@@ -281,7 +304,7 @@ def _write_levels(slot: "torch.Tensor", levels: "torch.Tensor", grayscale: bool)
     """
     import numpy as np
 
-    array = levels.numpy()
+    array = np.ascontiguousarray(levels)  # one pass over bytes, then one without strides
     if grayscale and len(array) > 1:  # rounded as in Pillow
         sums = _luma(array.astype(np.int32)) + (1 << LUMA_BITS - 1)
         array = sums[None] >> LUMA_BITS
