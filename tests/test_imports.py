@@ -80,7 +80,14 @@ def importers(library: str) -> set[str]:
                 "pipeline/stable_diffusion/models.py",
             },
         ),
-        ("torchvision", {"pipeline/preprocessing/preprocess.py", "bench/workloads/peers.py"}),
+        (
+            "torchvision",
+            {
+                "pipeline/preprocessing/preprocess.py",
+                "pipeline/preprocessing/resizing.py",
+                "bench/workloads/peers.py",
+            },
+        ),
         ("cv2", {"bench/workloads/peers.py"}),
         ("albumentations", {"bench/workloads/peers.py"}),
         ("kornia", {"bench/workloads/peers.py"}),

@@ -1,11 +1,12 @@
 """Fast codecs: plain 8-bit PNG and JPEG files by faster libraries than Pillow, where they are.
 
 kornia-rs decodes and encodes PNG, simplejpeg decodes JPEG, both to Pillow's own pixels. Pillow
-still reads each header, so that it accepts or refuses a file as ever, and it decodes whatever is
-not plain and whatever the fast decoder refuses.
+accepts or refuses a file as ever: it reads each header that `headers` leaves to it, and decodes
+whatever is not plain and whatever the fast decoder refuses.
 """
 
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from functools import cache
@@ -15,6 +16,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from pipeline.preprocessing import decoders
+from pipeline.preprocessing.headers import CHECKSUM, CHUNK, PNG_START, Header
 from pipeline.preprocessing.opening import is_upright
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["as_image", "decoder", "jpeg", "levels", "png"]
+__all__ = ["as_image", "decode", "decoder", "jpeg", "levels", "png"]
 
 PILLOW = "Pillow"
 
@@ -33,9 +35,6 @@ PNG_MODES = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
 JPEG_MODES = {"L": "GRAY", "RGB": "RGB"}
 
 JPEG_END = b"\xff\xd9"
-PNG_HEADER = 8
-CHUNK = struct.Struct(">I4s")
-CHECKSUM = 4
 NOT_PLAIN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 """Chunks that give pixels another meaning: a transparent colour, or an animation."""
 
@@ -44,7 +43,7 @@ ADLER, UNSET = slice(-20, -16), {0, 1, 0xFFFFFFFF}
 leave there that compute none. kornia-rs does not compare it. Doing so takes a second inflate: with
 zlib 3.5 ms at 512×512, with ISA-L 1.5 ms, beside 2.8 ms for all of kornia-rs's decoding."""
 
-PNG_START = PNG_HEADER + CHUNK.size + 13 + CHECKSUM
+FIRST_CHUNK_END = len(PNG_START) + CHUNK.size + 13 + CHECKSUM
 """Where a PNG file's first chunk, its header of 13 bytes, ends."""
 
 QUICK = 1
@@ -57,6 +56,12 @@ OVERSAMPLED = 2
 HALF = 2
 """The least scaling worth its while: libjpeg-turbo is slower at 7/8 to 5/8 than at full size."""
 
+MOST_KEPT = 64 << 20
+"""Bytes that a thread keeps to decode into: 16 million pixels. In fresh memory, each page costs a
+fault: a third more time for 12 million pixels."""
+
+_kept = threading.local()
+
 
 def decoder(format_: str) -> str:
     """Return the name and version of what decodes plain files of a format, such as `png`."""
@@ -67,15 +72,34 @@ def decoder(format_: str) -> str:
 
 
 def levels(image: "ImageFile", size: int = 0) -> "np.ndarray | None":
-    """Return the levels of a plain file that Pillow has opened, `(H, W, C)`; None for others.
+    """Return the levels of a plain file that Pillow has opened, as `decode`; None for others."""
+    try:
+        is_plain = image.format == "JPEG" or (
+            image.format == "PNG"
+            and image.tile[0].args == image.mode  # 8 bits
+            and not image.info.get("interlace")
+        )
+        modes = JPEG_MODES if image.format == "JPEG" else PNG_MODES
+        if not is_plain or image.mode not in modes or not is_upright(image):
+            return None
+        header = Header(str(image.format), image.mode, image.width, image.height)
+        return decode(_bytes(image), header, size)
+    except Exception:  # Pillow says what is wrong, or finds that nothing is
+        return None
+
+
+def decode(
+    data: bytes, header: Header, size: int = 0, is_lent: bool = False
+) -> "np.ndarray | None":
+    """Return the levels of a plain file, `(H, W, C)`; None if it is not plain, or damaged.
 
     C is 1 for gray, 3 for RGB, 4 for RGBA. With `size`, a JPEG is decoded at the smallest scale
-    that is still twice that side. In a thread of `stream` they are valid until its next file.
+    that is still twice that side. If lent, RGB may have a fourth channel without a meaning, and all
+    levels are valid until the next file of this thread; so are those of a PNG in a thread of
+    `stream`.
     """
     try:
-        if image.format == "PNG":
-            return _png(image)
-        return _jpeg(image, size)
+        return _png(data, header) if header.format == "PNG" else _jpeg(data, header, size, is_lent)
     except Exception:  # Pillow says what is wrong, or finds that nothing is
         return None
 
@@ -95,8 +119,7 @@ def jpeg(image: "ImageFile") -> bytes | None:
     if image.format != "JPEG" or image.mode not in JPEG_MODES or not is_upright(image):
         return None
     data = _bytes(image)
-    whole = data.endswith(JPEG_END) or data.rstrip(b"\0").endswith(JPEG_END)
-    return data if whole else None
+    return data if _is_whole(data) else None
 
 
 def png(levels: "np.ndarray", key: str, text: str) -> bytes:
@@ -113,36 +136,30 @@ def png(levels: "np.ndarray", key: str, text: str) -> bytes:
     encoded: bytes = image.encode("png", compress_level=QUICK)
     data = b"tEXt" + f"{key}\0{text}".encode("latin-1")
     chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
-    return encoded[:PNG_START] + chunk + encoded[PNG_START:]
+    return encoded[:FIRST_CHUNK_END] + chunk + encoded[FIRST_CHUNK_END:]
 
 
-def _png(image: "ImageFile") -> "np.ndarray | None":
+def _png(data: bytes, header: Header) -> "np.ndarray | None":
     library = _library("kornia_rs")
-    is_plain = (
-        image.mode in PNG_MODES
-        and image.tile[0].args == image.mode  # 8 bits
-        and not image.info.get("interlace")
-        and is_upright(image)
-    )
-    if library is None or not is_plain:
+    types = list(_chunks(data)) if library is not None else []
+    if not types:
         return None
-    data = _bytes(image)
-    types = list(_chunks(data))
     pixels = types.index(b"IDAT")
     if set(types[pixels:-1]) != {b"IDAT"} or types[-1] != b"IEND" or NOT_PLAIN & set(types):
         return None
     if int.from_bytes(data[ADLER]) in UNSET:
         return None
-    mode = PNG_MODES[image.mode]
+    mode = PNG_MODES[header.mode]
     if (decoder := decoders.current()) is not None:
-        return decoder.decode(data, image.height, image.width, mode)
-    decoded: np.ndarray = library.io.decode_image_png_u8(data, (image.height, image.width), mode)
-    return decoded.reshape(image.height, image.width, -1)
+        return decoder.decode(data, header.height, header.width, mode)
+    shape = header.height, header.width
+    decoded: np.ndarray = library.io.decode_image_png_u8(data, shape, mode)
+    return decoded.reshape(*shape, -1)
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:
     """Yield the types of a PNG's chunks up to its end; raise where they do not end with it."""
-    position = PNG_HEADER
+    position = len(PNG_START)
     while position < len(data):
         length, name = CHUNK.unpack_from(data, position)
         position += CHUNK.size + length + CHECKSUM
@@ -151,17 +168,39 @@ def _chunks(data: bytes) -> Iterator[bytes]:
         raise ValueError("a chunk goes on beyond the end of the file")
 
 
-def _jpeg(image: "ImageFile", size: int) -> "np.ndarray | None":
+def _jpeg(data: bytes, header: Header, size: int, is_lent: bool) -> "np.ndarray | None":
     library = _library("simplejpeg")
-    data = jpeg(image) if library is not None else None
-    if data is None:
+    if library is None or not _is_whole(data):
         return None
-    side = OVERSAMPLED * size
-    mode = JPEG_MODES[image.mode]
+    mode, side = JPEG_MODES[header.mode], OVERSAMPLED * size
+    if is_lent and mode == "RGB":
+        mode = "RGBX"  # torch resizes four channels faster than three
+    buffer = _buffer(header.height * header.width * 4) if is_lent else None
     decoded: np.ndarray = library.decode_jpeg(
-        data, mode, min_height=side, min_width=side, min_factor=HALF if size else 1
+        data,
+        mode,
+        min_height=side,
+        min_width=side,
+        min_factor=HALF if size else 1,
+        buffer=buffer,
     )
-    return decoded if size or decoded.shape[1::-1] == image.size else None
+    return decoded if size or decoded.shape[:2] == (header.height, header.width) else None
+
+
+def _is_whole(data: bytes) -> bool:
+    return data.endswith(JPEG_END) or data.rstrip(b"\0").endswith(JPEG_END)
+
+
+def _buffer(size: int) -> "np.ndarray | None":
+    """Return memory that this thread keeps; None for more than it may keep."""
+    import numpy as np
+
+    if size > MOST_KEPT:
+        return None
+    buffer: np.ndarray | None = getattr(_kept, "buffer", None)
+    if buffer is None or buffer.size < size:
+        buffer = _kept.buffer = np.empty(size, np.uint8)
+    return buffer
 
 
 def _bytes(image: "ImageFile") -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from pipeline.errors import PipelineError, with_article
+from pipeline.preprocessing.headers import JPEG_START, PNG_START
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "Encoded",
+    "contents",
     "is_allowed",
     "is_upright",
     "name_of",
@@ -49,6 +51,9 @@ MANY_KINDS = ("AVIF", "BMP", "GIF", "JPEG2000", "PSD", "TIFF", "WEBP")
 READERS = r"(PIL|torchvision|pipeline)\."
 """Modules whose warnings are about an image that is then read, or refused with an error."""
 
+SIGNATURES = (JPEG_START, PNG_START)
+LONGEST_SIGNATURE = len(PNG_START)
+
 ORIENTATION = 0x0112
 UPRIGHT = 1
 
@@ -72,6 +77,25 @@ def opened(source: Encoded, name: str) -> "Iterator[ImageFile]":
             raise PipelineError(name, *_advice(_head(file))) from error
         with image:
             yield image
+
+
+def contents(source: Any) -> bytes | None:
+    """Return the bytes of a JPEG or PNG file, given as its path or its bytes.
+
+    None for other files, for an open one, and for what `opened` may refuse.
+    """
+    try:
+        if isinstance(source, bytes | bytearray | memoryview):
+            data = bytes(source)
+            return data if data.startswith(SIGNATURES) else None
+        if isinstance(source, str | PathLike) and stat.S_ISREG(os.stat(Path(source)).st_mode):
+            with open(source, "rb", buffering=0) as file:
+                if file.read(LONGEST_SIGNATURE).startswith(SIGNATURES):
+                    file.seek(0)
+                    return file.readall()
+    except Exception:  # `opened` says what is wrong
+        return None
+    return None
 
 
 def name_of(source: Any) -> str:
@@ -188,7 +212,7 @@ def _advice(head: bytes) -> tuple[str, str]:
         frame = re.search(rb"\xff[\xc0-\xc3]\x00[\x0b\x0e\x11\x14]([^\x08])", head)
         if frame:
             return f"8 bits a sample, not a JPEG of {frame[1][0]}", "convert it to 8 bits"
-    for format_, signature in ("PNG", b"\x89PNG\r\n\x1a\n"), ("JPEG", b"\xff\xd8\xff"):
+    for format_, signature in ("PNG", PNG_START), ("JPEG", JPEG_START):
         if head.startswith(signature):
             return f"a whole image file (its {format_} header is damaged)", DAMAGED
     for format_ in MANY_KINDS:

@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bench.workloads import pictures
 from pipeline.errors import PipelineError
 from pipeline.preprocessing import fast, opening
 from pipeline.preprocessing import preprocess as preprocessing
+from pipeline.preprocessing.decoding import decode
 from support.pictures import encode, filled, noise, photo
 
 SMALL = (48, 32)
@@ -152,8 +154,43 @@ def test_an_adler_32_that_was_left_unset_is_refused_and_another_hides_no_pixel(n
 )
 def test_more_chunks_change_no_verdict(before: bytes, after: bytes) -> None:
     data = PLAIN["RGB PNG"]
-    changed = data[: fast.PNG_START] + before + data[fast.PNG_START : -12] + after + data[-12:]
+    changed = (
+        data[: fast.FIRST_CHUNK_END]
+        + before
+        + data[fast.FIRST_CHUNK_END : -12]
+        + after
+        + data[-12:]
+    )
     assert outcome(changed, by_pillow=False) == outcome(changed, by_pillow=True)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_file_is_not_opened_with_pillow(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if "profile, a gamma" in name:
+        pytest.skip("Pillow decompresses profiles")
+    expected = preprocessing.preprocess([PLAIN[name]], 32)
+    path = tmp_path / "picture"
+    path.write_bytes(PLAIN[name])
+    monkeypatch.setattr(preprocessing, "opened", None)
+    for picture in path, str(path), PLAIN[name], bytearray(PLAIN[name]), memoryview(PLAIN[name]):
+        assert (preprocessing.preprocess([picture], 32) == expected).all()
+
+
+def test_memory_that_is_kept_holds_no_picture_of_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numpy as np
+
+    names = ["RGB JPEG", "gray JPEG", "jpeg (512, 512)", "JPEG 4:4:4"]
+    alone = [preprocessing.preprocess([PLAIN[name]], 32) for name in names]
+    images = [decode(PLAIN[name]) for name in names]
+    levels = [np.array(image) for image in images]
+    together = preprocessing.preprocess([PLAIN[name] for name in names], 32)
+    assert (together == np.concatenate(alone)).all()
+    for image, before in zip(images, levels, strict=True):
+        assert (np.asarray(image) == before).all()
+    monkeypatch.setattr(fast, "MOST_KEPT", 4 * 48 * 32 - 1)
+    assert (preprocessing.preprocess([PLAIN["RGB JPEG"]], 32) == alone[0]).all()
 
 
 def test_a_file_object_is_left_as_pillow_expects_it() -> None:

@@ -307,12 +307,11 @@ def test_what_cuda_cannot_shrink_is_shrunk_on_the_cpu(
     side: int, interpolation: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
-    from torchvision.transforms.v2 import functional
 
     devices = []
-    resize = functional.resize
+    resize = preprocessing.resize
     monkeypatch.setattr(
-        functional,
+        preprocessing,
         "resize",
         lambda levels, *options, **named: (
             devices.append(levels.device.type) or resize(levels, *options, **named)
