@@ -30,4 +30,4 @@ CELLS = [
 def test_bulk(measure: Measure, cell: Cell) -> None:
     """Time one run in a process of its own, without its start-up."""
     place, workers = str(cell.axes["place"]), int(cell.axes["workers"])
-    measure.once(lambda: bulk.seconds_of(place, workers), weights=FIXTURE_WEIGHTS)
+    measure.once(lambda: (bulk.seconds_of(place, workers), {}), weights=FIXTURE_WEIGHTS)

@@ -24,4 +24,4 @@ CELLS = [
 def test_cold(measure: Measure, cell: Cell) -> None:
     """Time one start, in a process that does nothing else."""
     name = str(cell.axes["start"])
-    measure.once(lambda: cold.seconds_of(name), weights=cold.STARTS[name].weights)
+    measure.once(lambda: cold.sample(name), weights=cold.STARTS[name].weights)

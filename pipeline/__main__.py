@@ -19,6 +19,7 @@ from pipeline.bulk import items, plan, settings
 from pipeline.exits import exit_code
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion import diffusion, schedulers
+from pipeline.targets import answers as targets
 from pipeline.validation import serving
 
 __all__ = ["main"]
@@ -100,6 +101,8 @@ def _parser() -> Parser:
         validate.add_argument(f"--{name}", default="", metavar="LIST", help=help_)
     calibrate = "result files, or a folder of them, to learn from what a GPU takes beyond tensors"
     validate.add_argument("--calibrate", type=Path, metavar="PATH", help=calibrate)
+    target = f"also what exports take: a list of {', '.join(targets.TARGETS)} (default: eager)"
+    validate.add_argument("--target", default="", metavar="LIST", help=target)
     validate.add_argument("--json", action="store_true", help="print one JSON document")
     emit = f"print the contract for a server: {', '.join(serving.FORMATS)}"
     validate.add_argument("--emit", choices=tuple(serving.FORMATS), metavar="FORMAT", help=emit)

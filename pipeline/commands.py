@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import availability, contracts, pregenerated
 from pipeline import doctor as diagnosis
-from pipeline.arguments import size_label
+from pipeline.arguments import parse_choices, size_label
 from pipeline.bulk import run as bulk
 from pipeline.bulk.plan import refuse_without_input
 from pipeline.errors import ContractError, PipelineError, UnavailableError, counted, plain
@@ -25,6 +25,8 @@ from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.progress import progress
 from pipeline.stable_diffusion import components as parts
 from pipeline.stable_diffusion import diffusion, models, pictures, schedulers
+from pipeline.targets import answers as targets
+from pipeline.targets import table as target_table
 from pipeline.validation import answers as validation
 from pipeline.validation import capacity, changes, meta, server_files, serving, table
 from pipeline.validation.answers import Answer
@@ -122,6 +124,10 @@ def validate(options: Options) -> int:
         lines = changes.changes(*map(changes.read, options.diff))
         print("\n".join(map(plain, lines)) or "nothing changed")
         return DOES_NOT_HOLD if lines else HOLDS
+    wanted = [
+        one for one in parse_choices(options.target, "--target", targets.TARGETS) if one != "eager"
+    ]
+    targets.require(wanted)
     served = server_files.read(options.check) if options.check else []
     questions = validation.questions(
         options.sd_model or ("tiny" if availability.cuda() else "arch:sd15"),
@@ -138,14 +144,19 @@ def validate(options: Options) -> int:
     loaded = perf_counter()
     answers = [validation.answer(one, scorers[one.flux_model]) for one in questions]
     limits = validation.limits(answers[0]) if len(answers) == 1 else None
+    exported = list(targets.targets(wanted, answers))
     seconds = perf_counter() - loaded
-    broken = table.first_broken(answers)
+    broken = table.first_broken(answers) or target_table.first_refused(exported)
     if (options.emit or options.check) and not broken:
         return _serve(options, answers, served)
     if options.json:
-        print(json.dumps(table.as_dict(answers, seconds, limits), indent=2))
+        document = table.as_dict(answers, seconds, limits)
+        if exported:
+            document["targets"] = target_table.as_dicts(exported)
+        print(json.dumps(document, indent=2))
     else:
         table.print_answers(answers, limits)
+        target_table.print_targets(exported)
         print(f"checked in {seconds:.1f} s, after {loaded - begun:.1f} s of imports")
     if broken:
         print(broken, file=sys.stderr if options.json else sys.stdout)

@@ -26,6 +26,7 @@ ROOMS = {
     "pipeline": (
         "pipeline",
         "pipeline.bulk",
+        "pipeline.targets",
         "pipeline.validation",
         "pipeline.flux",
         "pipeline.preprocessing",

@@ -137,10 +137,15 @@ class Measure:
             with clock.untraced():
                 self._run_rounds(call, extra, parts, on_torch)
 
-    def once(self, take: Callable[[], float], weights: str = "") -> None:
-        """Publish the one sample that `take` returns, in seconds, from a process of its own."""
-        seconds, readings = self._watched(take)
-        self.row = replace(self.row, weights=weights)
+    def once(
+        self, take: Callable[[], tuple[float, Mapping[str, float]]], weights: str = ""
+    ) -> None:
+        """Publish the one sample that `take` returns, from a process of its own.
+
+        It returns seconds, and further numbers of the row by names that end in their unit.
+        """
+        (seconds, extra), readings = self._watched(take)
+        self.row = replace(self.row, weights=weights, extra={**self.row.extra, **extra})
         if internals.is_disabled(self._benchmark):
             self._end_unmeasured()
         else:

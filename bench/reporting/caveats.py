@@ -6,11 +6,12 @@ from statistics import median
 from typing import Any
 
 from bench.machine import watch
-from bench.reporting.texts import plain, with_margin
+from bench.reporting.texts import duration, plain, with_margin
 from bench.results import units
-from bench.results.cell import JULIA, Row
+from bench.results.cell import AGAIN, CAPTURES, JULIA, RECOMPILE_LIMIT, RECOMPILES, Row
 from bench.results.rates import DRIFT, drifts, start_and_end
 from bench.statistics import stats
+from pipeline.errors import counted
 
 __all__ = ["of_row", "of_run", "rates", "reference", "verdict", "watched"]
 
@@ -109,6 +110,32 @@ def _what_it_is(row: Row) -> Iterator[str]:
         yield "no network: the batch goes to Julia and zeros come back, so this is the call's cost"
     if row.cell.regime.get("process") == "its own":
         yield "Flux runs in a process of its own, beside torch's: the batch is copied to it"
+    if AGAIN in row.extra:
+        yield _stall(row)
+
+
+def _stall(row: Row) -> str:
+    """Say at which calls a running service waits as long as this row took, and how many it takes.
+
+    torch counts the compiled shapes of one function, and the blocks of a UNet share theirs.
+    """
+    recompiles = round(row.extra.get(RECOMPILES, 0))
+    made = [counted(recompiles, "recompile")]
+    if captures := round(row.extra.get(CAPTURES, 0)):
+        made.append(counted(captures, "graph capture"))
+    line = (
+        f"a running service stalls so long at each size and batch that it has not drawn "
+        f"({', '.join(made)}); the next call took {duration(row.extra[AGAIN])}: draw each once "
+        "before it serves"
+    )
+    limit = round(row.extra.get(RECOMPILE_LIMIT, 0))
+    if not recompiles or not limit:
+        return line
+    most = counted(max(1, limit // recompiles), "size")
+    return (
+        f"{line}, and raise torch._dynamo.config.recompile_limit ({limit}) for more than {most}: "
+        "the call after them fails"
+    )
 
 
 def _disturbances(row: Row) -> Iterator[str]:

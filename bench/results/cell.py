@@ -12,7 +12,9 @@ from bench.results.reading import Number, Whole, read
 from pipeline.arguments import Size, parse_size
 
 __all__ = [
+    "AGAIN",
     "CALL_FLOP",
+    "CAPTURES",
     "CHECKED",
     "ESTIMATED",
     "FAILED",
@@ -23,6 +25,8 @@ __all__ = [
     "OFF_EAGER",
     "OFF_EXACT",
     "OUT_OF_MEMORY",
+    "RECOMPILES",
+    "RECOMPILE_LIMIT",
     "UNAVAILABLE",
     "WALL",
     "Axis",
@@ -54,6 +58,13 @@ OFF_EAGER = "levels_off_eager"
 
 OFF_EXACT, MEAN_OFF_EXACT = "levels_off_exact", "mean_levels_off_exact"
 """In a row's `extra`, how far a scaled JPEG's batch lies from the exact one, in levels of 255."""
+
+RECOMPILES, CAPTURES, AGAIN = "recompiles", "graph_captures", "again_s"
+"""In the `extra` of a row for a new size: how often the call compiled, how often it captured a CUDA
+graph, and the seconds of the next call at that size."""
+
+RECOMPILE_LIMIT = "recompile_limit"
+"""In the same `extra`, how often torch compiles one function: then its next shape is an error."""
 
 SHORTEST = 1e-15
 """Seconds; what a file has of less, but for 0, no clock has shown, and ratios of it overflow."""

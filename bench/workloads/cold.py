@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench.workloads import processes
+from bench.workloads import new_size, processes
 from bench.workloads.engines import FIXTURE_WEIGHTS
 from pipeline import contracts, pregenerated
 from pipeline.contracts import SIZE
@@ -26,7 +26,7 @@ from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
 
-__all__ = ["STARTS", "Start", "main", "seconds_of"]
+__all__ = ["STARTS", "Sample", "Start", "main", "sample"]
 
 PYTHON = "python-start"
 
@@ -54,9 +54,18 @@ class Start:
     needs: tuple[str, ...] = ()
     device: str = "cpu"
     weights: str = ""
+    extra: Callable[[Any], Mapping[str, float]] = lambda prepared: {}
+    """Reads further numbers of the row, given what `before` returned, after the clock."""
 
 
-def seconds_of(name: str) -> float:
+class Sample(NamedTuple):
+    """One start: its seconds, and further numbers of its row."""
+
+    seconds: float
+    extra: Mapping[str, float]
+
+
+def sample(name: str) -> Sample:
     """Time one start in a fresh process; raise `PipelineError` for one that fails or hangs.
 
     torch's compiler gets an empty cache folder: with its own the start would be a warm one.
@@ -73,8 +82,8 @@ def seconds_of(name: str) -> float:
             raise
         process_seconds = perf_counter() - begun
     if name == PYTHON:
-        return process_seconds
-    return float(json.loads(printed.splitlines()[-1])["seconds"])
+        return Sample(process_seconds, {})
+    return Sample(**json.loads(printed.splitlines()[-1]))
 
 
 def main(arguments: list[str]) -> int:
@@ -90,10 +99,11 @@ def main(arguments: list[str]) -> int:
         begun = perf_counter()
         start.timed(prepared)
         seconds = perf_counter() - begun
+        extra = start.extra(prepared)
     except PipelineError as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps({"seconds": seconds}))
+    print(json.dumps({"seconds": seconds, "extra": extra}))
     return 0
 
 
@@ -173,6 +183,19 @@ def _first_flux_forward(device: str) -> Start:
     return Start(timed, before, needs, device, FIXTURE_WEIGHTS)
 
 
+def _new_size(model: str, mode: str, side: int, new_side: int, steps: int) -> Start:
+    """A service that has drawn one size, and the first call at another one."""
+    device = "cuda" if model == "arch:sd15" else "cpu"
+    return Start(
+        new_size.draw_new,
+        partial(new_size.serving, model, device, mode, side, new_side, steps),
+        ("cuda", "compiler") if device == "cuda" else ("compiler",),
+        device,
+        models.resolve(model).weights,
+        new_size.costs,
+    )
+
+
 def _using_cuda(_: Any) -> None:
     absent = julia.cuda_missing()
     if absent is not None:
@@ -205,6 +228,9 @@ STARTS: Mapping[str, Start] = {
     ),
     "reference-cpu-compile": _compile_reference("cpu"),
     "reference-cuda-compile": _compile_reference("cuda"),
+    "tiny-cpu-compile-new-size": _new_size("tiny", "compile", 64, 96, 2),
+    "sd15-cuda-compile-new-size": _new_size("arch:sd15", "compile", 512, 640, 10),
+    "sd15-cuda-graph-new-size": _new_size("arch:sd15", "graph", 512, 640, 10),
     "cuda-context": Start(lambda _: _cuda_context(), _torch, **_ON_CUDA),
     "cuda-first-kernel": Start(_multiply, _matrix, **_ON_CUDA),
     "julia-start": Start(lambda _: julia.boot(), needs=("julia",)),

@@ -102,6 +102,11 @@ class Graphed:
         self._capture = capture or _capture
         self._captured: dict[Any, tuple[list[Any], Callable[[], None], Any]] = {}
 
+    @property
+    def captures(self) -> int:
+        """How many sets of shapes were captured."""
+        return len(self._captured)
+
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Return the function's result for these arguments."""
         import torch

@@ -46,8 +46,8 @@ def test_a_start_is_one_sample_and_says_so(run: Run) -> None:
 def test_without_the_option_no_start_is_made(tmp_path_factory: pytest.TempPathFactory) -> None:
     run = in_copy(tmp_path_factory)
     assert run.code == pytest.ExitCode.NO_TESTS_COLLECTED
-    assert "17 cold starts were left out: add --cold" in run.out
-    assert "17 deselected" in run.out
+    assert "20 cold starts were left out: add --cold" in run.out
+    assert "20 deselected" in run.out
 
 
 def test_without_timing_a_start_is_made_once_and_has_no_number(
@@ -64,15 +64,22 @@ def test_what_comes_before_is_not_in_the_time(
 ) -> None:
     order: list[Any] = []
 
+    def after(prepared: Any) -> dict[str, float]:
+        order.append(f"after {prepared}")
+        time.sleep(0.2)
+        return {"again_s": 1.0}
+
     def before() -> str:
         time.sleep(0.2)
         order.append("before")
         return "made"
 
-    monkeypatch.setattr(cold, "STARTS", {"x": Start(order.append, before)})
+    monkeypatch.setattr(cold, "STARTS", {"x": Start(order.append, before, extra=after)})
     assert cold.main(["x"]) == 0
-    assert order == ["before", "made"]
-    assert json.loads(capsys.readouterr().out)["seconds"] < 0.2
+    assert order == ["before", "made", "after made"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["seconds"] < 0.2
+    assert printed["extra"] == {"again_s": 1.0}
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["python-start"], ["a", "b"]])
@@ -105,7 +112,7 @@ def test_a_process_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatc
     ended = SimpleNamespace(returncode=1, stdout="", stderr=said)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(PipelineError) as caught:
-        cold.seconds_of("sd15-cuda-load")
+        cold.sample("sd15-cuda-load")
     assert str(caught.value) == (
         "sd15-cuda-load: expected a process that ends well, not: torch.OutOfMemoryError: CUDA out "
         "of memory; run it by hand: python -m bench.workloads.cold sd15-cuda-load"
@@ -117,14 +124,14 @@ def test_a_gpu_that_another_process_holds_is_unavailable(monkeypatch: pytest.Mon
     ended = SimpleNamespace(returncode=1, stdout="", stderr=line)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(UnavailableError) as caught:
-        cold.seconds_of("cuda-context")
+        cold.sample("cuda-context")
     assert caught.value.missing == cold.EXCLUSIVE
 
 
 def test_a_process_that_hangs_is_ended_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cold.processes, "TIMEOUT_S", 0.05)
     with pytest.raises(PipelineError) as caught:
-        cold.seconds_of("torch-import")
+        cold.sample("torch-import")
     assert str(caught.value) == (
         "torch-import: expected an end within 0 s; run it by hand: python -m bench.workloads.cold "
         "torch-import"
@@ -139,9 +146,12 @@ def test_what_is_compiled_is_not_taken_from_an_earlier_run(
     def run(*_: Any, env: dict[str, str], **__: Any) -> Any:
         folders.append(Path(env["TORCHINDUCTOR_CACHE_DIR"]))
         assert not list(folders[-1].iterdir())
-        return SimpleNamespace(returncode=0, stdout='noise\n{"seconds": 1.5}\n', stderr="")
+        return SimpleNamespace(
+            returncode=0, stdout='noise\n{"seconds": 1.5, "extra": {}}\n', stderr=""
+        )
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert [cold.seconds_of("reference-cpu-compile") for _ in range(2)] == [1.5, 1.5]
+    taken = [cold.sample("reference-cpu-compile") for _ in range(2)]
+    assert taken == [(1.5, {}), (1.5, {})]
     assert len(set(folders)) == 2
     assert not any(folder.exists() for folder in folders)
