@@ -77,6 +77,7 @@ def importers(library: str) -> set[str]:
             {
                 "pipeline/stable_diffusion/components.py",
                 "pipeline/stable_diffusion/diffusion.py",
+                "pipeline/stable_diffusion/kinds.py",
                 "pipeline/stable_diffusion/models.py",
             },
         ),
