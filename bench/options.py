@@ -85,6 +85,9 @@ def required(config: pytest.Config) -> list[str]:
         if config.option.benchmark_compare_fail and not config.option.benchmark_compare:
             remedy = "add it, or use python -m bench compare A B --fail-on slower:5%"
             raise PipelineError("--benchmark-compare-fail", "--benchmark-compare too", remedy)
+        if config.option.benchmark_only and getattr(config.option, "numprocesses", None):
+            given, expected = f"-n {config.option.numprocesses}", "one process to measure in"
+            raise PipelineError(given, expected, "leave -n out, or --benchmark-only")
         _check_json(config.option.benchmark_json)
         _check_seconds("--benchmark-max-time", config.option.benchmark_max_time)
     except PipelineError as error:

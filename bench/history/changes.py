@@ -60,7 +60,7 @@ def change_points(seconds: Sequence[float]) -> list[int]:
     penalty = PENALTY * math.log(count) * noise**2 * (1 + SMALL / count)
     search = ruptures.KernelCPD(kernel="linear", min_size=SHORTEST).fit(values.reshape(-1, 1))
     *points, _ = search.predict(pen=penalty)
-    return _steps(values, points, BETTER_THAN_A_LINE * penalty)
+    return _steps(values, points, BETTER_THAN_A_LINE * penalty, noise)
 
 
 def _noise(values: Any) -> float:
@@ -78,16 +78,21 @@ def _without_outliers(values: Any, noise: float) -> Any:
     return middles + np.clip(values - middles, -OUTLIER * noise, OUTLIER * noise)
 
 
-def _steps(values: Any, points: list[int], least: float) -> list[int]:
-    """Leave out the points that a line through both segments explains about as well."""
+def _steps(values: Any, points: list[int], least: float, noise: float) -> list[int]:
+    """Leave out the points that a line through both segments explains about as well.
+
+    So are those that the noise of both segments explains, where it is above that of the whole
+    series: the machine may have become busier.
+    """
     while points:
         ends = [0, *points, len(values)]
-        gains = {
-            middle: _about_line(values[start:end])
-            - _about_mean(values[start:middle])
-            - _about_mean(values[middle:end])
-            for start, middle, end in zip(ends, ends[1:], ends[2:], strict=False)
-        }
+        gains = {}
+        for start, middle, end in zip(ends, ends[1:], ends[2:], strict=False):
+            both = values[start:end]
+            apart = _about_mean(values[start:middle]) + _about_mean(values[middle:end])
+            louder = max(1.0, apart / (len(both) - 2) / noise**2)
+            beyond_noise = (_about_mean(both) - apart) / louder * BETTER_THAN_A_LINE
+            gains[middle] = min(_about_line(both) - apart, beyond_noise)
         weakest = min(gains, key=lambda point: gains[point])
         if gains[weakest] > least:
             return points

@@ -56,14 +56,18 @@ def take_over(
     hide_table: bool,
     write_json: Callable[[dict[str, Any]], None],
     failed: Callable[[OSError], None],
+    regressed: Callable[[], None],
 ) -> None:
     """Let `write_json` write what `--benchmark-json` asks for; hide the plugin's own table.
 
     `failed` is told of an error of the plugin's own files, such as a full disk for
-    `--benchmark-save`: raised, it would cost the tables too.
+    `--benchmark-save`: raised, it would cost the tables too. `regressed` is called where
+    `--benchmark-compare-fail` fails, which the plugin says and then raises as an internal error.
     """
+    from pytest_benchmark.session import PerformanceRegression
+
     session = config._benchmarksession  # type: ignore[attr-defined]
-    finish = session.finish
+    finish, check = session.finish, session.check_regressions
 
     def guarded() -> None:
         try:
@@ -71,7 +75,13 @@ def take_over(
         except OSError as error:
             failed(error)
 
-    session.save_json, session.finish = write_json, guarded
+    def checked() -> None:
+        try:
+            check()
+        except PerformanceRegression:
+            regressed()
+
+    session.save_json, session.finish, session.check_regressions = write_json, guarded, checked
     session.quiet = session.quiet or hide_table
 
 

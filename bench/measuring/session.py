@@ -85,13 +85,20 @@ class Session:
 
     # Before: what will run, how long it may take, and Julia before torch.
 
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Take the writing of JSON over from the plugin, and end on SIGTERM as on Ctrl-C."""
         if self._at_work:
             option = self._config.option
             hide_table = not option.stock_table
             saving = self._saving
-            internals.take_over(self._config, hide_table, saving.write_json, saving.failed_of)
+
+            def regressed() -> None:
+                if session.exitstatus == pytest.ExitCode.OK:
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+            internals.take_over(
+                self._config, hide_table, saving.write_json, saving.failed_of, regressed
+            )
             if getattr(option, "numprocesses", None):
                 self._say("xdist is on: contracts are checked and nothing is timed; leave -n out")
             arguments = self._config.invocation_params.args

@@ -64,7 +64,7 @@ def ignores(kind: type, setting: str, pipe: Any = None) -> bool:
     FLUX.1 and its like have guidance inside their transformer, a schnell has none. They use a
     negative prompt only with a second, true guidance, which is off by default.
     """
-    taken = signature(kind.__call__).parameters  # type: ignore[operator]
+    taken = signature(kind.__call__).parameters
     if setting not in taken or "true_cfg_scale" not in taken:
         return setting not in taken
     if setting == "negative_prompt":

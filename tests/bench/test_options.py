@@ -43,6 +43,10 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
             "python -m bench compare A B --fail-on slower:5%",
         ),
         (
+            "--benchmark-only -n 2",
+            "-n 2: expected one process to measure in; leave -n out, or --benchmark-only",
+        ),
+        (
             "--benchmark-max-time -1",
             f"--benchmark-max-time -1: {SECONDS}; change --benchmark-max-time",
         ),

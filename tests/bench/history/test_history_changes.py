@@ -53,3 +53,9 @@ def test_a_step_between_equal_runs_is_found() -> None:
 def test_the_unit_does_not_matter() -> None:
     times = series(3, 0.02, steps={25: 0.2})
     assert change_points(times) == change_points([time * 1e9 for time in times]) == [25]
+
+
+def test_a_machine_that_becomes_busy_shows_half_as_many_steps_of_its_noise() -> None:
+    # 80 quiet runs, then 20 of fifty times their noise: by the noise of the quiet ones it was 79
+    mixed = [series(seed, 0.002, runs=80) + series(seed, 0.1, runs=20) for seed in range(20)]
+    assert sum(len(change_points(times)) for times in mixed) <= 45

@@ -305,6 +305,21 @@ def test_a_saved_run_keeps_its_samples_and_says_its_path_and_how_to_compare(save
     assert line in again.out
 
 
+def test_a_slower_run_fails_the_check_of_the_plugin_without_a_traceback(
+    saved: Run, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(saved.folder, tmp_path / "saved"))
+    [path] = (folder / ".benchmarks").glob("*/*.json")
+    document = json.loads(path.read_text())
+    document["benchmarks"][0]["stats"]["min"] /= 1000
+    path.write_text(json.dumps(document))
+    compared = ("--benchmark-compare", "--benchmark-compare-fail=min:100%")
+    run = pytest_in(folder, *BRIEF, *compared, "-k", "first")
+    assert run.code == pytest.ExitCode.TESTS_FAILED
+    assert "Performance has regressed" in run.err
+    assert "Traceback" not in run.out + run.err
+
+
 def test_a_plugin_that_replaces_the_fixture_is_refused_in_one_line(tmp_path: Path) -> None:
     folder = suite_in(tmp_path, "sessions")
     plugin = (
