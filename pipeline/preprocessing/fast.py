@@ -38,6 +38,9 @@ JPEG_END = b"\xff\xd9"
 NOT_PLAIN = {b"tRNS", b"acTL", b"fcTL", b"fdAT"}
 """Chunks that give pixels another meaning: a transparent colour, or an animation."""
 
+TAKEN = {"bbox", "interlace", "transparency"}
+"""What Pillow notes of a PNG that is not plain, or of a text with such a key, which it misreads."""
+
 ADLER, UNSET = slice(-20, -16), {0, 1, 0xFFFFFFFF}
 """Where the pixels' Adler-32 stands, before two checksums and the last chunk, and what encoders
 leave there that compute none. kornia-rs does not compare it. Doing so takes a second inflate: with
@@ -77,7 +80,7 @@ def levels(image: "ImageFile", size: int = 0) -> "np.ndarray | None":
         is_plain = image.format == "JPEG" or (
             image.format == "PNG"
             and image.tile[0].args == image.mode  # 8 bits
-            and not image.info.get("interlace")
+            and not image.info.keys() & TAKEN
         )
         modes = JPEG_MODES if image.format == "JPEG" else PNG_MODES
         if not is_plain or image.mode not in modes or not is_upright(image):

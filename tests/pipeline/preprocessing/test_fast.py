@@ -143,6 +143,8 @@ def test_an_adler_32_that_was_left_unset_is_refused_and_another_hides_no_pixel(n
     ("before", "after"),
     [
         (chunk(b"tEXt", b"a\0b"), b""),
+        (chunk(b"tEXt", b"transparency\0b"), b""),
+        (chunk(b"tEXt", b"bbox\0b"), b""),
         (chunk(b"PLTE", bytes(768)), b""),
         (chunk(b"sBIT", bytes([5, 5, 5])), b""),
         (chunk(b"acTL", struct.pack(">II", 1, 0)), b""),
