@@ -42,7 +42,7 @@ def read(path: str) -> Document:
     except OSError as error:
         expected = f"a file that can be read ({error.strerror})"
         raise PipelineError(f"--diff {path}", expected, "check the path") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         expected = f"a document of validate --json ({type(error).__name__}: {one_line(error)})"
         remedy = "write one: python -m pipeline validate --json > FILE"
         raise PipelineError(f"--diff {path}", expected, remedy) from error
@@ -90,7 +90,7 @@ def _targets(
     )
     lines = []
     for key in olds | news:
-        name = " · ".join(key)
+        name = " · ".join(map(str, key))
         if key not in news or key not in olds:
             lines.append(f"{name}: not asked {'after' if key in olds else 'before'}")
             continue
