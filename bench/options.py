@@ -15,8 +15,12 @@ from pipeline.arguments import parse_list
 from pipeline.errors import Missing, PipelineError
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion import models
+from pipeline.validation.answers import Answer
 
-__all__ = ["absent_weights", "add", "axes", "notes", "one_test_a_cell", "required"]
+ANSWERS = pytest.StashKey[list[Answer]]()
+"""What `--benchmark-skip` was told of each call, in pytest's stash."""
+
+__all__ = ["ANSWERS", "absent_weights", "add", "axes", "notes", "one_test_a_cell", "required"]
 
 REQUIREMENTS = (*NEEDS, "weights")
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from shutil import get_terminal_size
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from bench.reporting import tables
 from bench.workloads.images import ImageSource
 from bench.workloads.pipelines import Pipelines
 from pipeline import exits
+from pipeline.validation import table
 
 NAME = "sd-flux-bench"
 
@@ -40,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
     allocator.pin()
     session = Session(config, required, tables.render, options.notes(config))
     config.pluginmanager.register(session, NAME)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print what the device needs for each call that `--benchmark-skip` asked about."""
+    text = table.memory_text(config.stash.get(options.ANSWERS, []), get_terminal_size().columns)
+    if text:
+        terminalreporter.section("memory, estimated")
+        terminalreporter.write_line(text)
 
 
 @pytest.fixture(scope="session")

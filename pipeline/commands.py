@@ -127,6 +127,9 @@ def validate(options: Options) -> int:
     wanted = [
         one for one in parse_choices(options.target, "--target", targets.TARGETS) if one != "eager"
     ]
+    if wanted and (options.emit or options.check):
+        given = f"--target {options.target} with --{'emit' if options.emit else 'check'}"
+        raise PipelineError(given, "one of them", "leave one out")
     targets.require(wanted)
     served = server_files.read(options.check) if options.check else []
     questions = validation.questions(
@@ -143,7 +146,9 @@ def validate(options: Options) -> int:
     scorers = validation.load_libraries(questions)
     loaded = perf_counter()
     answers = [validation.answer(one, scorers[one.flux_model]) for one in questions]
-    limits = validation.limits(answers[0]) if len(answers) == 1 else None
+    limits = None
+    if len(answers) == 1:
+        limits = validation.limits(answers[0], scorers[questions[0].flux_model])
     exported = list(targets.targets(wanted, answers))
     seconds = perf_counter() - loaded
     broken = table.first_broken(answers) or target_table.first_refused(exported)

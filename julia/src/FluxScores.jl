@@ -14,7 +14,8 @@ using ImageCore: ImageCore
 using PNGFiles: PNGFiles
 using SafeTensors: SafeTensors
 
-export Buffered, build, load_image, load_model, load_weights, move, output_size, place, scores
+export Buffered, build, load_image, load_model, load_weights, move
+export output_size, place, scores, scoring_bytes
 
 "Side of a preprocessed image in pixels."
 const SIDE = 224

@@ -94,6 +94,36 @@ function output_size(model, channels, count)
     return scores_size
 end
 
+"""
+    scoring_bytes(model, channels, count) -> Int
+
+Return the bytes of a model and of the most activations that `count` images need at once: a layer's
+input and its output. A model that is no `Chain`, or that `Flux.outputsize` cannot follow, is run on
+zeros; then everything that it allocates counts, which is the most that it can need.
+"""
+function scoring_bytes(model, channels, count)
+    dims = (SIDE, SIDE, channels, count)
+    activations = try
+        sizeof(Float32) * most_elements(model, dims)
+    catch error
+        error isa InterruptException && rethrow()
+        images = zeros(Float32, dims)
+        model(images)  # compiles
+        sizeof(images) + @allocated model(images)
+    end
+    return Base.summarysize(model) + activations
+end
+
+function most_elements(model::Flux.Chain, dims)
+    most = prod(dims)
+    for layer in model
+        output = Flux.outputsize(layer, dims)
+        most = max(most, prod(dims) + prod(output))
+        dims = output
+    end
+    return most
+end
+
 function kind(output)
     given = output isa Tuple ? "a tuple of $(length(output))" : "a $(typeof(output))"
     return "$given; expected one array"

@@ -166,6 +166,12 @@ message_of(action) =
             @test message_of(() -> Base.invokelatest(output_size, two, 3, 2)) ==
                 "the model gives a tuple of 2; expected one array"
             @test Base.invokelatest(output_size, load_model(path, "smooth"), 3, 2) == (3, 2)
+            small = load_model(path, "model")
+            images = 4 * 224 * 224 * 3 * 2
+            @test Base.invokelatest(scoring_bytes, small, 3, 2) ==
+                Base.summarysize(small) + images + 4 * 3 * 2
+            followed_by_running = load_model(path, "smooth")
+            @test Base.invokelatest(scoring_bytes, followed_by_running, 3, 2) > images
             for name in ("one", "Chain", "include")  # what Julia and Flux call so
                 @test message_of(() -> load_model(path, name)) ==
                     "$path: it defines no function called $name"

@@ -1,8 +1,9 @@
 """Forward: batch → scores, by Flux.jl (the Julia library, not the FLUX.1 image model)."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
 from pipeline.flux import apart, julia, network
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-__all__ = ["Apart", "Model", "forward", "load", "output_shape", "split_name"]
+__all__ = ["Apart", "Model", "forward", "load", "output_shape", "scoring_bytes", "split_name"]
 
 DEVICES = ("cpu", "cuda")
 
@@ -72,15 +73,38 @@ def output_shape(model: str = "") -> Callable[[int, int], tuple[int, int]]:
     process. `model` as in `load`. The function raises `PipelineError` for images that the model
     does not take; this raises `UnavailableError` without Julia.
     """
-    scorer = julia.start().FluxScores
+    julia.start()
 
     def shape(channels: int, count: int) -> tuple[int, int]:
-        if model:
-            rehearse(model, channels)
-            julia_model = models.load(channels, "cpu", model).julia_model
-        else:
-            julia_model = scorer.build(network.blank_weights(channels))
-        classes, images = models.output_size(julia_model, model, channels, count)
+        classes, images = models.output_size(_built(model, channels), model, channels, count)
         return images, classes
 
     return shape
+
+
+def scoring_bytes(model: str = "") -> Callable[[int, int], int]:
+    """Return a function of channels and N that gives the bytes of a model and its activations.
+
+    Activations are asked for one and for two images; those of N lie on the line through both.
+    Raises as `output_shape`.
+    """
+    julia.start()
+
+    @cache
+    def of_few(channels: int) -> tuple[int, int]:
+        built = _built(model, channels)
+        return models.scoring_bytes(built, channels, 1), models.scoring_bytes(built, channels, 2)
+
+    def size(channels: int, count: int) -> int:
+        one, two = of_few(channels)
+        return one + (count - 1) * (two - one)
+
+    return size
+
+
+def _built(model: str, channels: int) -> Any:
+    """Return a model in Julia: a user's, tried before in a child process, or ours of zeros."""
+    if not model:
+        return julia.start().FluxScores.build(network.blank_weights(channels))
+    rehearse(model, channels)
+    return models.load(channels, "cpu", model).julia_model

@@ -23,6 +23,7 @@ __all__ = [
     "in_memory",
     "load",
     "output_size",
+    "scoring_bytes",
     "split_name",
 ]
 
@@ -81,6 +82,11 @@ def output_size(julia_model: Any, model: str, channels: int, count: int) -> tupl
     with julia.gist(f"--flux-model {model}", expected):
         classes, images = julia.start().FluxScores.output_size(julia_model, channels, count)
     return int(classes), int(images)
+
+
+def scoring_bytes(julia_model: Any, channels: int, count: int) -> int:
+    """Return the bytes of a model, and of the most activations of `count` images at once."""
+    return int(julia.start().FluxScores.scoring_bytes(julia_model, channels, count))
 
 
 def check_unchanged(batch: Any, before: Any) -> list[Violation]:

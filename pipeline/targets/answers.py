@@ -91,7 +91,7 @@ def targets(names: Sequence[str], answers: Sequence[Answer]) -> Iterator[Target]
         asked.setdefault((answer.question.model, answer.question.dtype), []).append(answer)
     for alike in asked.values():
         question = alike[0].question
-        exported = list(programs(question.model, question.dtype))
+        exported = list(programs(question.model, question.dtype, alike[0].size))
         multiple = components.on_meta(question.model, question.dtype).multiple
         calls = [(one.size, one.question.batch) for one in alike if not one.violations]
         for name in names:

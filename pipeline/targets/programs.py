@@ -68,13 +68,14 @@ class Program:
         return (rows * batch // EXAMPLE_BATCH, *rest)
 
 
-def programs(model: Model, dtype: str) -> Iterator[Program]:
+def programs(model: Model, dtype: str, asked: Size) -> Iterator[Program]:
     """Export text encoders, denoiser and VAE decoder, with their batch and size dynamic.
 
+    The call that is traced has the model's own size, or about `asked` where it has none.
     Raises as `meta.walk`, and `ContractError` where eager PyTorch does not take the example.
     """
     parts = components.on_meta(model, dtype)
-    size = example_size(meta.walk(model, None, 1, dtype).size, parts.multiple)
+    size = example_size(parts.default_size or asked)
     walked = meta.walk(model, size, EXAMPLE_BATCH, dtype)
     contracts.require(walked.violations)
     names = list(dict.fromkeys(tensor.component for tensor in walked.tensors))
@@ -83,10 +84,10 @@ def programs(model: Model, dtype: str) -> Iterator[Program]:
         yield _program(name, _network(parts, name), tensors, size)
 
 
-def example_size(size: Size, multiple: int) -> Size:
-    """Return the size to trace: the model's own, its width larger, as a square would be a rule."""
-    step = max(64, multiple)
-    return size[0] + step, size[1]
+def example_size(size: Size) -> Size:
+    """Return a size to trace near `size`, of multiples of 64, no square: that would be a rule."""
+    width, height = (-(-side // 64) * 64 for side in size)
+    return (width + 64, height) if width == height else (width, height)
 
 
 def _network(parts: components.Components, name: str) -> Any:

@@ -49,10 +49,15 @@ _UNITS = {"": 1, "k": 1, "m": 2, "g": 3, "t": 4}
 
 @dataclass(frozen=True)
 class Scorer:
-    """What computes the shape of the scores: its name, and a function of channels and images."""
+    """What computes the shape of the scores and the memory that they take."""
 
     name: str
-    shape: Callable[[int, int], tuple[int, int]]
+    shape: Callable[[int, int], tuple[int, int]] | None
+    """None where nothing here can follow the model."""
+    bytes: Callable[[int, int], int] = capacity.scoring_bytes
+    """Weights and activations of channels and images; 0 where they are not known."""
+    missing: UnavailableError | None = None
+    """Why there is no shape, and what changes that."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,10 @@ class Answer:
     """How often the scheduler calls the UNet for `steps`."""
     scored_by: str
     """The name of the scorer."""
+    scoring_bytes: int = 0
+    """Weights and activations of the network that scores; 0 where they are not known."""
+    missing: str = ""
+    """What could not be checked here, and why; empty where all was."""
     tensors: tuple[Tensor, ...] = ()
     """What goes into each component and comes out of it, where all boundaries hold."""
 
@@ -117,8 +126,7 @@ class Answer:
         """What the device needs for it, scores and overhead included; None without a cost."""
         if self.cost is None:
             return None
-        asked = self.question
-        return capacity.needed_bytes(self.cost, asked.batch, asked.channels, asked.overhead)
+        return capacity.needed_bytes(self.cost, self.scoring_bytes, self.question.overhead)
 
     @property
     def image_flops(self) -> float | None:
@@ -196,20 +204,23 @@ def load_libraries(questions: Sequence[Question]) -> dict[str, Scorer]:
     _preprocessed(torch.empty((8, 8, 3), dtype=torch.uint8, device="meta"), 1, 3)
     for name, channels in {(question.flux_model, question.channels) for question in questions}:
         with suppress(PipelineError):  # the answer will say it
-            scorers[name].shape(channels, 1)  # compiles in Julia for seconds
+            if (shape := scorers[name].shape) is not None:
+                shape(channels, 1)  # compiles in Julia for seconds
     return scorers
 
 
 def scorer(flux_model: str) -> Scorer:
     """Return the scorer of a Flux model: Julia, which this starts, or else the reference.
 
-    Raises `UnavailableError` for a user's model without Julia, and as `flux.output_shape`.
+    A user's model without Julia has no shape. Raises as `flux.output_shape`.
     """
     absent = julia.missing()
     if absent is None:
-        return Scorer("Flux.outputsize", flux.output_shape(flux_model))
+        shape, size = flux.output_shape(flux_model), flux.scoring_bytes(flux_model)
+        return Scorer("Flux.outputsize", shape, size)
     if flux_model:
-        raise UnavailableError(f"--flux-model {flux_model}", absent)
+        missing = UnavailableError(f"--flux-model {flux_model}", absent)
+        return Scorer("", None, lambda channels, images: 0, missing)
     return Scorer(f"the PyTorch reference ({absent.reason})", reference.output_shape)
 
 
@@ -231,19 +242,25 @@ def answer(question: Question, scorer: Scorer) -> Answer:
                 ),
             )
             crossed += (Boundary("steps", error.expected, str(steps), violation),)
-    tensors = walked.tensors
+    tensors, scoring = walked.tensors, 0
     if cost is not None:
-        after = _after_decoding(walked, question, scorer)
+        with suppress(PipelineError):  # a boundary says it
+            scoring = scorer.bytes(question.channels, question.batch)
+        after = _after_decoding(walked, question, scorer, scoring)
         crossed += tuple(after.crossed)
         shapes = {"batch": contracts.BATCH.shape, "scores": contracts.SCORES.shape}
         tensors += tuple(
             Tensor("scorer", name, name == "batch", "float32", after.shape(shape))
             for name, shape in shapes.items()
         )
-    return Answer(question, walked.size, crossed, cost, steps, calls, scorer.name, tensors)
+    missing = "" if scorer.missing is None else f"shape and memory of scores: {scorer.missing}"
+    name = scorer.name
+    return Answer(
+        question, walked.size, crossed, cost, steps, calls, name, scoring, missing, tensors
+    )
 
 
-def limits(answer: Answer) -> Limits | None:
+def limits(answer: Answer, scorer: Scorer) -> Limits | None:
     """Return the largest batch and size for an answer's memory; None without memory or cost.
 
     Walks through the pipeline some ten times, more where the limit is far from what was asked.
@@ -253,8 +270,8 @@ def limits(answer: Answer) -> Limits | None:
         return None
 
     def needed(batch: int, size: Size) -> int:
-        channels, overhead = asked.channels, asked.overhead
-        return capacity.needed(asked.model, size, batch, asked.dtype, channels, overhead)
+        scoring = scorer.bytes(asked.channels, batch)
+        return capacity.needed(asked.model, size, batch, asked.dtype, scoring, asked.overhead)
 
     return Limits(
         capacity.largest_batch(lambda batch: needed(batch, answer.size), memory, asked.batch),
@@ -262,7 +279,9 @@ def limits(answer: Answer) -> Limits | None:
     )
 
 
-def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> Boundaries:
+def _after_decoding(
+    walked: meta.Walk, question: Question, scorer: Scorer, scoring: int
+) -> Boundaries:
     """Cross the boundaries after the decoded images: batch, Julia's view of it, scores, memory."""
     import torch
 
@@ -276,15 +295,16 @@ def _after_decoding(walked: meta.Walk, question: Question, scorer: Scorer) -> Bo
             tensor = _preprocessed(pixels, batch, channels)
         boundaries.hold(tensor, contracts.BATCH)
         boundaries.hold(tensor.permute(3, 2, 1, 0), contracts.WHCN)
-        try:
-            scores = torch.empty(scorer.shape(channels, batch), device="meta")
-        except PipelineError as error:
-            violation = Violation("scores", error.given, error.expected, error.remedy)
-            expected = contracts.SCORES.expected(boundaries.dims)
-            boundaries.note("scores", expected, "an error", violation)
-        else:
-            boundaries.hold(scores, contracts.SCORES)
-        _hold_memory(walked, question, boundaries)
+        if scorer.shape is not None:
+            try:
+                scores = torch.empty(scorer.shape(channels, batch), device="meta")
+            except PipelineError as error:
+                violation = Violation("scores", error.given, error.expected, error.remedy)
+                expected = contracts.SCORES.expected(boundaries.dims)
+                boundaries.note("scores", expected, "an error", violation)
+            else:
+                boundaries.hold(scores, contracts.SCORES)
+        _hold_memory(walked, question, boundaries, scoring)
     return boundaries
 
 
@@ -298,11 +318,13 @@ def _preprocessed(pixels: "torch.Tensor", count: int, channels: int) -> "torch.T
     return batch
 
 
-def _hold_memory(walked: meta.Walk, question: Question, boundaries: Boundaries) -> None:
+def _hold_memory(
+    walked: meta.Walk, question: Question, boundaries: Boundaries, scoring: int
+) -> None:
     memory, cost = question.memory_bytes, walked.cost
     if memory is None or cost is None:
         return
-    needed = capacity.needed_bytes(cost, question.batch, question.channels, question.overhead)
+    needed = capacity.needed_bytes(cost, scoring, question.overhead)
     expected, given = f"at most {bytes_text(memory)}", bytes_text(needed)
     violation = None
     if needed > memory:

@@ -24,6 +24,7 @@ __all__ = [
     "learnt",
     "needed",
     "needed_bytes",
+    "scoring_bytes",
 ]
 
 STEP, SMALL_STEP = 64, 8
@@ -56,21 +57,20 @@ GUESS = Overhead(slack=0.2, context_bytes=500_000_000)
 1.2 times the estimate, and a CUDA context with cuDNN and cuBLAS takes about half a gigabyte."""
 
 
-def needed_bytes(cost: Cost, batch: int, channels: int, overhead: Overhead) -> int:
+def needed_bytes(cost: Cost, scoring_bytes: int, overhead: Overhead) -> int:
     """Return what a device needs for a call of the pipeline and the scores of its images.
 
-    Stable Diffusion's weights stay while the network that scores runs; it is that of the project,
-    as PyTorch computes it.
+    Stable Diffusion's weights stay while the network that scores runs, in `scoring_bytes`.
     """
-    alive = max(cost.peak_bytes, cost.weights_bytes + _scoring_bytes(batch, channels))
+    alive = max(cost.peak_bytes, cost.weights_bytes + scoring_bytes)
     return round(alive * (1 + overhead.slack)) + overhead.context_bytes
 
 
 def needed(
-    model: Model, size: Size | None, batch: int, dtype: str, channels: int, overhead: Overhead
+    model: Model, size: Size | None, batch: int, dtype: str, scoring_bytes: int, overhead: Overhead
 ) -> int:
     """Return `needed_bytes` of a call that is described by its settings; raises as `meta.cost`."""
-    return needed_bytes(meta.cost(model, size, batch, dtype), batch, channels, overhead)
+    return needed_bytes(meta.cost(model, size, batch, dtype), scoring_bytes, overhead)
 
 
 def largest_batch(needed: Callable[[int], int], memory: int, batch: int) -> int:
@@ -99,6 +99,19 @@ def largest_size(needed: Callable[[Size], int], memory: int, size: Size) -> Size
     begin = max(1, longer // step)
     steps = _largest(lambda steps: needed(sides(steps)), memory, begin, power=2)
     return sides(steps) if steps else None
+
+
+@lru_cache(maxsize=64)
+def scoring_bytes(channels: int, batch: int) -> int:
+    """Return the bytes of the project's network, its batch and activations, as PyTorch does it."""
+    import torch
+
+    counted = tally("meta")
+    with torch.inference_mode(), torch.device("meta"):
+        scorer = network.build(channels)
+        with counted:
+            scorer(torch.empty((batch, channels, SIZE, SIZE)))
+    return bytes_of(scorer) + int(counted.peak)
 
 
 def learnt(path: Path) -> Overhead:
@@ -169,16 +182,3 @@ def _largest(needed: Callable[[int], int], memory: int, begin: int, power: int) 
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)
     return low
-
-
-@lru_cache(maxsize=64)
-def _scoring_bytes(batch: int, channels: int) -> int:
-    """Return the bytes of the network's weights, its batch and its activations."""
-    import torch
-
-    counted = tally("meta")
-    with torch.inference_mode(), torch.device("meta"):
-        scorer = network.build(channels)
-        with counted:
-            scorer(torch.empty((batch, channels, SIZE, SIZE)))
-    return bytes_of(scorer) + int(counted.peak)

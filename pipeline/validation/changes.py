@@ -1,7 +1,7 @@
 """What changed between two documents of `validate --json`: shapes, types, limits, memory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ AXES = ("model", "size", "batch", "dtype", "channels", "flux_model", "memory_byt
 
 Document = Mapping[str, Any]
 _BYTES = {"weights_bytes": "weights", "peak_bytes": "estimated peak"}
+_NO_LIMIT = "no limit"
+_TARGET = ("target", "model", "dtype")
 _BOUNDARY = ("boundary", "expected", "found", "violation")
 
 
@@ -34,14 +36,17 @@ def read(path: str) -> Document:
                 float(answer["cost"][name])
             for boundary in answer["boundaries"]:
                 hash(tuple(boundary[key] for key in _BOUNDARY))
+        for target in document.get("targets", []):
+            hash(tuple(target[key] for key in _TARGET))
+            dict(_limits(target))
     except OSError as error:
         expected = f"a file that can be read ({error.strerror})"
         raise PipelineError(f"--diff {path}", expected, "check the path") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         expected = f"a document of validate --json ({type(error).__name__}: {one_line(error)})"
         remedy = "write one: python -m pipeline validate --json > FILE"
         raise PipelineError(f"--diff {path}", expected, remedy) from error
-    return {"answers": document["answers"]}
+    return {"answers": document["answers"], "targets": document.get("targets", [])}
 
 
 def changes(before: Document, after: Document) -> list[str]:
@@ -71,7 +76,43 @@ def changes(before: Document, after: Document) -> list[str]:
             lines.append(f"{name}: not asked before")
         else:
             lines += [f"{name}: {line}" for line in _differences(olds[key], news[key])]
+    return lines + _targets(before.get("targets", []), after.get("targets", []), axes)
+
+
+def _targets(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], axes: Sequence[str]
+) -> list[str]:
+    """Return one line for each limit of a target that changed, and for a target of one side."""
+    keys = [key for key in _TARGET if key == "target" or key in axes]
+    olds, news = (
+        {tuple(target[key] for key in keys): dict(_limits(target)) for target in targets}
+        for targets in (before, after)
+    )
+    lines = []
+    for key in olds | news:
+        name = " · ".join(map(str, key))
+        if key not in news or key not in olds:
+            lines.append(f"{name}: not asked {'after' if key in olds else 'before'}")
+            continue
+        old, new = olds[key], news[key]
+        lines += [
+            f"{name}: {limit}: {old.get(limit, '–')} → {new.get(limit, '–')}"
+            for limit in old | new
+            if old.get(limit) != new.get(limit)
+        ]
     return lines
+
+
+def _limits(target: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the limits of a target's components, each by its name."""
+    for component in target["components"]:
+        for kind in ("width", "height", "batch"):
+            limits = component[kind] or {"taken": "none"}
+            for name, value in limits.items():
+                yield (
+                    f"{component['component']} {kind} {name}",
+                    _NO_LIMIT if value is None else value,
+                )
 
 
 def _name(axes: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pipeline.validation.capacity import Overhead
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["as_dict", "first_broken", "print_answers"]
+__all__ = ["as_dict", "first_broken", "memory_text", "print_answers"]
 
 _HOLDS, _BROKEN = "holds", "broken"
 
@@ -35,8 +35,39 @@ def print_answers(answers: Sequence[Answer], limits: Limits | None = None) -> No
         console.print(_boundaries(answer))
         for line in (*_costs(answer), *_memory_lines(answer, limits)):
             console.print(line, soft_wrap=True)
-    for name in dict.fromkeys(answer.scored_by for answer in answers if answer.cost is not None):
+    names = (answer.scored_by for answer in answers if answer.cost is not None)
+    for name in filter(None, dict.fromkeys(names)):
         console.print(f"shape of scores: by {name}", soft_wrap=True)
+    for line in dict.fromkeys(answer.missing for answer in answers if answer.missing):
+        console.print(f"not checked: {line}", soft_wrap=True)
+
+
+def memory_text(answers: Sequence[Answer], width: int) -> str:
+    """Return a table of what each call needs on a device; empty where nothing has a cost."""
+    from rich.console import Console
+
+    rows = {}
+    for answer in answers:
+        cost, question = answer.cost, answer.question
+        if cost is not None and answer.needed_bytes is not None:
+            activations = cost.peak_bytes - cost.weights_bytes
+            counts = (cost.weights_bytes, activations, answer.scoring_bytes, answer.needed_bytes)
+            channels = "RGB" if question.channels == 3 else "grayscale"
+            names = (question.model.name, size_label(answer.size), str(question.batch))
+            rows[(*names, question.dtype, channels, *map(bytes_text, counts))] = None
+    if not rows:
+        return ""
+    table = _table("model", "size", "batch", "dtype", "channels")
+    for name in ("weights", "activations", "scorer", "needs"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=width, highlight=False, markup=False)
+    with console.capture() as captured:
+        console.print(table)
+    lines = [line.rstrip() for line in captured.get().splitlines()]
+    overhead = _overhead(answers[0].question.overhead)
+    return "\n".join([*lines, f"needs: the larger of activations and scorer, weights, {overhead}"])
 
 
 def first_broken(answers: Sequence[Answer]) -> str:
@@ -80,6 +111,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "needed_bytes": answer.needed_bytes,
         "overhead": asdict(question.overhead),
         "scored_by": answer.scored_by,
+        "scoring_bytes": answer.scoring_bytes,
+        "not_checked": answer.missing,
         "steps": answer.steps,
         "unet_calls": answer.unet_calls,
         "image_flops": answer.image_flops,

@@ -366,7 +366,18 @@ def test_validate_prints_nothing_but_json_when_asked(command: Command) -> None:
     assert (code, err, json.loads("\n".join(out))["holds"]) == (0, [], True)
 
 
-def test_validate_needs_julia_for_a_flux_model_of_ones_own(command: Command) -> None:
+def test_validate_says_what_it_cannot_check_of_a_flux_model_without_julia(command: Command) -> None:
     Path("mine.jl").touch()
+    code, out, err = command("validate", "--flux-model", "mine.jl:deep")
+    assert (code, err) == (0, [])
     line = f"--flux-model mine.jl:deep: expected Julia; {HIDDEN}"
-    assert command("validate", "--flux-model", "mine.jl:deep") == (1, [], [line])
+    assert f"not checked: shape and memory of scores: {line}" in out
+
+
+def test_validate_refuses_a_target_beside_a_servers_contract(command: Command) -> None:
+    """Both at once would print only one of them."""
+    asked = ("validate", "--target", "export", "--emit", "triton")
+    line = "--target export with --emit: expected one of them; leave one out"
+    assert command(*asked) == (2, [], [line])
+    line = "--target tensorrt: expected eager or export or onnx; change --target"
+    assert command("validate", "--target", "tensorrt") == (2, [], [line])

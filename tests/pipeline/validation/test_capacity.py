@@ -60,14 +60,16 @@ def test_the_largest_size_has_about_the_same_shape(size: Any, memory: int, expec
 def test_the_limits_of_a_pipeline_fit_and_the_next_ones_do_not() -> None:
     (question,) = answers.questions("tiny", size="64", batch="2", memory="520MB")
     answer = answers.answer(question, REFERENCE)
-    limits = answers.limits(answer)
+    limits = answers.limits(answer, REFERENCE)
     assert answer.fits
     assert limits is not None
     assert limits.size is not None
     model, overhead = models.resolve("tiny"), capacity.GUESS
 
     def needed(size: tuple[int, int], batch: int) -> int:
-        return capacity.needed(model, size, batch, "float32", 3, overhead)
+        return capacity.needed(
+            model, size, batch, "float32", capacity.scoring_bytes(3, batch), overhead
+        )
 
     assert needed((64, 64), limits.batch) <= 520_000_000 < needed((64, 64), limits.batch + 1)
     side = limits.size[0]
@@ -77,10 +79,13 @@ def test_the_limits_of_a_pipeline_fit_and_the_next_ones_do_not() -> None:
 def test_scores_of_many_images_can_need_more_than_drawing_them() -> None:
     cost = meta.cost(models.resolve("tiny"), (64, 64), 1, "float32")
     nothing = Overhead(slack=0.0, context_bytes=0)
-    alone = capacity.needed_bytes(cost, 1, 3, nothing)
+    alone = capacity.needed_bytes(cost, capacity.scoring_bytes(3, 1), nothing)
     assert alone > cost.peak_bytes  # one image of 224×224 is more than the tiny pipeline draws
     activations = 16 * 224 * 224 * 4
-    assert capacity.needed_bytes(cost, 9, 3, nothing) - alone >= 8 * activations
+    assert (
+        capacity.needed_bytes(cost, capacity.scoring_bytes(3, 9), nothing) - alone
+        >= 8 * activations
+    )
 
 
 def results(path: Path, *extras: dict[str, float]) -> Path:

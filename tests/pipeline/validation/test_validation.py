@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import contracts
 from pipeline.arguments import Size
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError
 from pipeline.flux import network as reference
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import diffusion, models
@@ -360,13 +360,19 @@ def test_without_julia_the_reference_tells_the_scores(monkeypatch: pytest.Monkey
     assert scorer.shape(1, 5) == (5, 10)
 
 
-def test_a_flux_model_of_ones_own_needs_julia(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_julia_all_but_the_scores_of_ones_own_flux_model_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     hide_julia(monkeypatch)
-    with pytest.raises(UnavailableError) as refused:
-        answers.scorer("mine.jl:deep")
-    assert str(refused.value) == (
-        "--flux-model mine.jl:deep: expected Julia; no Julia: this test hides it; run another test"
+    scorer = answers.scorer("mine.jl:deep")
+    asked = answer("tiny", scorer)
+    assert asked.violations == []
+    assert [boundary.name for boundary in asked.boundaries][-1] == "WHCN batch"
+    assert asked.missing == (
+        "shape and memory of scores: --flux-model mine.jl:deep: expected Julia; no Julia: this "
+        "test hides it; run another test"
     )
+    assert (asked.scored_by, asked.scoring_bytes) == ("", 0)
 
 
 def test_with_julia_flux_tells_the_scores(tmp_path: Path) -> None:
