@@ -7,6 +7,7 @@ import pytest
 from bench.results import record
 from bench.results.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Row
 from simulated_cuda.plugin import CAPTURED, ILLEGAL, ILLEGAL_IMAGES, LARGE
+from support.commands import runner
 from support.runs import SUITES, Run, copy_of_bench
 from support.simulation import pytest_on_cuda, python_on_cuda
 
@@ -91,6 +92,20 @@ def test_the_doctor_finds_the_device_and_watches_it() -> None:
     of_gpu = [line for line in run.out.splitlines() if line.startswith(("GPU", "foreign GPU"))]
     assert len([line for line in of_gpu if " watched " in line]) == 6
     assert not [line for line in of_gpu if "not watched" in line]
+
+
+def test_validate_answers_on_it_as_without_a_device(capsys: pytest.CaptureFixture[str]) -> None:
+    question = ("validate", "--sd-model=tiny", "--size=64", "--dtype=float16")
+    without_julia = {"PYTHON_JULIACALL_EXE": "julia"}
+    run = python_on_cuda(SUITES, "-m", "pipeline", *question, **without_julia)
+    code, out, err = runner(capsys)(*question)
+    assert (run.code, run.err) == (code, "\n".join(err))
+
+    def boundaries(lines: list[str]) -> list[str]:
+        return [line.rstrip() for line in lines if line.rstrip().endswith(" holds")]
+
+    assert boundaries(run.out.splitlines()) == boundaries(out)
+    assert len(boundaries(out)) == 10
 
 
 def test_a_device_that_torch_cannot_use_costs_only_its_own_rows(
