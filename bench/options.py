@@ -16,7 +16,9 @@ from pipeline.errors import Missing, PipelineError
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion import models
 
-__all__ = ["absent_weights", "add", "axes", "notes", "one_test_a_cell", "required"]
+__all__ = ["AGREEMENT", "absent_weights", "add", "axes", "notes", "one_test_a_cell", "required"]
+
+AGREEMENT = "--sd-agreement"
 
 REQUIREMENTS = (*NEEDS, "weights")
 
@@ -32,6 +34,13 @@ def add(parser: pytest.Parser) -> None:
         default="",
         metavar="LIST",
         help=f"fail where one of these is missing instead of skipping: {', '.join(REQUIREMENTS)}",
+    )
+    group.addoption(
+        AGREEMENT,
+        type=int,
+        default=20,
+        metavar="N",
+        help="pictures of a cell of tiny that the trained network judges; 0 for none (default: 20)",
     )
     group.addoption(
         "--cold",
@@ -85,6 +94,8 @@ def required(config: pytest.Config) -> list[str]:
         if config.option.benchmark_compare_fail and not config.option.benchmark_compare:
             remedy = "add it, or use python -m bench compare A B --fail-on slower:5%"
             raise PipelineError("--benchmark-compare-fail", "--benchmark-compare too", remedy)
+        if (judged := config.getoption(AGREEMENT)) < 0:
+            raise PipelineError(f"{AGREEMENT} {judged}", "0 or more", f"change {AGREEMENT}")
         _check_json(config.option.benchmark_json)
         _check_seconds("--benchmark-max-time", config.option.benchmark_max_time)
     except PipelineError as error:

@@ -12,10 +12,12 @@ from bench.results.reading import Number, Whole, read
 from pipeline.arguments import Size, parse_size
 
 __all__ = [
+    "AGREED",
     "CALL_FLOP",
     "CHECKED",
     "ESTIMATED",
     "FAILED",
+    "JUDGED",
     "JULIA",
     "MEAN_OFF_EXACT",
     "MEASURED",
@@ -54,6 +56,9 @@ OFF_EAGER = "levels_off_eager"
 
 OFF_EXACT, MEAN_OFF_EXACT = "levels_off_exact", "mean_levels_off_exact"
 """In a row's `extra`, how far a scaled JPEG's batch lies from the exact one, in levels of 255."""
+
+AGREED, JUDGED = "agreed_images", "judged_images"
+"""In a row's `extra`, how many pictures the network calls what their prompt says, of how many."""
 
 SHORTEST = 1e-15
 """Seconds; what a file has of less, but for 0, no clock has shown, and ratios of it overflow."""

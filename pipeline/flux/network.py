@@ -33,6 +33,7 @@ __all__ = [
     "load_compiled",
     "load_weights",
     "output_shape",
+    "prompts",
     "weights_path",
 ]
 
@@ -67,12 +68,21 @@ def class_names(file: str | Path) -> tuple[str, ...]:
 
     Raises `PipelineError` for a file that is not whole.
     """
+    return _metadata(file, "classes")
+
+
+def prompts(file: str | Path) -> tuple[str, ...]:
+    """Return a prompt of each class, as `class_names` does the names."""
+    return _metadata(file, "prompts")
+
+
+def _metadata(file: str | Path, key: str) -> tuple[str, ...]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, "numpy") as weights:
             metadata = weights.metadata() or {}
-        names = json.loads(metadata.get("classes", "[]"))
+        names = json.loads(metadata.get(key, "[]"))
     except (OSError, SafetensorError, ValueError) as error:
         raise PipelineError(
             f"weights {file}", "a whole safetensors file", one_line(error)
