@@ -17,10 +17,21 @@ from pipeline.needs import NEEDS
 from pipeline.stable_diffusion import models
 from pipeline.validation.answers import Answer
 
+__all__ = [
+    "AGREEMENT",
+    "ANSWERS",
+    "absent_weights",
+    "add",
+    "axes",
+    "notes",
+    "one_test_a_cell",
+    "required",
+]
+
 ANSWERS = pytest.StashKey[list[Answer]]()
 """What `--benchmark-skip` was told of each call, in pytest's stash."""
 
-__all__ = ["ANSWERS", "absent_weights", "add", "axes", "notes", "one_test_a_cell", "required"]
+AGREEMENT = "--sd-agreement"
 
 REQUIREMENTS = (*NEEDS, "weights")
 
@@ -36,6 +47,13 @@ def add(parser: pytest.Parser) -> None:
         default="",
         metavar="LIST",
         help=f"fail where one of these is missing instead of skipping: {', '.join(REQUIREMENTS)}",
+    )
+    group.addoption(
+        AGREEMENT,
+        type=int,
+        default=20,
+        metavar="N",
+        help="pictures of a cell of tiny that the trained network judges; 0 for none (default: 20)",
     )
     group.addoption(
         "--cold",
@@ -92,6 +110,8 @@ def required(config: pytest.Config) -> list[str]:
         if config.option.benchmark_only and getattr(config.option, "numprocesses", None):
             given, expected = f"-n {config.option.numprocesses}", "one process to measure in"
             raise PipelineError(given, expected, "leave -n out, or --benchmark-only")
+        if (judged := config.getoption(AGREEMENT)) < 0:
+            raise PipelineError(f"{AGREEMENT} {judged}", "0 or more", f"change {AGREEMENT}")
         _check_json(config.option.benchmark_json)
         _check_seconds("--benchmark-max-time", config.option.benchmark_max_time)
     except PipelineError as error:

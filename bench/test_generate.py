@@ -8,7 +8,7 @@ from bench import grid, options
 from bench.measuring.measure import Measure
 from bench.results import fingerprint, thumbnail
 from bench.results.cell import CALL_FLOP, ESTIMATED, OFF_EAGER, Cell
-from bench.workloads import modes, own
+from bench.workloads import agreement, modes, own
 from bench.workloads.pipelines import Pipelines, draw, parts
 from pipeline import contracts
 from pipeline.contracts import Violation
@@ -26,7 +26,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     options.one_test_a_cell(metafunc, grid.generate)
 
 
-def test_generate(measure: Measure, cell: Cell, pipelines: Pipelines, axes: grid.Options) -> None:
+def test_generate(
+    measure: Measure,
+    cell: Cell,
+    pipelines: Pipelines,
+    axes: grid.Options,
+    pytestconfig: pytest.Config,
+) -> None:
     """Time one prompt through the whole pipeline: text encoder, steps, VAE, PIL images."""
     if "call" in cell.axes:
         _measure_own(measure, cell, axes)
@@ -35,6 +41,7 @@ def test_generate(measure: Measure, cell: Cell, pipelines: Pipelines, axes: grid
     measure.expect(**estimates(cell, model))
     pipe = pipelines.of(cell)
     extra: dict[str, float] = {}
+    judged = pytestconfig.getoption(options.AGREEMENT) if model.name == "tiny" else 0
 
     def check(images: "list[Image]") -> list[Violation]:
         violations = contracts.check_images(images, cell.images, cell.size)
@@ -52,7 +59,7 @@ def test_generate(measure: Measure, cell: Cell, pipelines: Pipelines, axes: grid
             weights=model.weights,
             fingerprint=lambda images: fingerprint.of_image(images[0]),
             thumbnail=lambda images: thumbnail.of_image(images[0], prompt=diffusion.PROMPT, seed=0),
-            extra=lambda: extra,
+            extra=lambda: extra | (agreement.of_cell(pipe, cell, judged) if judged else {}),
             parts=parts(pipe),
         )
     except PipelineError:

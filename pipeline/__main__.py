@@ -17,6 +17,7 @@ from pipeline.arguments import (
 )
 from pipeline.bulk import items, plan, settings
 from pipeline.exits import exit_code
+from pipeline.flux import scoring
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion import diffusion, schedulers
 from pipeline.targets import answers as targets
@@ -86,7 +87,7 @@ def _parser() -> Parser:
     preprocess.add_argument("--scaled", action="store_true", help=scaled)
     forward = add(commands.forward, f"images → scores, by {FLUX_JL}", gray, device)
     forward.add_argument("images", nargs="+", metavar="IMAGE")
-    _option(forward, "--top", parse_count, "print only the N highest scores")
+    _add_scoring(forward)
     function = f"a Julia function that returns a model for {FLUX_JL}; the default name is model"
     forward.add_argument("--flux-model", default="", metavar="FILE.jl:NAME", help=function)
     weights = f"safetensors, for {FLUX_JL}"
@@ -94,6 +95,7 @@ def _parser() -> Parser:
     forward.add_argument("--verbose", action="store_true", help="print Julia's stack trace too")
     run = add(commands.run, "generate, preprocess, forward", sd, device, gray, out)
     known = partial(parse_choices, known=tuple(NEEDS))
+    _add_scoring(run)
     _option(run, "--require", known, f"fail without these: {', '.join(NEEDS)}", default=[])
     _add_bulk(run.add_argument_group("many prompts or images"))
     validate = add(commands.validate, "whether every tensor will fit, without weights or a GPU")
@@ -114,6 +116,16 @@ def _parser() -> Parser:
     return parser
 
 
+def _add_scoring(parser: Parser) -> None:
+    """Add what scores, and how much of it is printed."""
+    engine = (
+        "what scores: flux, or reference (PyTorch, the same weights; the default without Julia)"
+    )
+    parser.add_argument("--engine", choices=scoring.ENGINES, default="", help=engine)
+    top = f"print the N highest (default: {scoring.TOP}, or all where classes have no names)"
+    _option(parser, "--top", parse_count, top)
+
+
 def _add_bulk(group: "argparse._ArgumentGroup") -> None:
     """Add what `run` takes for a file of prompts, or for images."""
     prompts = f"text (a prompt a line), .jsonl, .csv or .parquet with {', '.join(items.COLUMNS)}"
@@ -122,8 +134,6 @@ def _add_bulk(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--images", nargs="+", metavar="PATH", help=images)
     ray = "run on a Ray cluster: auto, local (start one here) or an address"
     group.add_argument("--ray", default="", metavar="ADDRESS", help=ray)
-    engine = f"what scores: {', '.join(settings.ENGINES)} (PyTorch, the same weights)"
-    group.add_argument("--engine", choices=settings.ENGINES, default=settings.FLUX, help=engine)
     store = "PNG files, or the dataset itself (default: files)"
     stores = (settings.FILES, settings.PARQUET)
     group.add_argument("--store", choices=stores, default=settings.FILES, help=store)

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pipeline import availability, contracts, pregenerated
+from pipeline import availability, pregenerated
 from pipeline import doctor as diagnosis
 from pipeline.arguments import parse_choices, size_label
 from pipeline.bulk import run as bulk
@@ -18,7 +18,7 @@ from pipeline.errors import ContractError, PipelineError, UnavailableError, coun
 from pipeline.exits import DOES_NOT_HOLD, HOLDS
 from pipeline.files import writing
 from pipeline.flux import forward as flux
-from pipeline.flux import julia
+from pipeline.flux import network, scoring
 from pipeline.needs import NEEDS
 from pipeline.preprocessing import conversion
 from pipeline.preprocessing import preprocess as preprocessing
@@ -32,7 +32,6 @@ from pipeline.validation import capacity, changes, meta, server_files, serving, 
 from pipeline.validation.answers import Answer
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
 __all__ = ["doctor", "forward", "generate", "preprocess", "run", "validate"]
@@ -72,27 +71,31 @@ def preprocess(options: Options) -> int:
 
 
 def forward(options: Options) -> int:
-    """Print the scores that Flux.jl gives each image."""
+    """Print what Flux.jl, or the PyTorch reference, sees in each image."""
     images = [preprocessing.decode(path) for path in options.images]
     if options.flux_model:
         flux.split_name(options.flux_model)
-    julia.start()  # before torch
+    own = "--flux-model" if options.flux_model else "--flux-weights" if options.flux_weights else ""
+    engine, heading = scoring.choose_engine(options.engine, own)  # before torch
     channels = 1 if options.grayscale else 3
+    file = options.flux_weights or network.weights_path(channels)
+    device = options.device or "cpu"
     try:
-        model = flux.load(
-            channels, options.device or "cpu", options.flux_model, options.flux_weights
-        )
-        scores = model(preprocessing.preprocess(images, grayscale=options.grayscale))
+        if engine == scoring.FLUX:
+            model = flux.load(channels, device, options.flux_model, options.flux_weights)
+        classes = () if options.flux_model else network.class_names(file)
+        batch = preprocessing.preprocess(images, grayscale=options.grayscale)
+        scores = model(batch) if engine == scoring.FLUX else network.forward(batch, device)
     except PipelineError as error:
         if options.verbose and error.__cause__ is not None:
             print(error.__cause__, file=sys.stderr)
         raise
-    _print_scores(options.images, scores, options.top)
+    _print_scores(heading, scoring.lines(options.images, scores, classes, options.top))
     return HOLDS
 
 
 def run(options: Options) -> int:
-    """Generate, preprocess and score; without Julia, say why there are no scores."""
+    """Generate, preprocess and score."""
     if options.prompts or options.images:
         return bulk.run(options)
     refuse_without_input(options)
@@ -100,7 +103,7 @@ def run(options: Options) -> int:
         if (absent := NEEDS[need]()) is not None:
             raise UnavailableError(f"--require {need}", absent)
     _model(options)
-    no_flux = julia.missing()  # before torch
+    engine, heading = scoring.choose_engine(options.engine)  # before torch
     images = _write_images(options)
     code = HOLDS if len(images) == options.count else DOES_NOT_HOLD
     if not images:
@@ -111,10 +114,10 @@ def run(options: Options) -> int:
         for done, (name, tensor) in enumerate(zip(names, batch, strict=True), 1):
             pictures.save(preprocessing.to_image(tensor), options.out / name)
             show(done)
-    if no_flux is not None:
-        print(f"no scores: {no_flux}")
-    else:
-        _print_scores(names, flux.forward(batch, options.device or "cpu"), None)
+    score = flux.forward if engine == scoring.FLUX else network.forward
+    scores = score(batch, options.device or "cpu")
+    classes = network.class_names(network.weights_path(batch.shape[1]))
+    _print_scores(heading, scoring.lines(names, scores, classes, options.top))
     return code
 
 
@@ -325,10 +328,5 @@ def _write(path: Path, content: bytes) -> None:
     print(plain(str(path)))
 
 
-def _print_scores(names: Sequence[str], scores: "np.ndarray", top: int | None) -> None:
-    """Print the scores of each image; raises `ContractError` where one is not finite."""
-    finite = replace(contracts.SCORES, shape=scores.shape, varied=False)
-    contracts.require(contracts.check(scores, finite, values=True))
-    for name, row in zip(names, scores, strict=True):
-        ranked = sorted(enumerate(row), key=lambda pair: -pair[1])[:top] if top else enumerate(row)
-        print(f"{name}: " + "  ".join(f"{index}: {score:+.4f}" for index, score in ranked))
+def _print_scores(heading: str, lines: Sequence[str]) -> None:
+    print("\n".join([heading, *lines] if heading else lines))

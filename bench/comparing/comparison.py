@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import geometric_mean as geometric_mean_of
 
+from bench.comparing import agreement
 from bench.comparing.across import without
 from bench.comparing.sides import Side, raised_floors
-from bench.comparing.verdict import Verdict, decide
+from bench.comparing.verdict import WORSE, Verdict, decide
 from bench.results import fingerprint
 from bench.results.cell import MEASURED, Axis, Cell, Row
 from bench.statistics.ratio import middle
@@ -100,6 +101,7 @@ def compare(
             if verdict is None:
                 larger = max(noise[0], noise[number]) if noise else 0.0
                 verdict = judge(name) if judge else _decided(base, new, larger)
+                verdict = _by_pictures(verdict, base, new)
                 changes.append(_change(base, new))
             else:
                 changes.append("")
@@ -186,6 +188,16 @@ def _decided(base: Measured, new: Measured, noise: float) -> Verdict:
     if verdict.code == "too few rounds" and first.limited_by == "fresh process":
         return replace(verdict, why=FRESH, remedy="several runs of each side")
     return verdict
+
+
+def _by_pictures(verdict: Verdict, base: Measured, new: Measured) -> Verdict:
+    """Return the verdict, or that the pictures are worse: then the time does not matter."""
+    labels = (base[0].label, new[0].label)
+    why = agreement.why_worse(base[1].rows, new[1].rows, labels)
+    if not why:
+        return verdict
+    remedy = "look at the pictures: python -m bench report"
+    return replace(verdict, word=WORSE, code="agreement", why=why, remedy=remedy)
 
 
 def _change(base: Measured, new: Measured) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.comparing.comparison import ABSENT, REFUSED, Comparison
-from bench.comparing.verdict import SLOWER, UNDECIDED
+from bench.comparing.verdict import SLOWER, UNDECIDED, WORSE
 from bench.results.units import percent
 from pipeline.arguments import parse_list
 from pipeline.errors import PipelineError
@@ -29,7 +29,8 @@ class Gate:
     """What fails a row."""
 
     slower: float | None = None
-    """The share that its whole interval must be slower by: 0.1 is 10 %; None for never."""
+    """The share that its whole interval must be slower by: 0.1 is 10 %; None for never. A row with
+    worse pictures fails then too."""
     missing: bool = False
     """Whether it fails where the baseline measured it and a later side did not."""
     undecided: bool = False
@@ -117,6 +118,8 @@ def judge(
                 failures.append(f"{row}: undecided ({verdict.why})")
             if gate.slower is None:
                 continue
+            if verdict.word == WORSE:
+                failures.append(f"{row}: worse pictures ({verdict.why})")
             ratio, edge = verdict.ratio, 1 + gate.slower
             if verdict.word == SLOWER and ratio and (ratio.low or 0.0) > edge:
                 ends = f"{ratio.value:.2f} times as long ({ratio.low:.2f}–{ratio.high:.2f})"

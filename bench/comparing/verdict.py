@@ -17,6 +17,7 @@ __all__ = [
     "SAME",
     "SLOWER",
     "UNDECIDED",
+    "WORSE",
     "Floor",
     "Verdict",
     "decide",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 FASTER, SLOWER, SAME, UNDECIDED = "faster", "slower", "same", "undecided"
+WORSE = "worse pictures"
+"""Whatever its time: fewer pictures agree with their prompt than chance explains."""
 DECIDED = (FASTER, SLOWER, SAME)
 
 ONE_RUN = 0.10
@@ -70,7 +73,7 @@ class Verdict:
     """What can be said of one cell on two sides."""
 
     word: str
-    """faster, slower, same or undecided: the second side, compared with the first."""
+    """faster, slower, same, undecided or worse pictures: the second side, against the first."""
     code: str
     """Why, as a word for machines."""
     why: str

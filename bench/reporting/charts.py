@@ -8,7 +8,7 @@ from math import ceil
 from typing import Literal, TypeVar
 
 from bench.comparing.comparison import Line
-from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, Verdict
+from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, WORSE, Verdict
 from bench.reporting.layout import Column
 from bench.reporting.texts import NOTHING, plain, with_margin
 from bench.results.units import percent
@@ -29,7 +29,7 @@ FURTHEST = 1e6
 LOG_FROM = 10.0
 """The largest value over the smallest from which a scale is logarithmic."""
 
-WORDS = (SLOWER, FASTER, SAME, UNDECIDED)
+WORDS = (WORSE, SLOWER, FASTER, SAME, UNDECIDED)
 
 
 @dataclass(frozen=True)

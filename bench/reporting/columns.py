@@ -17,7 +17,7 @@ from bench.reporting.texts import (
     unit_of,
     with_margin,
 )
-from bench.results.cell import CALL_FLOP, Axis, Cell, Row
+from bench.results.cell import AGREED, CALL_FLOP, JUDGED, Axis, Cell, Row
 from bench.results.rates import matrix_rate
 from bench.results.units import MIB
 from bench.statistics import stats
@@ -172,6 +172,8 @@ def of_family(
         columns.append(times("host gap", list(map(host_gap, rows))))
     if any(row.first_call is not None for row in rows):
         columns.append(Column("first call", [duration(row.first_call) for row in rows]))
+    if any(JUDGED in row.extra for row in rows):
+        columns.append(Column("agreement", list(map(_agreement, rows))))
     columns += _extras(rows)
     if any(row.limited_by for row in rows):
         columns.append(Column("stopped at", list(map(_stopped, rows)), "left"))
@@ -291,6 +293,13 @@ def _amount(value: float | None, unit: float) -> str:
     if value is None:
         return NOTHING
     return spaced(value / unit) if value / unit >= 100 else with_margin(value / unit, None)
+
+
+def _agreement(row: Row) -> str:
+    """Return how many pictures the network calls what their prompt says."""
+    if not row.extra.get(JUDGED):
+        return NOTHING
+    return f"{row.extra.get(AGREED, 0):.0f} of {row.extra[JUDGED]:.0f}"
 
 
 def _quotient(one: float | None, other: float | None) -> float | None:

@@ -11,7 +11,7 @@ from bench.comparing import sides
 from bench.comparing.comparison import ABSENT, REFUSED, Comparison, Line, geometric_mean
 from bench.comparing.gate import Outcome
 from bench.comparing.noise import FEWEST, CellNoise, Noise, Rate
-from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED
+from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, WORSE
 from bench.reporting.columns import layout_of
 from bench.reporting.layout import GAP, ID_WIDTH, Column, Notes, Screen
 from bench.reporting.tables import families_of
@@ -30,7 +30,7 @@ from pipeline.errors import counted
 
 __all__ = ["Sheet", "gate_lines", "how_to_read", "render", "render_noise", "tally", "undecided"]
 
-ORDER = (SLOWER, FASTER, SAME, UNDECIDED, REFUSED)
+ORDER = (WORSE, SLOWER, FASTER, SAME, UNDECIDED, REFUSED)
 """Words in the order in which they are counted."""
 
 HIGHEST = 1e6
@@ -231,6 +231,8 @@ def how_to_read(comparison: Comparison) -> Iterator[str]:
     yield "slower, faster: the whole interval lies beyond the noise floor"
     yield "same: the whole interval lies within it"
     yield "undecided: anything else"
+    if any(verdict.word == WORSE for verdict in verdicts):
+        yield "worse pictures: fewer agree with their prompt than chance explains (--explain)"
     if any(verdict.word == REFUSED for verdict in verdicts):
         yield "x: not the same work, so not compared"
     floors: dict[str, list[float]] = {}

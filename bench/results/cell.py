@@ -13,11 +13,13 @@ from pipeline.arguments import Size, parse_size
 
 __all__ = [
     "AGAIN",
+    "AGREED",
     "CALL_FLOP",
     "CAPTURES",
     "CHECKED",
     "ESTIMATED",
     "FAILED",
+    "JUDGED",
     "JULIA",
     "MEAN_OFF_EXACT",
     "MEASURED",
@@ -65,6 +67,9 @@ graph, and the seconds of the next call at that size."""
 
 RECOMPILE_LIMIT = "recompile_limit"
 """In the same `extra`, how often torch compiles one function: then its next shape is an error."""
+
+AGREED, JUDGED = "agreed_images", "judged_images"
+"""In a row's `extra`, how many pictures the network calls what their prompt says, of how many."""
 
 SHORTEST = 1e-15
 """Seconds; what a file has of less, but for 0, no clock has shown, and ratios of it overflow."""

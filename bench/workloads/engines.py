@@ -15,7 +15,7 @@ from pipeline.flux import network as reference
 
 __all__ = ["ENGINES", "FIXTURE_WEIGHTS", "Engine", "ready"]
 
-FIXTURE_WEIGHTS = "fixture, seeded random"
+FIXTURE_WEIGHTS = "fixture, trained"
 """What rows on the network's committed weights say of them."""
 
 

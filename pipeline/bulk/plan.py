@@ -65,7 +65,7 @@ def plan(options: argparse.Namespace) -> Plan:
         table, notice = items.of_images(options.images, options.out)
         if notice:
             print(notice, file=sys.stderr)
-        settings = Settings("images", options.engine, grayscale=options.grayscale)
+        settings = Settings("images", options.engine or FLUX, grayscale=options.grayscale)
     if settings.engine == FLUX and (absent := julia.missing()) is not None:  # before torch
         print(f"no scores: {absent}; or add --engine reference", file=sys.stderr)
         settings = replace(settings, engine=NONE)
@@ -77,8 +77,8 @@ def plan(options: argparse.Namespace) -> Plan:
 
 def refuse_without_input(options: argparse.Namespace) -> None:
     """Refuse the options of bulk runs where there are neither prompts nor images of a user."""
-    defaults = {"engine": FLUX, "store": FILES, "gpus_per_worker": 1.0}
-    for option in ("ray", "engine", "store", "workers", "gpus_per_worker", "batch", "max_errors"):
+    defaults = {"store": FILES, "gpus_per_worker": 1.0}
+    for option in ("ray", "store", "workers", "gpus_per_worker", "batch", "max_errors"):
         if getattr(options, option) not in (None, "", defaults.get(option)):
             given = f"--{option.replace('_', '-')} without --prompts or --images"
             raise PipelineError(given, "many items", "add --prompts FILE or --images FOLDER")
@@ -139,13 +139,13 @@ def _require_fitting(options: argparse.Namespace) -> None:
     """Refuse options that this input has no use for, instead of ignoring them."""
     if options.prompts and options.images:
         raise PipelineError("--prompts and --images", "one of them", "leave one out")
-    unused = ["count", "prompt"]
+    unused = ["count", "prompt", "top"]
     if options.images:
         unused += ["size", "steps", "guidance", "negative_prompt", "scheduler", "dtype", "sd_model"]
     defaults = {"count": 3, "prompt": diffusion.PROMPT}
     name = "prompts" if options.prompts else "images"
     for option in unused:
-        if getattr(options, option) not in (None, "", defaults.get(option)):
+        if getattr(options, option) not in (None, "", False, defaults.get(option)):
             given = f"--{option.replace('_', '-')} with --{name}"
             raise PipelineError(given, f"what --{name} can use", "leave it out")
     if options.images and options.store == PARQUET:
@@ -183,7 +183,7 @@ def _drawing_settings(options: argparse.Namespace) -> Settings:
         raise UnavailableError(f"--sd-model {model}", replace(absent, remedy="add --device cpu"))
     return Settings(
         "prompts",
-        options.engine,
+        options.engine or FLUX,
         options.store,
         options.grayscale,
         model,

@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pipeline.arguments import Size, parse_size
+from pipeline.flux.scoring import FLUX, REFERENCE
 
-__all__ = ["ENGINES", "FILES", "FLUX", "NONE", "PARQUET", "REFERENCE", "Settings", "differences"]
+__all__ = ["FILES", "FLUX", "NONE", "PARQUET", "REFERENCE", "Settings", "differences"]
 
-FLUX, REFERENCE, NONE = "flux", "reference", "none"
-
-ENGINES = (FLUX, REFERENCE)
-"""What `--engine` takes: Flux.jl, or the PyTorch reference with the same weights."""
+NONE = "none"
+"""The engine without Julia, where none was named: rows have no scores."""
 
 FILES, PARQUET = "files", "parquet"
 """Where pictures go: PNG files, or PNG files as bytes in the dataset."""

@@ -4,6 +4,7 @@ Convolution 3×3, C → 16, padding 1 · ReLU · mean over a 7×7 grid · flatte
 Flux.jl is checked against the reference, which has the same weights.
 """
 
+import json
 from collections import OrderedDict
 from functools import cache
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import availability
 from pipeline.contracts import SIZE
-from pipeline.errors import PipelineError, UnavailableError
+from pipeline.errors import PipelineError, UnavailableError, one_line
 from pipeline.files import FIXTURES
 
 if TYPE_CHECKING:
@@ -26,11 +27,13 @@ __all__ = [
     "KERNEL",
     "blank_weights",
     "build",
+    "class_names",
     "forward",
     "load",
     "load_compiled",
     "load_weights",
     "output_shape",
+    "prompts",
     "weights_path",
 ]
 
@@ -58,6 +61,33 @@ def load_weights(channels: int) -> "dict[str, np.ndarray]":
 
     weights: dict[str, np.ndarray] = load_file(weights_path(channels))
     return weights
+
+
+def class_names(file: str | Path) -> tuple[str, ...]:
+    """Return the names of the classes that weights say in their metadata; none where they do not.
+
+    Raises `PipelineError` for a file that is not whole.
+    """
+    return _metadata(file, "classes")
+
+
+def prompts(file: str | Path) -> tuple[str, ...]:
+    """Return a prompt of each class, as `class_names` does the names."""
+    return _metadata(file, "prompts")
+
+
+def _metadata(file: str | Path, key: str) -> tuple[str, ...]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, "numpy") as weights:
+            metadata = weights.metadata() or {}
+        names = json.loads(metadata.get(key, "[]"))
+    except (OSError, SafetensorError, ValueError) as error:
+        raise PipelineError(
+            f"weights {file}", "a whole safetensors file", one_line(error)
+        ) from error
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def blank_weights(channels: int) -> "dict[str, np.ndarray]":

@@ -212,7 +212,7 @@ def load(model: str, device: str, dtype: str | None = None) -> Any:
 
 def sample(
     pipe: Any,
-    prompt: str,
+    prompt: str | Sequence[str],
     seeds: Sequence[int],
     size: Size | None,
     steps: int,
@@ -221,7 +221,7 @@ def sample(
     guidance: float | None = None,
     names: Sequence[str] = (),
 ) -> "list[Image]":
-    """Run `pipe` once, on a batch of one image a seed.
+    """Run `pipe` once, on a batch of one image a seed, all of one prompt or each of its own.
 
     The noise comes from generators on the CPU, so a seed has the same noise on every device.
     `size` None is the model's own. A negative prompt or a guidance that the pipeline does not take
@@ -259,7 +259,7 @@ def sample(
         options["callback_on_step_end"] = callback
     try:
         result = pipe(
-            [prompt] * len(seeds),
+            [prompt] * len(seeds) if isinstance(prompt, str) else list(prompt),
             num_inference_steps=steps,
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             output_type="np",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import availability, commands, doctor, pregenerated
-from pipeline.errors import ContractError, Missing
+from pipeline import availability, doctor, pregenerated
+from pipeline.errors import Missing
 from pipeline.flux import julia
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion.diffusion import PROMPT
@@ -190,8 +190,33 @@ def test_preprocess_takes_a_size_and_gray(command: Command) -> None:
 # forward
 
 
-def test_forward_without_julia_is_exit_code_1(command: Command) -> None:
-    assert command("forward", PHOTO) == (1, [], [f"Flux.jl: expected Julia; {HIDDEN}"])
+REFERENCE = "scores by the PyTorch reference, which has the same weights"
+
+
+def test_forward_without_julia_scores_by_the_reference_and_says_so(command: Command) -> None:
+    code, out, err = command("forward", PHOTO)
+    assert (code, err, out[0]) == (0, [], f"{REFERENCE} ({HIDDEN})")
+    assert out[1].startswith(f"{PHOTO}: ")
+    assert command("forward", PHOTO, "--engine", "reference") == (0, [REFERENCE, out[1]], [])
+
+
+@pytest.mark.parametrize(
+    ("question", "code", "line"),
+    [
+        ("--engine flux", 1, f"Flux.jl: expected Julia; {HIDDEN}"),
+        ("--flux-weights mine", 1, f"Flux.jl: expected Julia; {HIDDEN}"),
+        (
+            "--flux-weights mine --engine reference",
+            2,
+            "--flux-weights with --engine reference: expected Flux.jl, which alone reads it; "
+            "leave one out",
+        ),
+    ],
+)
+def test_what_only_flux_can_do_is_refused_without_it(
+    command: Command, question: str, code: int, line: str
+) -> None:
+    assert command("forward", PHOTO, *question.split()) == (code, [], [line])
 
 
 def test_forward_looks_at_the_images_before_it_starts_julia(
@@ -202,48 +227,21 @@ def test_forward_looks_at_the_images_before_it_starts_julia(
     assert command("forward", PHOTO, "nowhere.png") == (2, [], [line])
 
 
-def test_scores_read_by_class_and_the_highest_first_when_asked(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    import numpy as np
-
-    scores = np.float32([[0.5, -1.25, 2], [0, 3, 1]])
-    commands._print_scores(["a.png", "b.png"], scores, None)
-    commands._print_scores(["a.png", "b.png"], scores, 2)
-    assert capsys.readouterr().out.splitlines() == [
-        "a.png: 0: +0.5000  1: -1.2500  2: +2.0000",
-        "b.png: 0: +0.0000  1: +3.0000  2: +1.0000",
-        "a.png: 2: +2.0000  0: +0.5000",
-        "b.png: 1: +3.0000  2: +1.0000",
-    ]
-
-
-def test_scores_that_are_not_finite_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    import numpy as np
-
-    with pytest.raises(ContractError) as refused:
-        commands._print_scores(["a.png"], np.float32([[0.5, np.nan]]), None)
-    assert str(refused.value) == (
-        "scores: a value that is not finite: expected finite; check the weights"
-    )
-    assert capsys.readouterr().out == ""
-
-
 # run
 
 
-def test_run_without_julia_leaves_six_images_and_says_why_there_are_no_scores(
+def test_run_without_julia_leaves_six_images_and_scores_by_the_reference(
     command: Command,
 ) -> None:
-    assert command("run", "--out", "here") == (
-        0,
-        [
-            pregenerated.NOTICE,
-            *(f"here/{name}" for name in GENERATED + PREPROCESSED),
-            "no scores: no Julia: this test hides it; run another test",
-        ],
-        ["preprocess: 3 images"],
-    )
+    code, out, err = command("run", "--out", "here", "--top", "1")
+    assert (code, err) == (0, ["preprocess: 3 images"])
+    assert out[:8] == [
+        pregenerated.NOTICE,
+        *(f"here/{name}" for name in GENERATED + PREPROCESSED),
+        f"{REFERENCE} ({HIDDEN})",
+    ]
+    for line, name in zip(out[8:], PREPROCESSED, strict=True):
+        assert re.fullmatch(rf"{name}: [a-z ]+ \d+\.\d%", line)
     assert files("here") == GENERATED + PREPROCESSED
     assert {opened(Path("here", name)).size for name in PREPROCESSED} == {(224, 224)}
 

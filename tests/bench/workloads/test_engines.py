@@ -82,7 +82,7 @@ def test_the_reference_holds_its_contract() -> None:
     batch = batch_of(2)
     with engines.ready("reference", "cpu", batch) as engine:
         assert said(engine.check(engine.call(batch), batch)) == []
-    assert engine.weights == "fixture, seeded random"
+    assert engine.weights == "fixture, trained"
     assert engine.classes == 10
 
 

@@ -1,0 +1,53 @@
+"""Fewer pictures that agree with their prompt are a verdict of their own, whatever the time."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from bench.comparing.comparison import compare
+from bench.comparing.gate import Gate, judge
+from bench.comparing.sides import Side
+from bench.comparing.verdict import WORSE
+from bench.results.cell import AGREED, JUDGED, MEASURED
+from bench.results.run import Run
+from support.results import named
+
+
+def sides(base: Mapping[str, float], new: Mapping[str, float]) -> list[Side]:
+    """Two sides of one cell, the second twice as fast, with what was counted of their pictures."""
+    axes = {"model": "tiny", "size": "64x64", "steps": 8}
+    runs = [
+        Run({}, (named("generate", axes, MEASURED, samples=(time, 1.01 * time) * 9, extra=extra),))
+        for time, extra in ((2.0, base), (1.0, new))
+    ]
+    return [Side(label, (f"{label}.json",), (run,)) for label, run in zip("AB", runs, strict=True)]
+
+
+def test_a_faster_side_that_draws_worse_pictures_is_called_that_and_fails_the_gate() -> None:
+    comparison = compare(sides({AGREED: 19, JUDGED: 20}, {AGREED: 9, JUDGED: 20}))
+    [verdict] = comparison.lines[0].verdicts
+    assert (verdict.word, verdict.code) == (WORSE, "agreement")
+    assert verdict.why == (
+        "pictures that agree with their prompt: 19 of 20 (75% to 100%) in A and 9 of 20 "
+        "(23% to 68%) in B; chance alone: 0.0006"
+    )
+    assert verdict.ratio is not None
+    assert verdict.ratio.value == pytest.approx(0.5)
+    [failure] = judge(comparison, {"generate": Gate(slower=0.1)}).failures
+    assert "worse pictures" in failure
+    assert judge(comparison, {"generate": Gate(missing=True)}).failures == ()
+
+
+@pytest.mark.parametrize(
+    ("base", "new"),
+    [
+        ({AGREED: 19, JUDGED: 20}, {AGREED: 15, JUDGED: 20}),  # chance: 9 %
+        ({AGREED: 2, JUDGED: 20}, {AGREED: 20, JUDGED: 20}),  # better
+        ({AGREED: 20, JUDGED: 20}, {}),  # nobody looked
+    ],
+)
+def test_what_chance_explains_or_nobody_judged_is_decided_by_the_time(
+    base: Mapping[str, float], new: Mapping[str, float]
+) -> None:
+    [verdict] = compare(sides(base, new)).lines[0].verdicts
+    assert verdict.word != WORSE
