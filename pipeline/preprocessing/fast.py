@@ -61,7 +61,7 @@ HALF = 2
 
 MOST_KEPT = 64 << 20
 """Bytes that a thread keeps to decode into: 16 million pixels. In fresh memory, each page costs a
-fault: a third more time for 12 million pixels."""
+fault: a quarter more time to decode 12 million pixels."""
 
 _kept = threading.local()
 

@@ -302,7 +302,7 @@ def _write_levels(slot: "torch.Tensor", levels: "torch.Tensor", grayscale: bool)
     if grayscale and len(array) > 1:  # rounded as in Pillow
         sums = _luma(array.astype(np.int32)) + (1 << LUMA_BITS - 1)
         array = sums[None] >> LUMA_BITS
-    batch[:] = array  # one pass over interleaved bytes; numpy divides those at half the speed
+    batch[:] = array  # numpy divides interleaved bytes more slowly
     np.divide(batch, np.float32(255), out=batch)
 
 
