@@ -97,6 +97,11 @@ def test_the_sizes_of_the_rule_are_those_that_the_program_takes(
     assert disagreements == []
 
 
+def test_nothing_is_exported_for_eager_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "programs", lambda *_: pytest.fail("it exports"))
+    assert list(answers.targets([], asked("64"))) == []
+
+
 def test_the_unet_narrows_sides_and_batch_and_names_its_guards(target: Target) -> None:
     limits = {one.component: one for one in target.parts}
     assert list(limits) == ["text_encoder", "unet", "vae_decoder"]
