@@ -241,10 +241,13 @@ def _pixels(picture: Picture, settings: Settings) -> "torch.Tensor":
         raise PipelineError(name, expected, "convert it")
     data, size = contents(picture), settings.size if settings.scaled else 0
     header = None if data is None else headers.read(data)
-    if header is not None and (settings.device == "cpu" or header.format == "PNG"):
-        levels = fast.decode(data, header, size, is_lent=True)
-        if levels is not None:
-            return _flat(levels, header.mode, settings, name)
+    if (
+        data is not None
+        and header is not None
+        and (settings.device == "cpu" or header.format == "PNG")
+        and (levels := fast.decode(data, header, size, is_lent=True)) is not None
+    ):
+        return _flat(levels, header.mode, settings, name)
     with opened(picture if data is None else data, name) as image:
         if settings.device != "cpu" and (jpeg := fast.jpeg(image)) is not None:
             decoded = _decoded_on(settings.device, jpeg)
