@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import size_label
@@ -46,28 +47,35 @@ def memory_text(answers: Sequence[Answer], width: int) -> str:
     """Return a table of what each call needs on a device; empty where nothing has a cost."""
     from rich.console import Console
 
-    rows = {}
-    for answer in answers:
-        cost, question = answer.cost, answer.question
-        if cost is not None and answer.needed_bytes is not None:
-            activations = cost.peak_bytes - cost.weights_bytes
-            counts = (cost.weights_bytes, activations, answer.scoring_bytes, answer.needed_bytes)
-            channels = "RGB" if question.channels == 3 else "grayscale"
-            names = (question.model.name, size_label(answer.size), str(question.batch))
-            rows[(*names, question.dtype, channels, *map(bytes_text, counts))] = None
-    if not rows:
+    answers = [answer for answer in answers if answer.cost and answer.needed_bytes is not None]
+    if not answers:
         return ""
-    table = _table("model", "size", "batch", "dtype", "channels")
-    for name in ("weights", "activations", "scorer", "needs"):
+    axes = _axes(answers)
+    costs: dict[str, list[str]] = {
+        name: [] for name in ("weights", "activations", "scorer", "needs")
+    }
+    for answer in answers:
+        assert answer.cost is not None
+        assert answer.needed_bytes is not None
+        weights, peak = answer.cost.weights_bytes, answer.cost.peak_bytes
+        counts = (weights, peak - weights, answer.scoring_bytes, answer.needed_bytes)
+        for column, count in zip(costs.values(), counts, strict=True):
+            column.append(bytes_text(count))
+    for name in ("scorer", "activations"):
+        if _width(axes | costs) > width:
+            del costs[name]
+    table = _table(*axes)
+    for name in costs:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
+    for row in dict.fromkeys(zip(*axes.values(), *costs.values(), strict=True)):
         table.add_row(*row)
     console = Console(width=width, highlight=False, markup=False)
     with console.capture() as captured:
         console.print(table)
     lines = [line.rstrip() for line in captured.get().splitlines()]
     overhead = _overhead(answers[0].question.overhead)
-    return "\n".join([*lines, f"needs: the larger of activations and scorer, weights, {overhead}"])
+    needs = f"needs: the larger of activations and scorer, weights, {overhead}"
+    return "\n".join([*lines, *wrap(needs, width)])
 
 
 def first_broken(answers: Sequence[Answer]) -> str:
@@ -200,20 +208,7 @@ def _summary(answers: Sequence[Answer], width: int) -> "Table":
 
     The JSON has all of them.
     """
-    axes: dict[str, list[str]] = {
-        "model": [answer.question.model.name for answer in answers],
-        "size": [size_label(answer.size) for answer in answers],
-        "batch": [str(answer.question.batch) for answer in answers],
-        "dtype": [answer.question.dtype for answer in answers],
-        "channels": [str(answer.question.channels) for answer in answers],
-        "flux model": [answer.question.flux_model for answer in answers],
-        "memory": [_memory(answer) for answer in answers],
-    }
-    shown = {
-        name: values
-        for name, values in axes.items()
-        if name in ("model", "size") or len(set(values)) > 1
-    }
+    shown = _axes(answers)
     verdicts = [
         answer.violations[0].boundary if answer.violations else _HOLDS for answer in answers
     ]
@@ -228,6 +223,24 @@ def _summary(answers: Sequence[Answer], width: int) -> "Table":
     for row in zip(*shown.values(), *costs.values(), verdicts, strict=True):
         table.add_row(*row)
     return table
+
+
+def _axes(answers: Sequence[Answer]) -> dict[str, list[str]]:
+    """Return model and size of each answer, and the axes that differ, by heading."""
+    axes: dict[str, list[str]] = {
+        "model": [answer.question.model.name for answer in answers],
+        "size": [size_label(answer.size) for answer in answers],
+        "batch": [str(answer.question.batch) for answer in answers],
+        "dtype": [answer.question.dtype for answer in answers],
+        "channels": [str(answer.question.channels) for answer in answers],
+        "flux model": [answer.question.flux_model for answer in answers],
+        "memory": [_memory(answer) for answer in answers],
+    }
+    return {
+        name: values
+        for name, values in axes.items()
+        if name in ("model", "size") or len(set(values)) > 1
+    }
 
 
 _STEP, _IMAGE = "GFLOP\na step", "GFLOP\nan image"
