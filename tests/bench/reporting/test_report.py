@@ -148,9 +148,7 @@ def test_an_image_has_its_cell_and_its_settings(page: Page) -> None:
     (image,) = page.all("img")
     assert image["alt"] == "What tiny-cpu-float32-64x64-2steps made"
     assert image["src"] == f"data:image/jpeg;base64,{PIXELS['jpeg']}"
-    assert page.of("small") == [
-        "weights tiny, seeded random · prompt a city · seed 3 · pixels 512×512"
-    ]
+    assert page.of("small") == ["weights tiny, trained · prompt a city · seed 3 · pixels 512×512"]
     assert "Where the weights are random, an image is a texture, not a picture of the prompt." in (
         page.of("p")
     )
