@@ -62,7 +62,10 @@ def _parser() -> Parser:
     sd.add_argument("--scheduler", default="", metavar="NAME", help=names)
     types = "default: float16 on CUDA, float32 on the CPU"
     sd.add_argument("--dtype", choices=diffusion.DTYPES, default="", help=types)
-    sd.add_argument("--sd-model", default="", help="tiny, arch:sd15, a hub id or a folder")
+    model = "tiny, arch:sd15, a hub id or a folder (default: tiny; with CUDA arch:sd15)"
+    sd.add_argument("--sd-model", default="", help=model)
+    rendered = "copy images of fixtures/ instead, which were rendered, not diffused"
+    sd.add_argument("--pregenerated", action="store_true", help=rendered)
     devices = "default: the model's, for Flux cpu"
     device.add_argument("--device", choices=("cpu", "cuda"), default="", help=devices)
     _option(out, "--out", parse_folder, "folder (default: run)", default="run")

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -38,9 +39,14 @@ __all__ = ["doctor", "forward", "generate", "preprocess", "run", "validate"]
 
 Options = argparse.Namespace
 
+_DRAWN_BY_TINY = (
+    "drawn by tiny, a small Stable Diffusion trained on rendered scenes of 64x64, as there is no "
+    "CUDA and no --sd-model; --sd-model ID --device cpu runs a full-size one"
+)
+
 
 def generate(options: Options) -> int:
-    """Write generated_image_1.png …: generated, or the pre-generated ones without a model."""
+    """Write generated_image_1.png …: generated, or the pre-generated ones."""
     images = _write_images(options)
     return HOLDS if len(images) == options.count else DOES_NOT_HOLD
 
@@ -197,7 +203,12 @@ def _write_images(options: Options) -> "dict[int, Image]":
     if options.scheduler:
         schedulers.check(options.scheduler)
     model = _model(options)
-    return _write_pregenerated(options) if model is None else _write_generated(options, model)
+    if model is None:
+        return _write_pregenerated(options)
+    images = _write_generated(options, model)
+    if not options.sd_model and model.name == "tiny":
+        print(_DRAWN_BY_TINY)
+    return images
 
 
 def _write_pregenerated(options: Options) -> "dict[int, Image]":
@@ -205,7 +216,7 @@ def _write_pregenerated(options: Options) -> "dict[int, Image]":
     print(pregenerated.NOTICE)
     if options.count > pregenerated.COUNT:
         expected = f"at most {pregenerated.COUNT} without a model"
-        raise PipelineError(f"--count {options.count}", expected, "--sd-model tiny")
+        raise PipelineError(f"--count {options.count}", expected, "leave --pregenerated out")
     paths = pregenerated.paths()[: options.count]
     for path in paths:
         _write(options.out / path.name, path.read_bytes())
@@ -214,17 +225,11 @@ def _write_pregenerated(options: Options) -> "dict[int, Image]":
 
 def _refuse_without_model(options: Options) -> None:
     """Refuse what pre-generated images cannot honour, instead of ignoring it."""
-    absent = availability.torch_build()
-    if options.device == "cuda" and absent is not None:
-        raise UnavailableError("--device cuda", absent)
-    for name in ("size", "steps", "negative_prompt", "guidance", "scheduler", "dtype"):
+    for name in ("size", "steps", "negative_prompt", "guidance", "scheduler", "dtype", "sd_model"):
         value = getattr(options, name)
         if value not in (None, ""):
-            raise PipelineError(
-                f"--{name.replace('_', '-')} {_as_typed(value)}",
-                "a model to use it, and there is no CUDA",
-                "add --sd-model tiny",
-            )
+            given = f"--{name.replace('_', '-')} {_as_typed(value)}"
+            raise PipelineError(given, "a model to use it", "leave --pregenerated out")
 
 
 def _as_typed(value: object) -> str:
@@ -316,10 +321,14 @@ def _require_memory(drawing: diffusion.Drawing) -> None:
 
 
 def _model(options: Options) -> models.Model | None:
-    """Return the model that was asked for; else arch:sd15 with CUDA in PyTorch, None without."""
-    if options.sd_model:
-        return models.resolve(options.sd_model)
-    return models.resolve("arch:sd15") if availability.torch_build() is None else None
+    """Return the model that was asked for, or arch:sd15 with CUDA in PyTorch, else tiny.
+
+    It is None, for the pre-generated images, where these were asked for, or nothing can be drawn.
+    """
+    if options.pregenerated or not all(map(find_spec, ("torch", "diffusers"))):
+        return None
+    default = "arch:sd15" if availability.torch_build() is None else "tiny"
+    return models.resolve(options.sd_model or default)
 
 
 def _write(path: Path, content: bytes) -> None:

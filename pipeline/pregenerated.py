@@ -11,11 +11,7 @@ COUNT = 3
 SIZE = (512, 512)
 """Width and height of each in pixels."""
 
-NOTICE = (
-    "no CUDA and no --sd-model: these are the pre-generated images of fixtures/ (rendered, not "
-    "diffused); --sd-model tiny runs the real code at 64x64, --sd-model ID --device cpu the real "
-    "model"
-)
+NOTICE = "these are the pre-generated images of fixtures/: rendered, not diffused"
 
 
 def image_name(number: int) -> str:

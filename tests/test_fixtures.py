@@ -37,11 +37,9 @@ def test_three_images_stand_in_for_the_generated_ones() -> None:
     assert pregenerated.preprocessed_name(2) == "preprocessed_image_2.png"
 
 
-def test_the_notice_says_that_they_are_rendered_and_what_to_do() -> None:
+def test_the_notice_says_that_they_are_rendered() -> None:
     assert pregenerated.NOTICE == (
-        "no CUDA and no --sd-model: these are the pre-generated images of fixtures/ (rendered, "
-        "not diffused); --sd-model tiny runs the real code at 64x64, --sd-model ID --device cpu "
-        "the real model"
+        "these are the pre-generated images of fixtures/: rendered, not diffused"
     )
 
 
@@ -127,13 +125,32 @@ def test_the_tiny_pipeline_is_made_of_what_a_published_one_is_made_of() -> None:
     }
 
 
-def test_the_tiny_tokenizer_knows_every_word_of_the_default_prompt() -> None:
+def test_the_tiny_tokenizer_knows_every_word_of_the_captions() -> None:
     from transformers import CLIPTokenizer
 
-    from pipeline.stable_diffusion.diffusion import PROMPT
+    from fixtures.scenes import captions
 
     tokenizer = CLIPTokenizer.from_pretrained(models.TINY / "tokenizer")
-    assert tokenizer.tokenize(PROMPT) == [f"{word}</w>" for word in PROMPT.split()]
+    for text in captions.every_caption():
+        assert tokenizer.tokenize(text) == [f"{word}</w>" for word in text.split()]
+
+
+def test_the_tiny_pipeline_has_the_parts_that_its_training_makes() -> None:
+    from fixtures import make_tiny_pipeline as parts
+
+    pipe = models.load(models.resolve("tiny"), "cpu", "float32")
+    made = parts.make_unet(), parts.make_vae(), parts.make_text_encoder(pipe.tokenizer)
+    for one, other in zip(made, (pipe.unet, pipe.vae, pipe.text_encoder), strict=True):
+        shapes = [
+            {name: each.shape for name, each in part.state_dict().items()} for part in (one, other)
+        ]
+        assert shapes[0] == shapes[1]
+    own, trained = (
+        dict(scheduler.config) for scheduler in (parts.make_scheduler(), pipe.scheduler)
+    )
+    assert {name: trained[name] for name in own if name[0] != "_"} == {
+        name: value for name, value in own.items() if name[0] != "_"
+    }
 
 
 def test_the_tiny_tokenizer_reads_any_text() -> None:

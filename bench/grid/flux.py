@@ -14,6 +14,9 @@ from pipeline.flux.forward import split_name
 
 __all__ = ["AXES", "FLUX_MODEL", "end_to_end", "flux_models", "forward"]
 
+TRAINED = 2
+"""Version of the work since the network's weights are trained ones."""
+
 BUDGETS = {"flux-bridge": 0.25, "flux-buffered": 0.25}
 """Budget factors of what is quick: a call without a model takes microseconds."""
 
@@ -67,6 +70,7 @@ def forward(options: Options) -> list[Cell]:
             device=device,
             dtype="" if engine == "flux-bridge" else "float32",
             budget_factor=BUDGETS.get(engine, 1.0),
+            workload=1 if model else TRAINED,
             regime=_REGIMES.get(engine, _REGIME) | _process(engine, device),
         )
         for model, engine, device, batch in product(
@@ -93,6 +97,7 @@ def end_to_end(options: Options) -> list[Cell]:
             device=device,
             dtype="float32",
             budget_factor=source.budget_factor if source else 1.0,
+            workload=TRAINED,
             regime={"images": source.id if source else "pregenerated"} | _process(engine, device),
         )
         for engine, device in product(ENGINE.values(options), DEVICE.values(options))

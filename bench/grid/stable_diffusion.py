@@ -135,6 +135,7 @@ def _cells(name: str, options: Options) -> list[Cell]:
                 "generate",
                 axes,
                 needs=tuple(needs),
+                workload=2 if tiny else 1,
                 images=batch,
                 steps=steps,
                 device=device,

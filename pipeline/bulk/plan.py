@@ -139,7 +139,7 @@ def _require_fitting(options: argparse.Namespace) -> None:
     """Refuse options that this input has no use for, instead of ignoring them."""
     if options.prompts and options.images:
         raise PipelineError("--prompts and --images", "one of them", "leave one out")
-    unused = ["count", "prompt", "top"]
+    unused = ["count", "prompt", "top", "pregenerated"]
     if options.images:
         unused += ["size", "steps", "guidance", "negative_prompt", "scheduler", "dtype", "sd_model"]
     defaults = {"count": 3, "prompt": diffusion.PROMPT}

@@ -26,7 +26,7 @@ def resolve(name: str) -> Model:
     Raises `PipelineError` for any other name, or a folder without `model_index.json`.
     """
     if name == "tiny":
-        return Model(name, "tiny", "tiny, seeded random", (64, 64), 4, TINY)
+        return Model(name, "tiny", "tiny, trained", (64, 64), 8, TINY)
     if name.startswith("arch:"):
         label = name.removeprefix("arch:")
         if label not in ARCHITECTURES:

@@ -148,7 +148,7 @@ def test_a_result_file_has_every_number_and_what_it_ran_on(measured: Run) -> Non
         assert (row.status, row.threads) == (MEASURED, 1)
         assert len(row.samples) >= 6 or row.limited_by == "first call"  # on a busy machine
         assert re.fullmatch("" if name == NOOP else "[0-9a-f]{384}", row.fingerprint)
-    assert rows[TINY_CELL].weights == "tiny, seeded random"
+    assert rows[TINY_CELL].weights == "tiny, trained"
     assert set(run.machine) == {"hardware", "software", "state", "guards", "workload"}
     assert run.machine["workload"]["start"].keys() == run.machine["workload"]["end"].keys()
     assert matrix_rate(run.machine, "cpu", "float32")

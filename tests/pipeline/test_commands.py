@@ -20,10 +20,18 @@ from support.helpers import HIDDEN, NO_CUDA
 # generate
 
 
-def test_generate_without_a_model_copies_the_pregenerated_images_and_says_so(
-    command: Command,
-) -> None:
-    assert command("generate") == (
+def test_generate_without_a_model_draws_with_tiny_and_says_so(command: Command) -> None:
+    code, out, err = command("generate", "--steps", "1", "--count", "1")
+    assert (code, err, out[0]) == (0, ["generate: 1 step"], f"run/{GENERATED[0]}")
+    assert out[1:] == [
+        "drawn by tiny, a small Stable Diffusion trained on rendered scenes of 64x64, as there is "
+        "no CUDA and no --sd-model; --sd-model ID --device cpu runs a full-size one"
+    ]
+    assert opened(Path("run", GENERATED[0])).text["model"] == "tiny, trained"
+
+
+def test_generate_copies_the_pregenerated_images_when_asked_and_says_so(command: Command) -> None:
+    assert command("generate", "--pregenerated") == (
         0,
         [pregenerated.NOTICE, *(f"run/{name}" for name in GENERATED)],
         [],
@@ -99,12 +107,12 @@ def test_a_png_says_what_made_it_and_names_no_folder(command: Command, tmp_path:
 
 def test_options_default_to_the_models_own(command: Command) -> None:
     code, _, said = command("generate", "--sd-model", "tiny", "--count", "1")
-    assert (code, said) == (0, ["generate: 4 steps"])
+    assert (code, said) == (0, ["generate: 8 steps"])
     image = opened(Path("run", GENERATED[0]))
     assert image.size == (64, 64)
     text = image.text
     assert (text["prompt"], text["negative prompt"], text["seed"]) == (PROMPT, "", "0")
-    assert (text["steps"], text["guidance"], text["size"]) == ("4", "7.5", "64x64")
+    assert (text["steps"], text["guidance"], text["size"]) == ("8", "7.5", "64x64")
     assert (text["scheduler"], text["dtype"]) == ("DDIMScheduler", "float32")
 
 
@@ -141,13 +149,14 @@ def test_a_device_that_is_missing_is_exit_code_1(
         "--guidance 0",
         "--scheduler ddim",
         "--dtype float32",
+        "--sd-model tiny",
     ],
 )
 def test_an_option_that_pre_generated_images_cannot_honour_is_refused(
     command: Command, option: str
 ) -> None:
-    line = f"{option}: expected a model to use it, and there is no CUDA; add --sd-model tiny"
-    assert command("generate", *option.split()) == (2, [], [line])
+    line = f"{option}: expected a model to use it; leave --pregenerated out"
+    assert command("generate", "--pregenerated", *option.split()) == (2, [], [line])
     assert files() == []
 
 
@@ -233,7 +242,7 @@ def test_forward_looks_at_the_images_before_it_starts_julia(
 def test_run_without_julia_leaves_six_images_and_scores_by_the_reference(
     command: Command,
 ) -> None:
-    code, out, err = command("run", "--out", "here", "--top", "1")
+    code, out, err = command("run", "--pregenerated", "--out", "here", "--top", "1")
     assert (code, err) == (0, ["preprocess: 3 images"])
     assert out[:8] == [
         pregenerated.NOTICE,

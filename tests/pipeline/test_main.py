@@ -51,7 +51,9 @@ WRONG = {
     "generate --sd-model tiny --steps 0": f"--steps 0: {COUNT}; change --steps",
     "run --steps -3": f"--steps -3: {COUNT}; change --steps",
     "generate --count 0": f"--count 0: {COUNT}; change --count",
-    "generate --count 4": "--count 4: expected at most 3 without a model; --sd-model tiny",
+    "generate --pregenerated --count 4": (
+        "--count 4: expected at most 3 without a model; leave --pregenerated out"
+    ),
     "preprocess IMAGE --size 0": f"--size 0: {COUNT}; change --size",
     "preprocess IMAGE --workers 0": f"--workers 0: {COUNT}; change --workers",
     "preprocess nowhere.png nothing.png": (
@@ -181,7 +183,7 @@ def test_an_interrupt_is_one_line_and_exit_code_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "replace", interrupt)
-    code, out, said = command("generate")
+    code, out, said = command("generate", "--pregenerated")
     assert (code, out) == (130, [pregenerated.NOTICE])
     assert said == ["interrupted: every file that was written is whole"]
     assert files("run") == []
@@ -207,18 +209,17 @@ def test_a_run_leaves_six_images_and_scores(tmp_path: Path) -> None:
     done = fresh_python("-m", "pipeline", "run", "--out", str(out), CUDA_VISIBLE_DEVICES="")
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr
-    assert lines[:7] == [
-        pregenerated.NOTICE,
-        *(str(out / name) for name in GENERATED + PREPROCESSED),
-    ]
+    said = lines.pop(3)
+    assert said.startswith("drawn by tiny, a small Stable Diffusion")
+    assert lines[:6] == [str(out / name) for name in GENERATED + PREPROCESSED]
     assert files(str(out)) == GENERATED + PREPROCESSED
-    by_reference = len(lines) == 11
+    by_reference = len(lines) == 10
     if by_reference:
-        assert re.fullmatch(r"scores by the PyTorch .+ \(no (Julia|Flux\.jl): .+\)", lines[7])
+        assert re.fullmatch(r"scores by the PyTorch .+ \(no (Julia|Flux\.jl): .+\)", lines[6])
     batch = preprocessing.preprocess([out / name for name in GENERATED])
     names = reference.class_names(reference.weights_path(3))
     shares = scoring.probabilities(reference.forward(batch))
-    for line, name, row in zip(lines[7 + by_reference :], PREPROCESSED, shares, strict=True):
+    for line, name, row in zip(lines[6 + by_reference :], PREPROCESSED, shares, strict=True):
         assert line.startswith(f"{name}: {names[row.argmax()]} ")
         printed = [float(share) for share in re.findall(r"(\d+\.\d)%", line)]
         assert printed == pytest.approx(sorted(100 * row)[:-4:-1], abs=0.11)
@@ -226,7 +227,8 @@ def test_a_run_leaves_six_images_and_scores(tmp_path: Path) -> None:
 
 def test_a_terminal_without_the_signs_gets_others_for_them(tmp_path: Path) -> None:
     done = fresh_python(
-        *("-m", "pipeline", "generate", "--count", "1", "--out", str(tmp_path / "\u00fc")),
+        *("-m", "pipeline", "generate", "--pregenerated", "--count", "1"),
+        *("--out", str(tmp_path / "\u00fc")),
         CUDA_VISIBLE_DEVICES="",
         PYTHONIOENCODING="ascii",
     )

@@ -17,7 +17,7 @@ from support.results import MACHINE, NO_JULIA, document, generate, named
 PLAIN = Path(__file__).resolve().parents[1] / "compare"
 """Two files that pytest-benchmark wrote without this harness."""
 
-TINY = {"weights": "tiny, seeded random", "threads": 1, "limited_by": "precision"}
+TINY = {"weights": "tiny, trained", "threads": 1, "limited_by": "precision"}
 
 LAPTOP: dict[str, Any] = {
     "hardware": {

@@ -144,16 +144,23 @@ def test_each_chart_has_a_heading_a_drawing_and_its_figures(page: Page) -> None:
     assert len(titles) == len(page.all("svg")) == len(page.all("details")) == 4
 
 
+TEXTURE = "Where the weights are random, an image is a texture, not a picture of the prompt."
+
+
 def test_an_image_has_its_cell_and_its_settings(page: Page) -> None:
     (image,) = page.all("img")
     assert image["alt"] == "What tiny-cpu-float32-64x64-2steps made"
     assert image["src"] == f"data:image/jpeg;base64,{PIXELS['jpeg']}"
-    assert page.of("small") == [
-        "weights tiny, seeded random · prompt a city · seed 3 · pixels 512×512"
-    ]
-    assert "Where the weights are random, an image is a texture, not a picture of the prompt." in (
-        page.of("p")
-    )
+    assert page.of("small") == ["weights tiny, trained · prompt a city · seed 3 · pixels 512×512"]
+    assert TEXTURE not in page.of("p")
+
+
+def test_an_image_of_random_weights_is_called_a_texture() -> None:
+    axes = {"model": "sd15", "size": "512x512", "steps": 2}
+    settings = PIXELS | {"prompt": "a city", "seed": 3}
+    row = named("generate", axes, MEASURED, samples=(1.0,) * 6, thumbnail=settings)
+    drawn = [replace(row, weights=weights) for weights in ("sd15, seeded random", "owner/name")]
+    assert [TEXTURE in page_of([one]).of("p") for one in drawn] == [True, False]
 
 
 def test_an_image_that_several_cells_made_is_shown_once_with_all_of_them() -> None:

@@ -28,7 +28,7 @@ UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 @pytest.mark.parametrize(
     "model",
     [
-        Model("tiny", "tiny", "tiny, seeded random", (64, 64), 4, TINY),
+        Model("tiny", "tiny", "tiny, trained", (64, 64), 8, TINY),
         Model("arch:sd15", "sd15", "sd15, seeded random", (512, 512), 30),
         Model("arch:sd21", "sd21", "sd21, seeded random", (768, 768), 30),
         Model("arch:sdxl", "sdxl", "sdxl, seeded random", (1024, 1024), 30),

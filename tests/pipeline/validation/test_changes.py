@@ -62,7 +62,7 @@ def boundary(answer: Any, name: str) -> Any:
         (lambda answer: answer.update(fits=True), ["fits the memory: not asked → yes"]),
         (
             lambda answer: answer["cost"].update(peak_bytes=2 * answer["cost"]["peak_bytes"]),
-            ["estimated peak: 1.924 MB → 3.848 MB (+100%)"],
+            ["estimated peak: 8.125 MB → 16.25 MB (+100%)"],
         ),
         (lambda answer: answer["cost"].update(peak_bytes=answer["cost"]["peak_bytes"] * 1.04), []),
         (lambda answer: answer["cost"].update(step_flops=1), []),
@@ -83,8 +83,8 @@ def test_a_setting_that_was_changed_is_named_and_its_effects_too() -> None:
         f"{name}: latents: found (1, 4, 8, 8) float32 → (1, 4, 8, 8) bfloat16",
         f"{name}: UNet output: found (2, 4, 8, 8) float32 → (2, 4, 8, 8) bfloat16",
         f"{name}: decoded image: found (1, 3, 64, 64) float32 → (1, 3, 64, 64) bfloat16",
-        f"{name}: weights: 1.245 MB → 622.6 kB (-50%)",
-        f"{name}: estimated peak: 1.924 MB → 962.9 kB (-50%)",
+        f"{name}: weights: 7.315 MB → 3.658 MB (-50%)",
+        f"{name}: estimated peak: 8.125 MB → 4.063 MB (-50%)",
     ]
 
 

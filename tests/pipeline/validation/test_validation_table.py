@@ -54,7 +54,7 @@ def test_one_answer_is_a_table_of_boundaries(printed: Any) -> None:
         "WHCN batch       (224, 224, 3, 1) float32  (224, 224, 3, 1) float32  holds",
         "scores           (1, classes) float32      (1, 10) float32           holds",
         "parameters 310 979 · weights 1.245 MB · estimated peak 1.924 MB",
-        "GFLOPs an image: 0.1568 = 0.008082 text + 4 × 0.02593 UNet + 0.04497 VAE, for 4 steps",
+        "GFLOPs an image: 0.2605 = 0.008082 text + 8 × 0.02593 UNet + 0.04497 VAE, for 8 steps",
         "shape of scores: by the reference",
     ]
 
@@ -64,12 +64,12 @@ def test_several_answers_are_a_line_each_and_the_first_broken_one_in_full(printe
     assert printed(*asked) == [
         "                                   GFLOP     GFLOP",
         "model  size   batch  parameters   a step  an image   weights      peak  verdict",
-        "tiny   64x64  1           0.3 M  0.02593    0.1568  1.245 MB  1.924 MB  holds",
-        "tiny   64x64  2           0.3 M  0.01296   0.07838  1.245 MB  1.924 MB  holds",
+        "tiny   64x64  1           0.3 M  0.02593    0.2605  1.245 MB  1.924 MB  holds",
+        "tiny   64x64  2           0.3 M  0.01296    0.1302  1.245 MB  1.924 MB  holds",
         "tiny   63x63  1               –        –         –         –         –  size",
         "tiny   63x63  2               –        –         –         –         –  size",
-        "tiny   72x40  1           0.3 M  0.02593    0.1568  1.245 MB  1.924 MB  holds",
-        "tiny   72x40  2           0.3 M  0.01296   0.07838  1.245 MB  1.924 MB  holds",
+        "tiny   72x40  1           0.3 M  0.02593    0.2605  1.245 MB  1.924 MB  holds",
+        "tiny   72x40  2           0.3 M  0.01296    0.1302  1.245 MB  1.924 MB  holds",
         "",
         "tiny · 63x63 · batch 1 · float32 · RGB",
         "boundary  expected              found  verdict",
@@ -151,7 +151,7 @@ def test_json_holds_what_was_asked_found_and_counted() -> None:
     assert document["seconds"] == 0.5
     assert re.fullmatch(
         r"does not hold: tiny · 64x64 · batch 1 · float32 · RGB: memory: an estimated \S+ MB, "
-        r"expected at most 1 MB; try float16, or a smaller model: weights alone take 1.245 MB",
+        r"expected at most 1 MB; try float16, or a smaller model: weights alone take 7.315 MB",
         document["first_broken"],
     )
     first, second = document["answers"]
@@ -165,7 +165,7 @@ def test_json_holds_what_was_asked_found_and_counted() -> None:
     assert first["cost"]["parameters"] == 310_979
     assert first["image_flops"] == (
         first["cost"]["text_flops"]
-        + 4 * first["cost"]["step_flops"]
+        + 8 * first["cost"]["step_flops"]
         + first["cost"]["decode_flops"]
     )
     assert first["boundaries"][1] == {
