@@ -46,7 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Print what the device needs for each call that `--benchmark-skip` asked about."""
-    text = table.memory_text(config.stash.get(options.ANSWERS, []), get_terminal_size().columns)
+    answers = config.stash.get(options.ANSWERS, None) or []
+    text = table.memory_text(answers, get_terminal_size().columns)
     if text:
         terminalreporter.section("memory, estimated")
         terminalreporter.write_line(text)

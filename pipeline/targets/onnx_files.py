@@ -28,7 +28,7 @@ def converted(program: Program) -> Program:
         return replace(program, failure=f"no ONNX: {one_line(error)}")
     graph = made.model.graph
     fixed = {
-        value.name: [side if isinstance(side, int) else None for side in value.shape]
+        str(value.name): [side if isinstance(side, int) else None for side in value.shape or ()]
         for value in graph.inputs
     }
     opset = made.model.opset_imports[""]
