@@ -9,7 +9,7 @@ from functools import lru_cache
 from pipeline import contracts
 from pipeline.arguments import Size
 from pipeline.errors import PipelineError
-from pipeline.stable_diffusion import components, schedulers
+from pipeline.stable_diffusion import components, kinds, schedulers
 from pipeline.stable_diffusion.architectures import Model
 from pipeline.validation.mmdit import MMDiTWalker
 from pipeline.validation.tally import Cost
@@ -35,7 +35,7 @@ def require(model: Model, size: Size | None, batch: int, dtype: str) -> None:
 
     Other kinds of text-to-image pipelines pass; raises `PipelineError` for any other pipeline.
     """
-    components.require_text_to_image(model)
+    kinds.text_to_image(model.name, components.read(model)[0].get("_class_name"))
     if components.is_known(model):
         contracts.require(walk(model, size, batch, dtype).violations)
 
