@@ -106,6 +106,8 @@ def read(out: Path) -> Done:
     for path in sorted((out / PARTS).glob("part-*.parquet")):
         try:
             table = parquet.read_table(path, columns=["id", "error"], partitioning=None)
+            if set(table.schema.types) != {pa.string()}:
+                raise pa.ArrowTypeError("id and error are no texts")
         except (OSError, KeyError, pa.ArrowException) as error:
             expected = f"a part of a dataset ({' '.join(str(error).split())[:120]})"
             remedy = "remove it: the same command makes its rows again"

@@ -40,6 +40,9 @@ LONGEST_NAME = 200
 MOST_SEED = 2**63 - 1
 """Parquet's largest whole number; torch takes it too."""
 
+MOST_STEPS = 2**31 - 1
+"""What the dataset's column holds; a model refuses far fewer."""
+
 SLICE = 10_000
 """Rows that are held as Python objects at a time."""
 
@@ -138,7 +141,7 @@ def _json_lines(path: Path) -> Rows:
             where = f"{path.name} line {number}"
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise PipelineError(where, f"JSON ({error})", "correct the line") from error
             if not isinstance(row, dict):
                 raise PipelineError(where, 'an object, such as {"prompt": "…"}', "correct the line")
@@ -193,6 +196,10 @@ def _require_prompt(path: Path, names: Sequence[str]) -> None:
     if "prompt" not in names:
         given = f"--prompts {path} with {'columns ' + ', '.join(names) if names else 'no columns'}"
         raise PipelineError(given, "a column prompt", "rename the one that holds the prompts")
+    twice = [name for name in COLUMNS if list(names).count(name) > 1]
+    if twice:
+        given = f"--prompts {path} with {list(names).count(twice[0])} columns {twice[0]}"
+        raise PipelineError(given, "one", "rename the others")
 
 
 def _prompts(rows: Rows, base: int) -> Iterator[Mapping[str, Any]]:
@@ -203,7 +210,7 @@ def _prompts(rows: Rows, base: int) -> Iterator[Mapping[str, Any]]:
         item = {
             "prompt": _prompt(where, row["prompt"]),
             "negative_prompt": _optional(where, row, "negative_prompt", _plain_text),
-            "steps": _optional(where, row, "steps", lambda text, name: parse_count(text, name)),
+            "steps": _optional(where, row, "steps", _steps),
             "guidance": _optional(where, row, "guidance", parse_number),
             "size": _optional(where, row, "size", _size),
             "id": _optional(where, row, "id", _id),
@@ -270,12 +277,19 @@ def _require_utf8(text: str, name: str) -> str:
 def _id(text: str, name: str) -> str:
     from urllib.parse import quote
 
-    if len(text) > LONGEST_ID or len(quote(text, safe=" ")) > LONGEST_NAME:
+    if len(text) > LONGEST_ID or len(quote(_require_utf8(text, name), safe=" ")) > LONGEST_NAME:
         expected = f"at most {LONGEST_ID} characters that fit into a file name"
         raise PipelineError(f"{name} of {len(text)} characters", expected, "shorten it")
     if not text.isprintable() or text != text.strip():
         raise PipelineError(f"{name} {text!r}", "a printable text", "change it")
     return text
+
+
+def _steps(text: str, name: str) -> int:
+    steps = parse_count(text, name)
+    if steps > MOST_STEPS:
+        raise PipelineError(f"{name} {steps}", f"at most {MOST_STEPS}", "change it")
+    return steps
 
 
 def _seed(text: str, name: str) -> int:

@@ -127,6 +127,21 @@ def test_the_seed_of_a_run_moves_the_seeds_that_come_from_content() -> None:
             "p.jsonl line 1: size 65: expected sides divisible by 8; try 64x64 or 72x72",
         ),
         (
+            "p.jsonl",
+            '{"prompt": "a", "steps": 3000000000}',
+            "p.jsonl line 1: steps 3000000000: expected at most 2147483647; change it",
+        ),
+        (
+            "p.jsonl",
+            '{"prompt": "a", "id": "\\ud800"}',
+            "p.jsonl line 1: id with '\\ud800': expected a text that UTF-8 can hold; change it",
+        ),
+        (
+            "p.csv",
+            "prompt,prompt\na,b\n",
+            "--prompts p.csv with 2 columns prompt: expected one; rename the others",
+        ),
+        (
             "p.md",
             "a",
             "--prompts p.md: expected one of .txt, .jsonl, .ndjson, .csv, .parquet; convert it",
@@ -138,6 +153,11 @@ def test_what_is_wrong_is_one_line(name: str, text: str, error: str) -> None:
     with pytest.raises(PipelineError) as caught:
         items.of_prompts(path)
     assert str(caught.value) == error
+
+
+def test_json_that_is_nested_too_deeply_is_one_line() -> None:
+    with pytest.raises(PipelineError, match=r"^p.jsonl line 1: expected JSON \(maximum recursion"):
+        items.of_prompts(written("p.jsonl", "[" * 100_000))
 
 
 def test_a_file_that_is_no_parquet_and_one_that_is_no_text_are_refused() -> None:

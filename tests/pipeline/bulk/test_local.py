@@ -131,6 +131,18 @@ def test_the_same_command_does_only_what_is_missing(command: Command) -> None:
     assert (code, out, err) == (0, ["nothing is missing"], ["3 items were done before"])
 
 
+def test_a_part_of_another_dataset_is_refused(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    (tmp_path / "dataset").mkdir()
+    part = tmp_path / "dataset" / "part-1.parquet"
+    for columns in ({"a": [1]}, {"id": [1], "error": [""]}):
+        parquet.write_table(pa.table(columns), part)
+        with pytest.raises(PipelineError, match=r"part-1.parquet: expected a part of a dataset \("):
+            dataset.read(tmp_path)
+
+
 def test_other_settings_are_refused_naming_the_difference(command: Command) -> None:
     prompts(Path("p.txt"), 1)
     command(*TINY, "--prompts", "p.txt", "--out", "out")
