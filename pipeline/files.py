@@ -1,5 +1,6 @@
 """Files that are whole or absent: written under a temporary name, then renamed."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -7,11 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from time import monotonic, sleep
 from typing import IO
 
 from pipeline.errors import PipelineError
 
 __all__ = ["FIXTURES", "writing"]
+
+READER_S = 10.0
+"""How long a pipe waits for somebody to read it."""
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -57,8 +62,25 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 def _through(path: Path) -> Iterator[IO[bytes]]:
     content = BytesIO()
     yield content
-    with os.fdopen(os.open(path, os.O_WRONLY), "wb") as file:
+    with os.fdopen(_opened(path), "wb") as file:
         file.write(content.getbuffer())
+
+
+def _opened(path: Path) -> int:
+    """Open a device, or a pipe that somebody reads; raises OSError."""
+    end = monotonic() + READER_S
+    while True:
+        try:
+            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if monotonic() >= end:
+                raise OSError(errno.ENXIO, "nobody reads this pipe") from error
+            sleep(0.02)
+        else:
+            os.set_blocking(handle, True)
+            return handle
 
 
 def _is_special(path: Path) -> bool:

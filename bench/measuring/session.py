@@ -92,12 +92,12 @@ class Session:
             hide_table = not option.stock_table
             saving = self._saving
 
-            def regressed() -> None:
+            def ended(status: pytest.ExitCode) -> None:
                 if session.exitstatus == pytest.ExitCode.OK:
-                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
+                    session.exitstatus = status
 
             internals.take_over(
-                self._config, hide_table, saving.write_json, saving.failed_of, regressed
+                self._config, hide_table, saving.write_json, saving.failed_of, ended
             )
             if getattr(option, "numprocesses", None):
                 self._say("xdist is on: contracts are checked and nothing is timed; leave -n out")

@@ -1,7 +1,7 @@
 """Lines through latencies: over the steps, and over the images of a call, of cells alike else."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from bench.reporting.texts import duration, plain, plus_minus, with_margin
@@ -125,12 +125,14 @@ def _fits(
 ) -> list[LineFit]:
     groups: dict[str, list[Latency]] = {}
     for row in rows:
-        if row.status == MEASURED and count(row) and median(row.samples) > 0:
+        if row.status == MEASURED and count(row):
             latency = Latency(count(row), row.samples)
             groups.setdefault(_without(row, axis), []).append(latency)
     ordered = {
         name: sorted(latencies, key=lambda latency: latency.count)
-        for name, latencies in groups.items()
+        for name, group in groups.items()
+        if len(group) >= FEWEST  # most of a large run's are not, and a median takes its time
+        and (latencies := [latency for latency in group if median(latency.samples) > 0])
     }
     return [
         LineFit(name, tuple(latencies), _fit(latencies, between))
@@ -197,8 +199,7 @@ def _are_of_one_order(times: Sequence[float]) -> bool:
 
 
 def _without(row: Row, axis: str) -> str:
-    axes = {name: value for name, value in row.cell.axes.items() if name != axis}
-    return replace(row.cell, axes=axes).id
+    return row.cell.id_without(axis)
 
 
 def _fit(latencies: Sequence[Latency], between: float) -> Fit:

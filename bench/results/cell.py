@@ -107,8 +107,14 @@ class Cell:
     @property
     def id(self) -> str:
         """Return the id that pytest prints and `-k` selects, such as `tiny-cpu-64x64-4steps`."""
+        return self.id_without("")
+
+    def id_without(self, left_out: str) -> str:
+        """Return the id that it would have if it had no such axis."""
         return "-".join(
-            _PATTERNS.get(axis, "{}").format(value) for axis, value in self.axes.items()
+            _PATTERNS.get(axis, "{}").format(value)
+            for axis, value in self.axes.items()
+            if axis != left_out
         )
 
     @cached_property

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.results.cell import UNAVAILABLE, Cell, Row
 from bench.results.reading import read
 from bench.results.run import (
@@ -150,12 +152,8 @@ def load_journal(path: Path) -> Run:
 
 def _entry(line: str) -> Any:
     """Return the JSON of one line, or None where it is none; NaN and infinities are none."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(constant)
-
     try:
-        return json.loads(line, parse_constant=refuse)
+        return msgspec.json.decode(line)
     except (ValueError, RecursionError):
         return None
 

@@ -131,6 +131,16 @@ def test_a_pipe_gets_everything_at_once_and_stays(tmp_path: Path, linked: bool) 
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_that_nobody_reads_is_refused_and_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.files.READER_S", 0.0)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(PipelineError, match=r"written \(nobody reads this pipe\)"):
+        write(tmp_path / "fifo", b"new")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
 def test_a_block_that_fails_writes_nothing_into_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     reading = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)

@@ -63,3 +63,28 @@ def test_where_standard_output_is_full_the_run_is_measured_and_fails_in_one_line
         "on: python -m bench show\n"
     )
     assert list(run.measured) == ["first", "second", "third", "fourth"]
+
+
+STOPPED = """
+import os, pathlib, signal, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_generate_machine_info():
+    if not (asked := pathlib.Path("asked")).exists():
+        asked.touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM cannot be caught here")
+def test_stopped_while_the_plugin_makes_its_json_a_run_has_its_tables_and_its_json(
+    tmp_path: Path,
+) -> None:
+    folder = suite_in(tmp_path, "sessions")
+    with (folder / "conftest.py").open("a") as file:
+        file.write(STOPPED)
+    run = pytest_in(folder, *BRIEF)
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "\nfourth" in run.out
+    assert "Traceback" not in run.out + run.err
+    assert list(run.measured) == ["first", "second", "third", "fourth"]
