@@ -14,8 +14,7 @@ from bench.measuring import internals
 from bench.measuring.measure import Measure
 from bench.measuring.session import Session
 from bench.reporting import tables
-from bench.workloads.images import ImageSource
-from bench.workloads.pipelines import Pipelines
+from bench.workloads.pipelines import ImageSource, Pipelines
 from pipeline import exits
 from pipeline.validation import table
 

@@ -6,7 +6,7 @@ from bench import grid, options
 from bench.measuring.measure import Measure
 from bench.results.cell import Cell
 from bench.workloads import engines
-from bench.workloads.images import ImageSource
+from bench.workloads.pipelines import ImageSource
 from pipeline import contracts
 from pipeline.preprocessing import preprocess as preprocessing
 

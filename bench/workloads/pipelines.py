@@ -1,4 +1,4 @@
-"""The Stable Diffusion pipelines of a run: one in memory at a time, in the mode of its cell."""
+"""The Stable Diffusion pipelines of a run, one in memory at a time, and images made by them."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,9 @@ from bench.measuring.profiled import Part
 from bench.results.cell import Cell
 from bench.workloads import modes
 from bench.workloads.modes import EAGER
+from pipeline import pregenerated
+from pipeline.arguments import Size
+from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.stable_diffusion import components, diffusion, models
 from pipeline.stable_diffusion.models import Model
 from pipeline.validation import meta
@@ -15,7 +18,7 @@ from pipeline.validation import meta
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Pipelines", "draw", "parts"]
+__all__ = ["ImageSource", "Pipelines", "draw", "parts"]
 
 
 ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
@@ -101,6 +104,37 @@ class Pipelines:
         self._eager = {other.id: draw(self._pipe, other) for other in alike}
         modes.apply(self._pipe, mode)
         draw(self._pipe, min(alike, key=lambda other: other.steps))
+
+
+class ImageSource:
+    """Make three images on every call: generate them, or decode the pre-generated ones."""
+
+    def __init__(self, cell: Cell | None, pipelines: Pipelines) -> None:
+        """Take the cell of `generate` that makes the images; None stands for the fixtures."""
+        self._cell, self._pipelines = cell, pipelines
+
+    @property
+    def weights(self) -> str:
+        """What the row says of the weights that made the images."""
+        return self._pipelines.model(self._cell).weights if self._cell else "pregenerated"
+
+    @property
+    def size(self) -> Size:
+        """Width and height of the images in pixels."""
+        return self._cell.size if self._cell else pregenerated.SIZE
+
+    def __call__(self) -> "list[Image]":
+        """Return the three images."""
+        if self._cell is None:
+            return [preprocessing.decode(path) for path in pregenerated.paths()]
+        pipe = self._pipelines.of(self._cell)
+        return [
+            image
+            for seed in range(pregenerated.COUNT)
+            for image in diffusion.sample(
+                pipe, diffusion.PROMPT, [seed], self.size, self._cell.steps
+            )
+        ]
 
 
 def _of(pipe: Any, names: Sequence[str]) -> list[Any]:
