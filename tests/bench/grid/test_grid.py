@@ -48,7 +48,8 @@ IDS = {
     "harness": "harness-noop",
     "cold": """
         python-start {torch,torchvision,diffusers}-import tiny-cpu-{load,first-call}
-        sd15-cuda-{load,first-call} reference-{cpu,cuda}-compile cuda-{context,first-kernel}
+        sd15-cuda-{load,first-call} reference-{cpu,cuda}-compile
+        tiny-cpu-compile-new-size sd15-cuda-{compile,graph}-new-size cuda-{context,first-kernel}
         julia-start flux-using flux-cpu-first-forward flux-cuda-{using,first-forward}
     """,
     "bulk": "{process,ray}-workers{1,2}",
@@ -108,7 +109,7 @@ def test_a_cold_start_says_what_it_needs() -> None:
         assert (cell.family, cell.regime) == ("cold", {"process": "fresh"})
         assert ("cuda" in cell.needs) == (cell.device == "cuda") == ("cuda" in cell.id)
         assert ("julia" in cell.needs) == cell.id.startswith(("julia-", "flux-"))
-        assert ("compiler" in cell.needs) == cell.id.endswith("-compile")
+        assert ("compiler" in cell.needs) == cell.id.endswith(("-compile", "-new-size"))
 
 
 def test_what_torch_or_flux_computes_has_a_dtype() -> None:

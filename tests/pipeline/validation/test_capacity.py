@@ -58,7 +58,7 @@ def test_the_largest_size_has_about_the_same_shape(size: Any, memory: int, expec
 
 
 def test_the_limits_of_a_pipeline_fit_and_the_next_ones_do_not() -> None:
-    (question,) = answers.questions("tiny", size="64", batch="2", memory="520MB")
+    (question,) = answers.questions("tiny", size="64", batch="2", memory="540MB")
     answer = answers.answer(question, REFERENCE)
     limits = answers.limits(answer, REFERENCE)
     assert answer.fits
@@ -71,9 +71,9 @@ def test_the_limits_of_a_pipeline_fit_and_the_next_ones_do_not() -> None:
             model, size, batch, "float32", capacity.scoring_bytes(3, batch), overhead
         )
 
-    assert needed((64, 64), limits.batch) <= 520_000_000 < needed((64, 64), limits.batch + 1)
+    assert needed((64, 64), limits.batch) <= 540_000_000 < needed((64, 64), limits.batch + 1)
     side = limits.size[0]
-    assert needed(limits.size, 2) <= 520_000_000 < needed((side + 8, side + 8), 2)
+    assert needed(limits.size, 2) <= 540_000_000 < needed((side + 8, side + 8), 2)
 
 
 def test_scores_of_many_images_can_need_more_than_drawing_them() -> None:
