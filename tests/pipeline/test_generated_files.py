@@ -201,7 +201,7 @@ def test_the_time_that_is_printed_is_that_of_drawing(
             "check scheduler_config.json, or choose another --scheduler",
         ),
         (
-            lambda folder: None,
+            configure("scheduler/scheduler_config.json", timestep_spacing="leading"),
             "--steps 1000",
             "steps 1000: expected at most 999 with DDIMScheduler; ask for fewer steps",
         ),
