@@ -50,9 +50,9 @@ def test_the_sizes_that_torch_takes_are_as_many_as_the_row_says(
 ) -> None:
     most = int(costs[RECOMPILE_LIMIT] // costs[RECOMPILES])
     for extra in range(most - 2):  # two sizes have been drawn
-        new_size._draw(service, 104 + 8 * extra)
+        new_size._draw(service, 112 + 16 * extra)
     with pytest.raises(PipelineError, match="FailOnRecompileLimitHit"):
-        new_size._draw(service, 200)
+        new_size._draw(service, 240)
 
 
 def test_a_graph_needs_cuda() -> None:
