@@ -22,6 +22,8 @@ Rows = dict[str, tuple[Row, ...]]
 LEFT_OUT = [
     "bench/test_cold.py::test_cold[sd15-cuda-load]",
     "bench/test_cold.py::test_cold[sd15-cuda-first-call]",
+    "bench/test_cold.py::test_cold[sd15-cuda-compile-new-size]",
+    "bench/test_cold.py::test_cold[sd15-cuda-graph-new-size]",
     "bench/test_forward.py::test_forward[reference-cuda-batch32]",
     "bench/test_forward.py::test_forward[compiled-cuda-batch32]",
 ]
@@ -30,7 +32,9 @@ LEFT_OUT = [
 
 @pytest.fixture(scope="module")
 def contact(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    options = shlex.join([*BRIEF, "--sd-steps=1", *(f"--deselect={cell}" for cell in LEFT_OUT)])
+    options = shlex.join(
+        [*BRIEF, "--sd-steps=1", "--sd-agreement=0", *(f"--deselect={cell}" for cell in LEFT_OUT)]
+    )
     return python_on_cuda(
         copy_of_bench(tmp_path_factory.mktemp("contact")),
         *("-m", "bench.first_contact", "--model=tiny", "--size=64", "--steps=1", "--slower=20"),
