@@ -145,7 +145,8 @@ def _pipeline(
     from ray.data import ActorPoolStrategy, TaskPoolStrategy
 
     arguments = {"settings": settings, "out": out}
-    bounded = {"max_restarts": RETRIES, "max_task_retries": RETRIES}
+    # Batches wait for a node that is lost until Ray knows; restarts bound a batch that kills.
+    bounded = {"max_restarts": RETRIES, "max_task_retries": -1}
     blocks = [items.slice(first, batch) for first in range(0, len(items), batch)]
 
     def actors(stage: str, default: int) -> Any:
