@@ -7,7 +7,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from bench.comparing.sides import Side
-from bench.results.cell import MEASURED, Cell, Row
+from bench.results.cell import MEASURED, Axis, Cell, Row
 from bench.results.record import Run
 from pipeline.errors import PipelineError
 
@@ -65,18 +65,14 @@ def of_one_file(side: Side, axes: Sequence[str]) -> list[Side]:
     _check(axes, [_cells(side)])
     groups: dict[tuple[Any, ...], list[Run]] = {}
     settings = dict.fromkeys(
-        tuple(row.cell.axes.get(axis) for axis in axes)
+        setting
         for run in side.runs
         for row in run.rows
-        if row.status == MEASURED and any(axis in row.cell.axes for axis in axes)
+        if row.status == MEASURED and (setting := _setting(row, axes)) != (None,) * len(axes)
     )
     for setting in settings:
         for run in side.runs:
-            rows = tuple(
-                row
-                for row in run.rows
-                if tuple(row.cell.axes.get(axis) for axis in axes) == setting
-            )
+            rows = tuple(row for row in run.rows if _setting(row, axes) == setting)
             groups.setdefault(setting, []).append(replace(run, rows=rows))
     if not 1 < len(groups) <= len(ascii_uppercase):
         raise PipelineError(
@@ -135,6 +131,10 @@ def _count(first: Mapping[str, Axes], second: Mapping[str, Axes], axes: Sequence
 def _key(name: str, values: Axes, axes: Sequence[str]) -> tuple[Any, ...]:
     kept = ((axis, value) for axis, value in values.items() if axis not in axes)
     return name.partition("[")[0], *sorted(kept)
+
+
+def _setting(row: Row, axes: Sequence[str]) -> tuple[Axis | None, ...]:
+    return tuple(row.cell.setting(axis) for axis in axes)
 
 
 def _cells(side: Side) -> dict[str, Axes]:

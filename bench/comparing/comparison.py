@@ -121,13 +121,13 @@ def _across(lines: Sequence[Line], sides: Sequence[Side]) -> tuple[list[Line], l
     """Show axes that differ between sides beside the sides, and no longer in the ids."""
     values: dict[str, list[dict[Axis, None]]] = {}
     for line in lines:
-        known = [entry.rows[0].cell.axes if entry.rows else None for entry in line.entries]
-        for axis in line.cell.axes:
-            if len({axes.get(axis) for axes in known if axes is not None}) > 1:
+        cells = [entry.rows[0].cell if entry.rows else None for entry in line.entries]
+        for axis in dict.fromkeys(axis for cell in cells if cell for axis in cell.axes):
+            if len({cell.axes.get(axis) for cell in cells if cell}) > 1:
                 settings = values.setdefault(axis, [{} for _ in sides])
-                for setting, axes in zip(settings, known, strict=True):
-                    if axes is not None and axis in axes:
-                        setting[axes[axis]] = None
+                for setting, cell in zip(settings, cells, strict=True):
+                    if cell and (value := cell.setting(axis)) is not None:
+                        setting[value] = None
     shown = [
         replace(
             side,
@@ -191,11 +191,11 @@ def _decided(base: Measured, new: Measured, noise: float) -> Verdict:
 
 
 def _by_pictures(verdict: Verdict, base: Measured, new: Measured) -> Verdict:
-    """Return the verdict, or that the pictures are worse: then the time does not matter."""
+    """Return the verdict and what was judged; worse pictures are one, whatever the time."""
     labels = (base[0].label, new[0].label)
-    why = agreement.why_worse(base[1].rows, new[1].rows, labels)
-    if not why:
-        return verdict
+    worse, why = agreement.judged(base[1].rows, new[1].rows, labels)
+    if not worse:
+        return replace(verdict, why="; ".join(filter(None, (verdict.why, why))))
     remedy = "look at the pictures: python -m bench report"
     return replace(verdict, word=WORSE, code="agreement", why=why, remedy=remedy)
 
@@ -231,7 +231,8 @@ def _difference(one: Row, other: Row) -> tuple[str, str, str] | None:
             return "workload", f"{what} {first}", f"{what} {second}"
     first, second = one.cell.regime, other.cell.regime
     for key in dict.fromkeys([*first, *second]):
-        if first.get(key) != second.get(key):
+        same_axis = one.cell.axes.get(key) == other.cell.axes.get(key)
+        if same_axis and first.get(key) != second.get(key):
             texts = [f"{key} {regime.get(key, 'not recorded')}" for regime in (first, second)]
             return "regime", texts[0], texts[1]
     for name in ("weights", "clock"):

@@ -1,19 +1,19 @@
-"""The charts of one family's rows: latency by steps, images a second, stages of a call."""
+"""The charts of one family's rows: latency and agreement by steps, images a second, stages."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from math import ceil, inf
+from math import ceil
 from statistics import median
 from typing import Literal
 
 from bench.reporting import fits
 from bench.reporting.charts import MOST_ROWS, Chart, Figures, Point, Series, chunks
 from bench.reporting.columns import STAGES
-from bench.reporting.texts import NOTHING, cut, duration, spaced, unit_of, with_margin
-from bench.results.cell import MEASURED, WALL, Row
+from bench.reporting.texts import NOTHING, cut, duration, relative, spaced, unit_of, with_margin
+from bench.results.cell import AGREED, JUDGED, MEASURED, WALL, Row
 from bench.results.units import percent
-from bench.statistics import stats
+from bench.statistics import proportion, stats
 from bench.statistics.fit import BETWEEN, Fit
 
 __all__ = ["MOST_CHARTS", "MOST_POINTS", "MOST_SERIES", "of_family"]
@@ -29,9 +29,6 @@ MOST_CHARTS = 12
 
 SHORTEST = 1e-12
 """Seconds below which nothing is a time: a rate would grow beyond any scale."""
-
-UNSURE = 0.1
-"""Half an interval, relative, above which a title gives it."""
 
 GAP, REST = "host gap", "rest"
 """Time in the profiled call that no stage accounts for: the device waiting for its host, and what
@@ -49,6 +46,7 @@ NAMES = {"flux": "Flux", "reference": "PyTorch", "compiled": "PyTorch compiled"}
 DEVICES = {"cpu": "the CPU", "cuda": "CUDA"}
 
 INTERVAL = "95 % interval"
+EXACT = "exact 95 % interval"
 WITH_INTERVAL = "median and 95 % interval"
 
 
@@ -69,7 +67,7 @@ def of_family(family: str, rows: Iterable[Row], between: float = BETWEEN) -> lis
 
 
 def _steps(rows: Sequence[Row], between: float) -> Iterator[Chart]:
-    """Latency over steps, a series a size, with the fitted line."""
+    """Latency over steps, a series a size, with the fitted line; then agreement over steps."""
     for group, members in _grouped(rows, without=("size", "steps")).items():
         sizes = _by(members, _size).items()
         series = [
@@ -79,6 +77,11 @@ def _steps(rows: Sequence[Row], between: float) -> Iterator[Chart]:
         ]
         for piece in chunks(series, MOST_SERIES):
             yield _steps_chart(group, piece, between)
+            judged = [
+                (size, [row for row in members if row.extra.get(JUDGED)]) for size, members in piece
+            ]
+            if several := [each for each in judged if len(each[1]) > 1]:
+                yield _agreement_chart(group, several)
 
 
 def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]], between: float) -> Chart:
@@ -98,9 +101,8 @@ def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]], between: fl
             if fit.outlier is None:
                 line = fit.fit.fixed * scale, fit.fit.per_step * scale
         series.append(Series(size, [time(row) for row in members], line))
-        parts.append(f"{size} {_fit_words(fit) if fit else _growth_words(members)}")
-    more = len(parts) - TITLE_PARTS
-    title = "; ".join(parts[:TITLE_PARTS]) + (f"; {more} more" if more > 0 else "")
+        parts.append(f"{size} {fits.in_words(fit) if fit else _growth_words(members)}")
+    title = _of_parts(parts)
     points = [(_size(row), str(row.cell.steps), *_figures(row, time(row))) for row in rows]
     headings = ("size", "steps", per, INTERVAL, "rounds")
     figures = [Figures(f"{group}: {per}, {WITH_INTERVAL}", headings, points)]
@@ -109,6 +111,38 @@ def _steps_chart(group: str, sizes: Sequence[tuple[str, list[Row]]], between: fl
         figures.append(Figures("the fitted lines: fixed + a step × steps", of_fit, lines))
     what = "Time by denoising steps"
     return _chart("lines", f"{group}: {title}", what, per, "steps", series, figures)
+
+
+def _agreement_chart(group: str, sizes: Sequence[tuple[str, list[Row]]]) -> Chart:
+    """Agreement over steps, a series a size, with exact intervals."""
+    series, parts, figures = [], [], []
+    for size, rows in sizes:
+        points = []
+        for row in rows:
+            agreed, judged = round(row.extra.get(AGREED, 0)), round(row.extra[JUDGED])
+            low, high = (100 * end for end in proportion.interval(agreed, judged))
+            points.append(Point(row.cell.steps, 100 * agreed / judged, (low, high)))
+            interval = f"{low:.0f} to {high:.0f} %"
+            figures.append((size, str(row.cell.steps), f"{agreed} of {judged}", interval))
+        first, last = figures[-len(rows)], figures[-1]
+        parts.append(f"{size} {first[2]} agree at {first[1]} steps, {last[2]} at {last[1]}")
+        series.append(Series(size, points))
+    headings = ("size", "steps", "agree", INTERVAL)
+    return Chart(
+        kind="lines",
+        title=f"{group}: {_of_parts(parts)}",
+        description=f"Pictures that agree with their prompt, with {EXACT}s. {'; '.join(parts)}.",
+        unit="% of pictures that agree with their prompt",
+        along="steps",
+        series=series,
+        figures=[Figures(f"pictures that agree with their prompt, {EXACT}", headings, figures)],
+    )
+
+
+def _of_parts(parts: Sequence[str]) -> str:
+    """Return what a title tells: the first parts, and how many more there are."""
+    more = len(parts) - TITLE_PARTS
+    return "; ".join(parts[:TITLE_PARTS]) + (f"; {more} more" if more > 0 else "")
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[Chart]:
@@ -242,27 +276,6 @@ def _speedup(one: Row, other: Row, name: Callable[[Row], str]) -> str:
     return f"{name(fast)} does {times}× the images/s of {name(slow)}"
 
 
-def _fit_words(fit: fits.LineFit) -> str:
-    if (outlier := fit.outlier) is not None:
-        off = percent(fit.residual(outlier))
-        return f"is not a straight line: {off} off at {outlier.count} steps"
-    line = fit.fit
-    if line.per_step_interval[0] <= 0:
-        return "shows no growth with steps beyond its uncertainty"
-    step = _about(line.per_step, line.per_step_interval)
-    if line.fixed_interval[0] <= 0:
-        return f"{step} a step"
-    return f"{step} a step after {_about(line.fixed, line.fixed_interval)}"
-
-
-def _about(seconds: float, interval: tuple[float, float]) -> str:
-    """Return a time in three digits, and how unsure it is where that is more than a tenth."""
-    margin = _relative(seconds, interval)
-    if margin <= UNSURE:
-        return duration(seconds)
-    return f"{duration(seconds, margin)} ± {margin * 100:.0f} %"
-
-
 def _growth_words(rows: Sequence[Row]) -> str:
     first, last = rows[0], rows[-1]
     start, end = duration(median(first.samples)), duration(median(last.samples))
@@ -279,7 +292,7 @@ def _fit_figures(fit: Fit) -> tuple[str, ...]:
 
 def _estimate(value: float, interval: tuple[float, float]) -> tuple[str, str]:
     """Return a time and its interval, in the time's unit and digits."""
-    margin = _relative(value, interval)
+    margin = relative(value, interval)
     unit, scale = unit_of(abs(value))
     ends = _ends([end * scale for end in interval], value * scale, margin)
     return f"{with_margin(value * scale, margin)} {unit}", f"{ends} {unit}"
@@ -316,10 +329,6 @@ def _rate(row: Row, at: float = 0) -> Point:
 def _seconds(row: Row) -> float:
     """Return the median time of an image."""
     return median(row.samples) / row.cell.images
-
-
-def _relative(value: float, interval: tuple[float, float]) -> float:
-    return (interval[1] - interval[0]) / 2 / abs(value) if value else inf
 
 
 def _grouped(rows: Sequence[Row], without: tuple[str, ...]) -> dict[str, list[Row]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.reporting.texts import duration, plain, plus_minus, with_margin
+from bench.reporting.texts import about, duration, plain, plus_minus, with_margin
 from bench.results.cell import MEASURED, OUT_OF_MEMORY, Row
 from bench.results.units import percent
 from bench.statistics import stats
@@ -15,6 +15,7 @@ __all__ = [
     "Latency",
     "LineFit",
     "batch_lines",
+    "in_words",
     "of_batches",
     "of_steps",
     "step_lines",
@@ -118,6 +119,20 @@ def batch_lines(rows: Sequence[Row], between: float = BETWEEN) -> list[str]:
     texts = [line for fit in fits for line in _batch_lines(fit, too_large.get(fit.name))]
     heading = "batch fit: time of a call = fixed + per image × batch (± 95 %)"
     return [heading, *texts] if texts else []
+
+
+def in_words(line: LineFit) -> str:
+    """Return what a fit over steps says, for a title."""
+    if (outlier := line.outlier) is not None:
+        off = percent(line.residual(outlier))
+        return f"is not a straight line: {off} off at {outlier.count} steps"
+    fit = line.fit
+    if fit.per_step_interval[0] <= 0:
+        return "shows no growth with steps beyond its uncertainty"
+    step = about(fit.per_step, fit.per_step_interval)
+    if fit.fixed_interval[0] <= 0:
+        return f"{step} a step"
+    return f"{step} a step after {about(fit.fixed, fit.fixed_interval)}"
 
 
 def _fits(

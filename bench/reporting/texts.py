@@ -1,7 +1,7 @@
 """Texts of numbers and lines: digits cut to the noise, units, nothing that moves a cursor."""
 
 from collections.abc import Iterable, Sequence
-from math import floor, isfinite, log10
+from math import floor, inf, isfinite, log10
 from textwrap import fill
 
 from bench.results.units import percent
@@ -9,12 +9,14 @@ from pipeline.errors import plain
 
 __all__ = [
     "NOTHING",
+    "about",
     "aligned",
     "cut",
     "duration",
     "or_nothing",
     "plain",
     "plus_minus",
+    "relative",
     "share",
     "spaced",
     "superscript",
@@ -27,6 +29,9 @@ NOTHING = "–"
 
 TINY = 1e-9
 """A number below this reads 0: no time is a billionth of a microsecond."""
+
+UNSURE = 0.1
+"""Half an interval, relative, above which a text gives it."""
 
 
 def with_margin(value: float, margin: float | None) -> str:
@@ -94,6 +99,19 @@ def plus_minus(seconds: float, interval: Sequence[float]) -> str:
     unit, scale = unit_of(max(abs(seconds), 1e-6))
     margin = half / abs(seconds) if seconds else None
     return f"{with_margin(seconds * scale, margin)} ± {with_margin(half * scale, 1.0)} {unit}"
+
+
+def about(seconds: float, interval: tuple[float, float]) -> str:
+    """Return a time in three digits, and how unsure it is where that is more than a tenth."""
+    margin = relative(seconds, interval)
+    if margin <= UNSURE:
+        return duration(seconds)
+    return f"{duration(seconds, margin)} ± {margin * 100:.0f} %"
+
+
+def relative(value: float, interval: tuple[float, float]) -> float:
+    """Return half of an interval over its value."""
+    return (interval[1] - interval[0]) / 2 / abs(value) if value else inf
 
 
 def spaced(value: float, decimals: int = 0) -> str:

@@ -100,7 +100,7 @@ class Cell:
     budget_factor: Number = 1.0
     """The cell's budget is this times `--benchmark-max-time`; in JSON it is `weight`."""
     regime: Mapping[str, Axis] = field(default_factory=dict)
-    """What the clock includes; rows whose regimes differ are never compared."""
+    """What the clock includes; rows whose regimes differ are compared only across an axis."""
     workload: Whole = 1
     """Version of the work: raised when the work behind an id changes."""
 
@@ -116,6 +116,10 @@ class Cell:
             for axis, value in self.axes.items()
             if axis != left_out
         )
+
+    def setting(self, axis: str) -> Axis | None:
+        """Return the value of an axis, also of one that the id leaves out, such as mode `eager`."""
+        return self.axes.get(axis, self.regime.get(axis))
 
     @cached_property
     def size(self) -> Size:
@@ -202,6 +206,8 @@ class Row:
             raise ValueError(f"at least one image and one call at {place}")
         if row.thumbnail and not thumbnail.is_jpeg(row.thumbnail.get("jpeg")):
             raise ValueError(f"a small JPEG in base64 at {place}.thumbnail.jpeg")
+        if not 0 <= row.extra.get(AGREED, 0) <= row.extra.get(JUDGED, 0):
+            raise ValueError(f"{AGREED} from 0 to {JUDGED} at {place}.extra")
         return row
 
 

@@ -12,6 +12,7 @@ from pipeline.arguments import Size
 from pipeline.errors import PipelineError, UnavailableError, one_line, with_article
 from pipeline.stable_diffusion import configurations
 from pipeline.stable_diffusion.architectures import ARCHITECTURES, ComponentConfig, Model
+from pipeline.stable_diffusion.collector import paused
 
 __all__ = [
     "Components",
@@ -105,6 +106,7 @@ class Components:
 
 
 @lru_cache(maxsize=4)
+@paused()
 def on_meta(model: Model, dtype: str) -> Components:
     """Return the components of `model` in `dtype` (a torch name), without weights.
 
@@ -268,6 +270,7 @@ def bounded() -> Iterator[None]:
         handle.remove()
 
 
+@paused()
 def quiet() -> None:
     """Silence the logs of diffusers and transformers: whatever matters is raised."""
     from diffusers.utils import logging as diffusers_logging
@@ -288,6 +291,7 @@ def _construct(component: Any, config: ComponentConfig) -> Any:
     return component.from_config(settings)
 
 
+@paused()
 def class_of(name: str, part: str, config: ComponentConfig) -> Any:
     """Return the class of a component of the model `name`, renamed as diffusers renames it.
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.stable_diffusion import components
+from pipeline.stable_diffusion.collector import paused
 
 __all__ = ["ignores", "is_left_out", "text_to_image"]
 
@@ -15,6 +16,7 @@ _NOT_TEXT_TO_IMAGE = {"image", "mask_image", "video", "num_frames", "video_lengt
 logger = logging.getLogger(__name__)
 
 
+@paused()
 def text_to_image(name: str, kind: Any) -> Any:
     """Return the class that draws from a prompt alone, for an index that names the class `kind`.
 

@@ -1,14 +1,16 @@
 """Fewer pictures that agree with their prompt are a verdict of their own, whatever the time."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from bench.comparing.across import of_one_file, rematched
 from bench.comparing.comparison import compare
 from bench.comparing.gate import Gate, judge
 from bench.comparing.sides import Side
 from bench.comparing.verdict import WORSE
-from bench.results.cell import AGREED, JUDGED, MEASURED
+from bench.results.cell import AGREED, JUDGED, MEASURED, Row
 from bench.results.run import Run
 from support.results import named
 
@@ -51,3 +53,56 @@ def test_what_chance_explains_or_nobody_judged_is_decided_by_the_time(
 ) -> None:
     [verdict] = compare(sides(base, new)).lines[0].verdicts
     assert verdict.word != WORSE
+    assert ("pictures that agree" in verdict.why) == (JUDGED in new)
+
+
+# Modes: the id of an eager cell has none.
+
+
+def of_mode(mode: str, agreed: int, seconds: float = 1.0) -> Row:
+    axes = {"model": "tiny", "size": "64x64", **({} if mode == "eager" else {"mode": mode})}
+    return named(
+        "generate",
+        axes,
+        MEASURED,
+        regime={"mode": mode},
+        samples=(seconds, 1.01 * seconds) * 9,
+        extra={AGREED: agreed, JUDGED: 100},
+    )
+
+
+def side(label: str, *rows: Row) -> Side:
+    return Side(label, (f"{label}.json",), (Run({}, rows),))
+
+
+def test_modes_of_one_file_are_judged_beside_eager() -> None:
+    one = side("A", of_mode("eager", 100), of_mode("compile", 99), of_mode("graph", 60))
+    comparison = compare(of_one_file(one, ["mode"]))
+    assert [side.settings.partition(" (")[0] for side in comparison.sides] == [
+        "mode eager",
+        "mode compile",
+        "mode graph",
+    ]
+    compiled, graph = comparison.lines[0].verdicts
+    assert compiled.word != WORSE
+    assert compiled.why.endswith(
+        "pictures that agree with their prompt: 100 of 100 (96% to 100%) in A and "
+        "99 of 100 (95% to 100%) in B; chance alone: 0.5"
+    )
+    assert graph.word == WORSE
+
+
+def test_files_of_two_modes_are_matched_and_compared() -> None:
+    pair = [side("A", of_mode("eager", 100, 2.0)), side("B", of_mode("compile", 100))]
+    comparison = compare(rematched(pair))
+    [verdict] = comparison.lines[0].verdicts
+    assert verdict.ratio is not None
+    assert verdict.ratio.value == pytest.approx(0.5)
+    assert comparison.sides[0].settings == "mode eager"
+
+
+def test_rows_of_one_id_whose_modes_differ_are_refused() -> None:
+    eager = of_mode("eager", 100)
+    other = replace(eager, cell=replace(eager.cell, regime={"mode": "compile"}))
+    [verdict] = compare([side("A", eager), side("B", other)]).lines[0].verdicts
+    assert verdict.code == "regime"

@@ -7,7 +7,7 @@ import pytest
 from bench.reporting import family_charts
 from bench.reporting.charts import Chart, chunks
 from bench.reporting.family_charts import of_family
-from bench.results.cell import JULIA, MEASURED, Axis, Row
+from bench.results.cell import AGREED, JUDGED, JULIA, MEASURED, Axis, Row
 from bench.statistics import stats
 from support.results import generate, named, rows
 
@@ -180,6 +180,41 @@ def test_several_images_a_call_are_drawn_by_the_call() -> None:
     assert chart.unit == "ms/call"
     assert chart.series[0].points[0].value == pytest.approx(300)
     assert chart.title == "sd15 cuda float16: 512×512 20.0 ms a step after 100 ms ± 11 %"
+
+
+# Agreement over steps.
+
+
+def judged(size: str, agreed: dict[int, int], count: int = 20) -> list[Row]:
+    return [
+        replace(row, extra={AGREED: agreed[row.cell.steps], JUDGED: count})
+        for row in timed(dict.fromkeys(agreed, 0.1), size)
+    ]
+
+
+def test_agreement_is_drawn_over_steps_with_exact_intervals() -> None:
+    rows = [*judged("64x64", {8: 20, 2: 13, 4: 18}), *judged("128x64", {2: 15, 8: 19})]
+    _, chart = of_family("generate", rows)
+    assert chart.title == (
+        "tiny cpu float32: 64×64 13 of 20 agree at 2 steps, 20 of 20 at 8; "
+        "128×64 15 of 20 agree at 2 steps, 19 of 20 at 8"
+    )
+    assert chart.unit == "% of pictures that agree with their prompt"
+    small, large = chart.series
+    assert (small.name, [point.at for point in small.points]) == ("64×64", [2, 4, 8])
+    assert [point.value for point in large.points] == [75, 95]
+    # Clopper and Pearson: of 20 of 20 the low end is 0.025 ** (1 / 20)
+    assert small.points[-1].interval == pytest.approx((100 * 0.025 ** (1 / 20), 100))
+    [table] = chart.figures
+    assert table.headings == ("size", "steps", "agree", "95 % interval")
+    assert table.rows[0] == ("64×64", "2", "13 of 20", "41 to 85 %")
+
+
+@pytest.mark.parametrize("steps", [{8: 20}, {}])
+def test_agreement_of_fewer_than_two_step_counts_is_not_drawn(steps: dict[int, int]) -> None:
+    rest = timed(dict.fromkeys({2, 4, 8} - steps.keys(), 0.1))
+    [chart] = of_family("generate", [*judged("64x64", steps), *rest])
+    assert chart.unit == "ms/image"
 
 
 # Where a call went.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.results.cell import FAILED, JULIA, STATUSES, WALL, Cell, Row
+from bench.results.cell import AGREED, FAILED, JUDGED, JULIA, STATUSES, WALL, Cell, Row
 from support.results import rows
 
 text = st.text(max_size=12)
@@ -138,6 +138,7 @@ def test_keys_that_this_version_does_not_know_are_left_out() -> None:
             {"cell": {"family": "forward", "axes": {}, "images": 0}},
             "at least one image and one call at row",
         ),
+        ({"extra": {AGREED: 3, JUDGED: 2}}, "agreed_images from 0 to judged_images at row.extra"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_place(

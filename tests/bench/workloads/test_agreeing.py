@@ -27,11 +27,14 @@ def test_pictures_drawn_one_by_one_agree_as_often(agreed: int) -> None:
     assert apart == pytest.approx(agreement.of_pipeline(pipe, SIZE, STEPS, 10), abs=1)
 
 
-@pytest.mark.parametrize("name", ["wrong prediction", "noise in the weights", "prompts ignored"])
+@pytest.mark.parametrize(
+    "name", ["wrong betas", "wrong prediction", "noise in the weights", "prompts ignored"]
+)
 def test_a_fault_that_spoils_pictures_is_no_chance(name: str, agreed: int) -> None:
     from fixtures import show_tiny
 
     pipe: Any = diffusion.load("tiny", "cpu")
-    show_tiny.FAULTS[name](pipe)
-    spoiled = agreement.of_pipeline(pipe, SIZE, STEPS, COUNT)
+    spoil, guidance = show_tiny.FAULTS[name]
+    spoil(pipe)
+    spoiled = agreement.of_pipeline(pipe, SIZE, STEPS, COUNT, guidance=guidance)
     assert drop_by_chance((agreed, COUNT), (spoiled, COUNT)) < CHANCE
