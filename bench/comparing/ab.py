@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from re import fullmatch
 from shutil import get_terminal_size
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir, mkdtemp
 from time import monotonic
 from typing import Any, NoReturn, TextIO
 
@@ -47,6 +47,9 @@ BUDGET_S = 600.0
 
 PREFIX = "sd-flux-bench-"
 """Of the folders that hold the trees."""
+
+LOCK = "lock"
+"""A file in them, which their owner has locked."""
 
 Options = tuple[tuple[str, ...], Mapping[str, str]]
 """Of one side: pytest's options, and variables of the environment."""
@@ -209,31 +212,49 @@ class Progress:
 def scratch() -> Iterator[Path]:
     """Give a folder that is removed at the end, after Ctrl-C, SIGTERM and SIGHUP too.
 
-    What a killed process has left is removed first: a folder whose lock nobody holds.
+    What a killed process has left is removed first: a folder whose lock nobody holds. A signal that
+    is ignored stays so, as SIGHUP under nohup.
     """
     if not hasattr(signal, "SIGKILL"):
         raise PipelineError("python -m bench ab", "Linux or macOS", "use WSL")
     import fcntl
 
-    for lock in Path(gettempdir()).glob(f"{PREFIX}*/lock"):
+    for lock in Path(gettempdir()).glob(f"{PREFIX}*/{LOCK}"):
         with suppress(OSError), lock.open() as file:  # such as another user's
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if file.read():  # else it has just been made, and its owner is about to lock it
-                shutil.rmtree(lock.parent, ignore_errors=True)
+                _remove(lock.parent)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
     def end(number: int, _: Any) -> NoReturn:
+        for other in heard:  # a terminal that closes may send more than one
+            signal.signal(other, signal.SIG_IGN)
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, end) for number in heard}
+    folder = Path(mkdtemp(prefix=PREFIX))
     try:
-        with TemporaryDirectory(prefix=PREFIX) as folder, (Path(folder) / "lock").open("w") as file:
+        with (folder / LOCK).open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.write("held\n")
             file.flush()
-            yield Path(folder)
+            try:
+                yield folder
+            finally:
+                _remove(folder)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, its lock last: by that the next run finds what a kill in here leaves."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(pair: Pair, number: int, begun: str) -> Run:

@@ -5,6 +5,7 @@ hundredth of a second meet the same. Two processes still differ (in where their 
 do two pairs: a pair counts as one number.
 """
 
+import ctypes
 import json
 import math
 import os
@@ -36,6 +37,9 @@ PLUGIN = "sd_flux_bench_turns"
 
 PLAN = ("--benchmark-max-time=0.5", "--benchmark-precision=1e-6")
 """A cell gets half a second in each process. Its own interval does not matter: pairs count."""
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent dies."""
 
 EMPTY = 5
 """pytest's exit code where it collected nothing."""
@@ -164,6 +168,7 @@ class _Child:
                 stderr=subprocess.STDOUT,
                 pass_fds=(receive, send),
                 start_new_session=True,  # Ctrl-C reaches only this process, which ends both
+                preexec_fn=_end_with_parent,
             )
         os.close(receive)
         os.close(send)
@@ -316,3 +321,9 @@ def _alternate(children: Mapping[int, _Child], names: Mapping[str, str], first: 
             behind = 0 if names[str(here[0])] in children[1].reached else 1
         children[behind].go(cpu if here[behind] == at and number % 4 else None)
         number = 0
+
+
+def _end_with_parent() -> None:
+    """End with the process that gives the turns, even where that is killed (on Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

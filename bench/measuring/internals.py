@@ -56,14 +56,13 @@ def take_over(
     hide_table: bool,
     write_json: Callable[[dict[str, Any]], None],
     failed: Callable[[OSError], None],
-    ended: Callable[[pytest.ExitCode], None],
+    regressed: Callable[[], None],
 ) -> None:
     """Let `write_json` write what `--benchmark-json` asks for; hide the plugin's own table.
 
     `failed` is told of an error of the plugin's own files, such as a full disk for
-    `--benchmark-save`: raised, it would cost the tables too, as would Ctrl-C while it finishes.
-    `ended` is told the exit code of that, and where `--benchmark-compare-fail` fails, which the
-    plugin says and then raises as an internal error.
+    `--benchmark-save`: raised, it would cost the tables too. `regressed` is called where
+    `--benchmark-compare-fail` fails, which the plugin says and then raises as an internal error.
     """
     from pytest_benchmark.session import PerformanceRegression
 
@@ -72,11 +71,7 @@ def take_over(
 
     def guarded() -> None:
         try:
-            try:
-                finish()
-            except KeyboardInterrupt:  # every row has ended: their JSON is a moment's work
-                ended(pytest.ExitCode.INTERRUPTED)
-                finish()
+            finish()
         except OSError as error:
             failed(error)
 
@@ -84,7 +79,7 @@ def take_over(
         try:
             check()
         except PerformanceRegression:
-            ended(pytest.ExitCode.TESTS_FAILED)
+            regressed()
 
     session.save_json, session.finish, session.check_regressions = write_json, guarded, checked
     session.quiet = session.quiet or hide_table

@@ -1,9 +1,13 @@
 """What a run leaves on disk, its journal and its JSON: a failure to write stops no measurement.
 
-`document` makes the JSON of a run that has left a journal alone.
+`Signals` lets nobody stop a run between its last cell and its last file. `document` makes the JSON
+of a run that has left a journal alone.
 """
 
-from collections.abc import Callable, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ from bench.results.journal import JOURNALS, Journal, begin
 from bench.results.run import Run
 from pipeline.errors import PipelineError
 
-__all__ = ["Saving", "document"]
+__all__ = ["Saving", "Signals", "document"]
 
 
 class Saving:
@@ -103,6 +107,47 @@ class Saving:
             f"no journal: {JOURNALS} cannot be written ({error.strerror or error}), so a "
             "crash would lose this run's rows; measure in a folder that can be written"
         )
+
+
+class Signals:
+    """Ctrl-C and SIGTERM: both end the cells; the tables and files of a run come all the same."""
+
+    def __init__(self) -> None:
+        """Change nothing yet."""
+        self._before: dict[int, Any] = {}
+        self._cutting = False
+
+    def end_alike(self) -> None:
+        """Let SIGTERM end a run as Ctrl-C does."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def hold(self, stopped: Callable[[], None]) -> None:
+        """Tell `stopped` of each from now on, and go on: what is left is a moment's work."""
+
+        def stop(*_: Any) -> None:
+            stopped()
+            if self._cutting:
+                self._cutting = False
+                raise KeyboardInterrupt
+
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is signal.default_int_handler:
+                    self._before[number] = signal.signal(number, stop)
+
+    @contextmanager
+    def cutting_short(self) -> Iterator[None]:
+        """Leave this block where one of them comes."""
+        with suppress(KeyboardInterrupt):
+            self._cutting = True
+            yield
+        self._cutting = False
+
+    def give_back(self) -> None:
+        """Let them end the process again."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def document(run: Run) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """One run of pytest: rows as they end, the journal, the JSON and the summary."""
 
-import signal
 import sys
-import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -21,7 +19,7 @@ from bench.measuring.live import Live, Progress
 from bench.measuring.measure import DEFAULT_PRECISION, Measure
 from bench.measuring.output import Patient
 from bench.measuring.plain import cell_of
-from bench.measuring.saving import Saving
+from bench.measuring.saving import Saving, Signals
 from bench.results import record
 from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Cell, Row
 from bench.statistics import stats
@@ -77,6 +75,7 @@ class Session:
         self._used: list[tuple[str, str]] = []
         self._workload: dict[str, dict[str, float]] = {}
         self._unread: dict[str, str] = {}
+        self._signals = Signals()
         self._at_work = not hasattr(config, "workerinput") and not config.option.collectonly
         self._output = Patient.instead_of_stdout() if self._at_work else None
         self._live = Live(sys.stdout, config.pluginmanager.get_plugin("capturemanager"))
@@ -92,12 +91,12 @@ class Session:
             hide_table = not option.stock_table
             saving = self._saving
 
-            def ended(status: pytest.ExitCode) -> None:
+            def regressed() -> None:
                 if session.exitstatus == pytest.ExitCode.OK:
-                    session.exitstatus = status
+                    session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
             internals.take_over(
-                self._config, hide_table, saving.write_json, saving.failed_of, ended
+                self._config, hide_table, saving.write_json, saving.failed_of, regressed
             )
             if getattr(option, "numprocesses", None):
                 self._say("xdist is on: contracts are checked and nothing is timed; leave -n out")
@@ -107,8 +106,7 @@ class Session:
                 self._say(f"{', '.join(names)}: of pytest-benchmark's own table; add --stock-table")
             for line in self._notes:
                 self._say(line)
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, signal.default_int_handler)
+            self._signals.end_alike()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Give every cell the harness's clock, and its family as pytest-benchmark's group.
@@ -283,11 +281,15 @@ class Session:
     ) -> Generator[None, None, None]:
         """Run the reference workload again, before the plugin makes its JSON; then finish."""
         complete = exitstatus in record.ENDED
+
+        def stopped() -> None:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+
+        if self._at_work:
+            self._signals.hold(stopped)
         if self._workload and complete and any(row.status == MEASURED for row in self._rows):
-            try:
+            with self._signals.cutting_short():  # only the closing rates are then missing
                 self._workload["end"] = workload.measured(self._used, self._unread)
-            except KeyboardInterrupt:  # every row has ended: only the closing rates are missing
-                session.exitstatus = pytest.ExitCode.INTERRUPTED
         try:
             yield
         finally:
@@ -319,6 +321,7 @@ class Session:
 
     def pytest_unconfigure(self) -> None:
         """Remove the empty folder that pytest-benchmark makes wherever pytest is started."""
+        self._signals.give_back()
         if self._stray is not None:
             with suppress(OSError):
                 self._stray.rmdir()

@@ -25,18 +25,24 @@ LEVELS = (0.25, 0.5, 0.75)
 """Quantiles whose crossings are correlated. The median's alone misses a second mode: where a third
 of a run is slower, most crossings of the median are noise inside the first mode."""
 
+FEW_CLUMPS = 1.645
+"""How many standard errors below its mean a number of clumps is seen: 5 % of independent samples
+show one by chance."""
+
 
 def effective(samples: Sequence[float]) -> float:
     """Estimate, rather too low than too high, how many independent samples these are worth.
 
-    All of them, unless their ranks correlate from one to the next. Then their number over the
-    larger of two variance inflation factors, each with its own error added:
+    All of them, unless their ranks correlate from one to the next, or the rarer of two speeds comes
+    in fewer clumps than by chance: where one is rare, most ranks are noise. Then their number over
+    the larger of two variance inflation factors, each with its own error added:
 
     - (1 + rho) / (1 - rho) of an autoregressive series, whose rho is `rank_lag1` without its bias
       (Marriott & Pope, Biometrika 41, 1954) plus its standard error;
-    - 1 + 2 * the sum of the autocorrelations of being above a level, summed in pairs of lags while
-      a pair is positive (Geyer, Statistical Science 7, 1992), corrected for the subtracted mean
-      (Wolff, Computer Physics Communications 156, 2004), plus two standard errors (Sokal 1997).
+    - 1 + 2 * the sum of the autocorrelations of being above a quantile or of the slower speed,
+      summed in pairs of lags while a pair is positive (Geyer, Statistical Science 7, 1992),
+      corrected for the subtracted mean (Wolff, Computer Physics Communications 156, 2004), plus two
+      standard errors (Sokal 1997).
 
     tests/coverage_simulation.py says what intervals based on it cover.
     """
@@ -51,12 +57,15 @@ def _effective(samples: tuple[float, ...]) -> float:
     count = len(checked(samples))
     lag = rank_lag1(samples)
     errors = next(errors for below, errors in LIMITS if count < below)
-    if count < FEWEST or lag <= errors / math.sqrt(count) - 1 / count:
-        return float(count)
-    rho = min(0.999, lag + (1 + 4 * lag) / count)
-    rho = min(0.999, rho + math.sqrt((1 - rho * rho) / count))
     values = np.asarray(samples, float)
-    factors = [_inflation(values > level) for level in np.quantile(values, LEVELS)]
+    upper = values > _parting(values)
+    seen = lag > errors / math.sqrt(count) - 1 / count or _clumped(upper)
+    if count < FEWEST or not seen:
+        return float(count)
+    rho = min(0.999, max(0.0, lag + (1 + 4 * lag) / count))
+    rho = min(0.999, rho + math.sqrt((1 - rho * rho) / count))
+    levels = [values > level for level in np.quantile(values, LEVELS)]
+    factors = [_inflation(above) for above in (*levels, upper)]
     return count / max((1 + rho) / (1 - rho), *factors)
 
 
@@ -84,6 +93,38 @@ def rank_lag1(samples: Sequence[float]) -> float:
     ranks -= ranks.mean()
     squares = float(ranks @ ranks)
     return float(ranks[1:] @ ranks[:-1]) / squares if squares > 0 else 0.0
+
+
+def _parting(values: "Array") -> float:
+    """Return the value up to which samples are of the lower of two levels.
+
+    Between them is most of the variance (Otsu, IEEE Trans. Systems, Man and Cybernetics 9, 1979).
+    The order of the samples plays no part, so that of independent ones stays a random one.
+    """
+    import numpy as np
+
+    ordered = np.sort(values)
+    lower = np.arange(1, len(ordered))
+    sums = np.cumsum(ordered - ordered.mean())[:-1]
+    between = sums * sums / (lower * (len(ordered) - lower))
+    return float(ordered[np.argmax(between)]) if len(between) else float(ordered[0])
+
+
+def _clumped(above: "np.ndarray[Any, np.dtype[np.bool_]]") -> bool:
+    """Say whether the rarer of yes and no comes in fewer clumps than by chance.
+
+    Of independent ones the number of clumps is hypergeometric (Wald & Wolfowitz, Annals of
+    Mathematical Statistics 11, 1940); half a clump is the correction for continuity.
+    """
+    count, rarer = len(above), int(above.sum())
+    if 2 * rarer > count:
+        above, rarer = ~above, count - rarer
+    if rarer < 2:
+        return False
+    clumps = int(above[0]) + int((above[1:] & ~above[:-1]).sum())
+    share = (count - rarer + 1) / count
+    variance = rarer * share * (1 - share) * (count - rarer) / (count - 1)
+    return clumps + 0.5 < rarer * share - FEW_CLUMPS * math.sqrt(variance)
 
 
 def _inflation(above: "np.ndarray[Any, np.dtype[np.bool_]]") -> float:

@@ -1,12 +1,5 @@
 """`python -m bench ab` and `noise` in repositories of their own, with one cell that only spins."""
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,60 +11,8 @@ from bench.comparing.ab import Progress, Series, options, selection
 from bench.machine import records as machine
 from pipeline.errors import PipelineError
 from support.helpers import ROOT
-from support.repositories import commit, git, repository
-
-SPIN = ROOT / "tests" / "suites" / "spin"
-
-QUICK = ("bench/test_spin.py", "--benchmark-max-time=0.06", "--budget", "10000")
-
-
-def work(seconds: float = 0.002, workload: int = 1) -> dict[str, str]:
-    """The work of the cell, so many seconds of this version."""
-    text = (SPIN / "work.py").read_text()
-    text = text.replace("= 0.002", f"= {seconds}").replace("= 1", f"= {workload}")
-    return {"pipeline/work.py": text}
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the harness of this one, whose commits spin for 2 ms, 3 ms and not at all."""
-    folder = repository(tmp_path_factory.mktemp("ab") / "project", {".gitignore": ".benchmarks/\n"})
-    unwanted = shutil.ignore_patterns("__pycache__", "test_*")
-    for name in ("bench", "pipeline"):
-        shutil.copytree(ROOT / name, folder / name, ignore=unwanted)
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder / name)
-    commit(folder, work(0.003) | {"bench/test_spin.py": (SPIN / "spin.py").read_text()})
-    git(folder, "tag", "slow")
-    commit(folder, work(workload=2))
-    git(folder, "tag", "other")
-    commit(folder, {"pipeline/work.py": "raise OSError('this tree is broken')\n"})
-    git(folder, "tag", "broken")
-    commit(folder, work())
-    return folder
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of it, where the test runs; nothing may be left beside it, and nothing changed."""
-    folder = tmp_path / "project"
-    shutil.copytree(template, folder)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("TMPDIR", str(scratch))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    before = state(folder)
-    yield folder
-    assert list(scratch.iterdir()) == []
-    assert state(folder) == before
-
-
-def state(folder: Path) -> list[str]:
-    questions = (("status", "--porcelain"), ("worktree", "list"), ("for-each-ref",), ("fsck",))
-    return [git(folder, *question) for question in questions]
-
+from support.repositories import git
+from support.spinning import QUICK
 
 Answer = tuple[int, str, str]
 
@@ -242,81 +183,6 @@ def test_a_budget_too_short_for_one_block_is_one_line(
         "--budget 0.2: expected seconds enough for one block; a longer --budget, or fewer cells "
         "(-k)"
     )
-
-
-# Being ended.
-
-
-def started(project: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=project,
-        # The project is imported where it lies, and Python would leave its caches there.
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def line_with(process: "subprocess.Popen[str]", text: str) -> None:
-    while text not in (line := process.stderr.readline()):
-        assert line, "it ended"
-
-
-def test_ctrl_c_reports_what_there_is_and_leaves_nothing(project: Path) -> None:
-    process = started(project, "ab", "--base", "main", *QUICK, "--benchmark-max-time=0.3")
-    line_with(process, "block 1")
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "Traceback" not in err
-    assert out.startswith("2 pairs of fresh processes in ")
-    assert out.splitlines()[0].endswith("; interrupted")
-    assert "B against A: 1 " in out
-
-
-def test_ctrl_c_before_the_first_pair_says_so(project: Path) -> None:
-    process = started(project, "ab", "--base", "main", *QUICK)
-    line_with(process, "at most")
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1].startswith("interrupted")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_sigterm_and_sighup_leave_nothing(project: Path, number: int) -> None:
-    process = started(project, "noise", *QUICK)
-    line_with(process, "at most")
-    time.sleep(0.5)
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-
-
-def test_what_a_killed_process_leaves_is_removed_by_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    code = "from bench.comparing.ab import scratch\nwith scratch(): print(flush=True), input()"
-    command = [sys.executable, "-c", code]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    environment = os.environ | {"TMPDIR": str(tmp_path)}
-    first, second = (
-        subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) for _ in range(2)
-    )
-    with first, second:
-        for process in (first, second):
-            process.stdout.readline()
-        first.kill()
-        first.wait()
-        assert len(list(tmp_path.iterdir())) == 2
-        with ab.scratch():
-            assert len(list(tmp_path.iterdir())) == 2  # its own, and that of the other at work
-        second.communicate(b"\n")
-    assert list(tmp_path.iterdir()) == []
 
 
 # Its parts.

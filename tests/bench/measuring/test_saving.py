@@ -66,25 +66,42 @@ def test_where_standard_output_is_full_the_run_is_measured_and_fails_in_one_line
 
 
 STOPPED = """
-import os, pathlib, signal, pytest
+import itertools, os, signal, threading, time, pytest
+
+done = threading.Event()
+
+def stop():
+    for number in itertools.cycle((signal.SIGTERM, signal.SIGINT)):
+        if done.wait(0.001):
+            return
+        os.kill(os.getpid(), number)
+
+sender = threading.Thread(target=stop)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_benchmark_generate_machine_info():
-    if not (asked := pathlib.Path("asked")).exists():
-        asked.touch()
-        os.kill(os.getpid(), signal.SIGTERM)
+    if not sender.is_alive():
+        sender.start()
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure():
+    done.set()
+    sender.join()
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGTERM cannot be caught here")
-def test_stopped_while_the_plugin_makes_its_json_a_run_has_its_tables_and_its_json(
-    tmp_path: Path,
+@pytest.mark.parametrize("before", [{}, {"SEND": "SIGINT"}], ids=["whole", "interrupted"])
+def test_stopped_again_and_again_while_its_json_is_made_a_run_has_its_tables_and_its_json(
+    before: dict[str, str], tmp_path: Path
 ) -> None:
     folder = suite_in(tmp_path, "sessions")
     with (folder / "conftest.py").open("a") as file:
         file.write(STOPPED)
-    run = pytest_in(folder, *BRIEF)
+    run = pytest_in(folder, *BRIEF, **before)
     assert run.code == pytest.ExitCode.INTERRUPTED
-    assert "\nfourth" in run.out
+    names = ["first", "second"] if before else ["first", "second", "third", "fourth"]
+    assert f"\n{names[-1]}" in run.out
     assert "Traceback" not in run.out + run.err
-    assert list(run.measured) == ["first", "second", "third", "fourth"]
+    assert list(run.measured) == names
+    assert not list(folder.glob(".*.part"))

@@ -45,6 +45,16 @@ def test_a_drift_and_a_few_regimes_leave_a_few() -> None:
     assert effective(series) < 10
 
 
+def test_a_rare_second_speed_is_seen_where_it_comes_in_few_clumps() -> None:
+    noise = np.random.default_rng(1).lognormal(0, 0.01, 60)
+    clumped, scattered = noise.copy(), noise.copy()
+    clumped[40:44] *= 1.2
+    scattered[5::15] *= 1.2
+    assert rank_lag1(clumped.tolist()) < 0.1  # too little to be seen among 60
+    assert effective(clumped.tolist()) < 10
+    assert effective(scattered.tolist()) == 60
+
+
 def test_outliers_do_not_hide_a_correlation() -> None:
     values = autoregressive(0.9).draw(np.random.default_rng(0), 1000)
     values[::50] *= 100
