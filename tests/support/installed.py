@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.helpers import ROOT
+from support.helpers import PYTEST, ROOT
 
 SOURCES = ("bench", "fixtures", "julia", "pipeline")
 FILES = ("LICENSE", "README.md", "pyproject.toml", "sd_flux_bench.py", "setup.py")
@@ -63,7 +63,7 @@ def started(*command: str, folder: Path | None = None) -> "subprocess.CompletedP
     return subprocess.run(
         command,
         cwd=folder,
-        env=kept | {"COLUMNS": "80", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env=kept | PYTEST | {"COLUMNS": "80", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
