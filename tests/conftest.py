@@ -18,7 +18,7 @@ LONGEST = (
     PAGES,
     "tests/bench/test_bench.py",
     "tests/bench/test_on_simulated_cuda.py",
-    "tests/bench/comparing/test_ab.py",
+    "tests/bench/comparing/test_ab",
     "tests/pipeline/bulk/test_local.py",
 )
 """Tests that take a minute or more: they come first, so that no worker ends with one alone."""

@@ -16,6 +16,9 @@ from support.helpers import PYTEST, ROOT, SUITES
 from support.repositories import repository
 
 LIMIT_S = 240
+PATIENCE = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+"""With which Ray takes a node that says nothing for lost after two seconds."""
+
 QUICK = ("bench/test_cells.py", "--benchmark-max-time=0.1")
 
 
