@@ -1,6 +1,27 @@
-"""What every test gets."""
+"""What every test gets, and what the workers of pytest-xdist take first."""
+
+from typing import Any
 
 import pytest
+
+RAY = ("tests/bench/fleet/", "tests/pipeline/bulk/test_cluster.py")
+"""Tests that start a Ray of several nodes; two at once on one machine hinder each other."""
+
+PAGES = "tests/test_pages.py"
+"""Tests that share nothing: any worker may take any of them."""
+
+LONGEST = (
+    *RAY,
+    "tests/bench/test_own_repository.py",
+    "tests/pipeline/validation/test_validation.py",
+    "tests/bench/test_first_contact.py",
+    PAGES,
+    "tests/bench/test_bench.py",
+    "tests/bench/test_on_simulated_cuda.py",
+    "tests/bench/comparing/test_ab",
+    "tests/pipeline/bulk/test_local.py",
+)
+"""Tests that take a minute or more: they come first, so that no worker ends with one alone."""
 
 
 def pytest_collection() -> None:
@@ -15,3 +36,31 @@ def pytest_collection() -> None:
         raise pytest.UsageError(line) from None
     settings.register_profile("no deadline", deadline=None)
     settings.load_profile("no deadline")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a worker of xdist begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    starts = [item.nodeid.startswith(path) for path in LONGEST]
+    return starts.index(True) if True in starts else len(LONGEST)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one worker run a file as with `--dist loadfile`, but all tests with a Ray.
+
+    Not by marks and `--dist loadgroup`: xdist 3.8 sets a name that pytest 9.2 no longer reads.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneRay(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(PAGES):
+                return nodeid
+            return "ray" if nodeid.startswith(RAY) else str(super()._split_scope(nodeid))
+
+    return OneRay(config, log) if config.getoption("dist") == "loadfile" else None

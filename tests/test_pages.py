@@ -3,10 +3,6 @@
 import ast
 import os
 import re
-import shutil
-import stat
-import subprocess
-import sys
 import tomllib
 from itertools import takewhile
 from pathlib import Path
@@ -14,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from bench import grid
+from support import shell
 from support.documents import ANY, PAGES, Block, blocks, commands, matches, plain
 from support.helpers import ROOT
 
-LIMIT_S = 600
 DOES_NOT_HOLD = 1
 """The exit code of a question that is answered with no, as `validate` of a wrong size shows."""
 README_LINES = 180
@@ -28,44 +24,7 @@ LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout to type commands in, where `python` and `pytest` are this Python's."""
-    folder = tmp_path / "checkout"
-    folder.mkdir()
-    for name in ("bench", "pipeline"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("fixtures", "julia"):
-        (folder / name).symlink_to(ROOT / name)
-    for name in ("conftest.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for name, arguments in {"python": "", "pytest": "-m pytest -p no:cacheprovider"}.items():
-        path = tools / name
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return folder
-
-
-def typed(checkout: Path, command: str) -> "subprocess.CompletedProcess[str]":
-    """Type a command in a shell, 80 columns wide; what both streams say comes in one."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    return subprocess.run(
-        ["bash", "-c", command],
-        cwd=checkout,
-        env=kept
-        | {
-            "PATH": f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
-            "COLUMNS": "80",
-            "NO_COLOR": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+    return shell.checkout(tmp_path)
 
 
 def ids(page: Path) -> str:
@@ -83,13 +42,13 @@ def test_what_a_page_shows_is_what_one_gets(page: Path, checkout: Path) -> None:
             ast.parse(block.text)
             if not block.why_not:
                 (checkout / "page.py").write_text(block.text)
-                done = typed(checkout, "python page.py")
-                assert done.returncode == 0, done.stdout
+                done = shell.typed(checkout, "python page.py")
+                assert done.code == 0, done.printed
         elif block.language == "console" and not block.why_not:
             for command in commands(block):
-                done = typed(checkout, command.text)
-                assert done.returncode in (0, DOES_NOT_HOLD), done.stdout
-                shown, printed = command.output, done.stdout.splitlines()
+                done = shell.typed(checkout, command.text)
+                assert done.code in (0, DOES_NOT_HOLD), done.printed
+                shown, printed = command.output, done.printed.splitlines()
                 assert matches(shown, printed), "\n".join(
                     [f"$ {command.text}", *map(plain, shown), "printed:", *map(plain, printed)]
                 )
@@ -111,14 +70,14 @@ def test_the_options_of_a_command_that_is_not_run_are_known(page: Path, checkout
         for command in commands(block):
             if not command.text.startswith(("pytest", "python -m")):
                 continue
-            done = typed(checkout, known(command.text))
+            done = shell.typed(checkout, known(command.text))
             if command.text.startswith("pytest"):
-                assert "unrecognized arguments" not in done.stdout, done.stdout
+                assert "unrecognized arguments" not in done.printed, done.printed
                 continue
-            assert done.returncode == 0, done.stdout
+            assert done.code == 0, done.printed
             typed_here = command.text.partition('="')[0].partition(" -- ")[0]
             options = re.findall(r"(?<= )--[a-z][a-z-]*", typed_here)
-            help_text = done.stdout
+            help_text = done.printed
             assert [option for option in options if option not in help_text] == []
 
 

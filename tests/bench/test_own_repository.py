@@ -1,15 +1,18 @@
 """The plugin from a wheel, in a repository of its own; its page shows what one gets."""
 
 import re
+import signal
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from bench.results import record
 from bench.results.cell import FAILED, MEASURED, UNAVAILABLE
+from pipeline.exits import INTERRUPTED
 from support.documents import blocks, commands, matches, plain
 from support.helpers import ROOT
-from support.installed import called, environment, started
+from support.installed import called, environment, start, started
 from support.repositories import repository
 
 PAGE = ROOT / "docs" / "own-benchmarks.md"
@@ -105,18 +108,16 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory, python: str) -> Path:
-    """A repository whose tests have run twice."""
+    """A repository whose tests have run."""
     files = {"test_mine.py": SUITE, ".gitignore": "*.json\n.benchmarks/\n__pycache__/\n"}
     folder = repository(tmp_path_factory.mktemp("own") / "repository", files)
-    for name in ("first.json", "second.json"):
-        out = f"--benchmark-json={name}"
-        done = started(python, "-m", "pytest", *ASKED, out, folder=folder)
-        assert "1 failed, 6 passed" in done.stdout, done.stdout
+    done = started(python, "-m", "pytest", *ASKED, "--benchmark-json=out.json", folder=folder)
+    assert "1 failed, 6 passed" in done.stdout, done.stdout
     return folder
 
 
 def test_plain_tests_are_rows_of_the_result_file_and_the_journal(suite: Path) -> None:
-    run = record.load(suite / "first.json")
+    run = record.load(suite / "out.json")
     rows = {row.name: row for row in run.rows}
     by_id = {row.cell.id: row.cell.family for row in run.rows if row.status == MEASURED}
     assert by_id == {
@@ -140,27 +141,32 @@ def test_plain_tests_are_rows_of_the_result_file_and_the_journal(suite: Path) ->
 
 
 def test_show_compare_and_report_have_them(suite: Path, python: str) -> None:
-    shown = called(python, "-m", "bench", "show", "first.json", folder=suite)
+    shown = called(python, "-m", "bench", "show", "out.json", folder=suite)
     assert "\nother · tests of pytest-benchmark's own fixture: no contract\n" in shown
     assert re.search(r"^¹ no contract: nothing checked the output; measure\(call, check=…\) does$",
                      shown, re.M)  # fmt: skip
     assert re.search(r"^test_described-512\S* .*$", shown, re.M)
-    compared = called(python, "-m", "bench", "compare", "first.json", "second.json", folder=suite)
+    compared = called(python, "-m", "bench", "compare", "out.json", "out.json", folder=suite)
     for name in ("test_sum-10", "test_described-512", "test_bare", "test_plain"):
         assert re.search(rf"^{name} ", compared, re.M), compared
     across = called(
-        python, *["-m", "bench", "compare", "first.json", "--across", "size"], folder=suite
+        python, *["-m", "bench", "compare", "out.json", "--across", "size"], folder=suite
     )
     assert re.search(r"^test_sum ", across, re.M)
-    called(python, *["-m", "bench", "report", "first.json", "-o", "page.html"], folder=suite)
+    called(python, *["-m", "bench", "report", "out.json", "-o", "page.html"], folder=suite)
     assert "test_plain" in (suite / "page.html").read_text()
 
 
 def test_ab_takes_turns_between_two_commits_of_another_repository(suite: Path, python: str) -> None:
-    ask = "-m bench ab --base HEAD --budget 60 --benchmark-max-time=0.05 -k sum"
-    done = started(python, *ask.split(), folder=suite)
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"^test_sum-100 ", done.stdout, re.M), done.stdout
+    ask = "-m bench ab --base HEAD --budget 10000 --benchmark-max-time=0.05 -k sum"
+    process = start(python, *ask.split(), folder=suite)
+    assert process.stdout is not None
+    said = list(takewhile(lambda line: not line.startswith("block 1 "), process.stdout))
+    process.send_signal(signal.SIGINT)  # a block of two pairs is enough
+    printed, _ = process.communicate()
+    assert process.returncode == INTERRUPTED, said
+    assert "2 pairs of fresh processes in " in printed
+    assert re.search(r"^test_sum-100 ", printed, re.M), printed
 
 
 def test_a_repository_that_does_not_ask_sees_one_option_and_imports_nothing(

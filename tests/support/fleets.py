@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.helpers import ROOT, SUITES
+from support.helpers import PYTEST, ROOT, SUITES
 from support.repositories import repository
 
 LIMIT_S = 240
+PATIENCE = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+"""With which Ray takes a node that says nothing for lost after two seconds."""
+
 QUICK = ("bench/test_cells.py", "--benchmark-max-time=0.1")
 
 
@@ -30,7 +33,7 @@ class Fleet:
 
     def add(self, zone: str, **options: Any) -> Any:
         """Start a node that its cells know as `zone`."""
-        variables = {"FLEET_TEST_NODE": zone, **options.pop("env_vars", {})}
+        variables = {"FLEET_TEST_NODE": zone, **PYTEST, **options.pop("env_vars", {})}
         return self.cluster.add_node(
             **{"num_cpus": 1, "labels": {"zone": zone}, "env_vars": variables, **options}
         )
@@ -73,7 +76,7 @@ def start(project: Path, *arguments: str, **variables: str) -> "subprocess.Popen
     return subprocess.Popen(
         [sys.executable, "-m", "bench", "fleet", *arguments],
         cwd=project,
-        env=kept | {"COLUMNS": "80", "CUDA_VISIBLE_DEVICES": ""} | variables,
+        env=kept | PYTEST | {"COLUMNS": "80", "CUDA_VISIBLE_DEVICES": ""} | variables,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SUITES = ROOT / "tests" / "suites"
 """Python that tests run in processes of their own."""
 
+PYTEST = {"PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
+"""What a pytest that a test starts gets: no benchmark needs these plugins, 2 s of a process."""
+
 HIDDEN = Missing("julia", "Julia", "no Julia: this test hides it", "run another test")
 
 NO_CUDA = Missing("cuda", "a CUDA device", "no CUDA: this test hides it", "run another test")

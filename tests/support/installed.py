@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.helpers import ROOT
+from support.helpers import PYTEST, ROOT
 
 SOURCES = ("bench", "fixtures", "julia", "pipeline")
 FILES = ("LICENSE", "README.md", "pyproject.toml", "sd_flux_bench.py", "setup.py")
@@ -55,18 +55,24 @@ def called(*command: str, folder: Path | None = None) -> str:
 
 def started(*command: str, folder: Path | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a command as `called`; both streams come in one."""
+    process = start(*command, folder=folder)
+    printed, _ = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, printed)
+
+
+def start(*command: str, folder: Path | None = None) -> "subprocess.Popen[str]":
+    """Start what `started` runs, and do not wait for it."""
     kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("PYTEST_") and name not in ("PYTHONPATH", "FORCE_COLOR")
     }
-    return subprocess.run(
+    return subprocess.Popen(
         command,
         cwd=folder,
-        env=kept | {"COLUMNS": "80", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env=kept | PYTEST | {"COLUMNS": "80", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.helpers import PYTEST
+
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ROOT / "tests" / "suites"
 
@@ -109,7 +111,9 @@ def _environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("PYTEST_") and name not in ("FORCE_COLOR", "PY_COLORS")
     }
-    return kept | {
+    return {
+        **kept,
+        **PYTEST,
         "COLUMNS": "80",
         "CUDA_VISIBLE_DEVICES": "",
         "NO_COLOR": "1",

@@ -16,10 +16,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
     folder = tmp_path_factory.mktemp("said")
     made = fleets.project(tmp_path_factory.mktemp("fleet") / "project", folder)
-    patience = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
     fleet = Fleet(Cluster(), made, folder)
     try:
-        fleet.add("a", include_dashboard=False, _system_config=patience)
+        fleet.add("a", include_dashboard=False, _system_config=fleets.PATIENCE)
         fleet.add("b", num_gpus=1)
         fleet.add("c")
         yield fleet

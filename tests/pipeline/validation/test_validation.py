@@ -277,18 +277,21 @@ def test_a_scorer_that_refuses_the_batch_breaks_the_last_boundary() -> None:
 # Full-size architectures, and what is never touched.
 
 
-def test_every_architecture_holds_at_three_sizes_and_no_weights_are_touched() -> None:
+@pytest.fixture(scope="module")
+def untouched() -> Any:
     done = fresh_python(str(ROOT / "tests" / "suites" / "untouched_weights.py"))
     assert done.returncode == 0, done.stderr
-    opened, largest, violations = json.loads(done.stdout.splitlines()[-1])
-    assert opened == []
-    assert 0 < largest <= 1_000_000
-    assert violations == [[]] * 12
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_boundaries_of_xl_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = answer("arch:sdxl", size="768x512", batch="2", channels="1")
-    assert [(each.name, each.expected, each.found) for each in found.boundaries] == [
+def test_every_architecture_holds_at_two_sizes_and_no_weights_are_touched(untouched: Any) -> None:
+    assert untouched["opened"] == []
+    assert 0 < untouched["largest"] <= 1_000_000
+    assert untouched["violations"] == [[]] * 8
+
+
+def test_the_boundaries_of_xl_in_order(untouched: Any) -> None:
+    assert [tuple(boundary) for boundary in untouched["xl"]] == [
         ("size", "sides divisible by 8", "768x512"),
         ("token ids", "(2, tokens) int64", "(2, 77) int64"),
         ("token ids 2", "(2, tokens) int64", "(2, 77) int64"),
@@ -298,8 +301,8 @@ def test_the_boundaries_of_xl_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
         ("UNet output", "(4, 4, 64, 96) float16", "(4, 4, 64, 96) float16"),
         ("decoded image", "(2, 3, 512, 768) float32", "(2, 3, 512, 768) float32"),
         ("image", "(512, 768, 3) uint8", "(512, 768, 3) uint8"),
-        ("batch", "(2, 1, 224, 224) float32", "(2, 1, 224, 224) float32"),
-        ("WHCN batch", "(224, 224, 1, 2) float32", "(224, 224, 1, 2) float32"),
+        ("batch", "(2, 3, 224, 224) float32", "(2, 3, 224, 224) float32"),
+        ("WHCN batch", "(224, 224, 3, 2) float32", "(224, 224, 3, 2) float32"),
         ("scores", "(2, classes) float32", "(2, 10) float32"),
     ]
 
