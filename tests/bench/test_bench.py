@@ -14,7 +14,9 @@ from bench.results import record, thumbnail
 from bench.results.cell import CHECKED, FAILED, MEASURED, UNAVAILABLE
 from bench.results.rates import matrix_rate
 from pipeline.stable_diffusion.models import TINY
+from support.commands import runner
 from support.grids import default_cells
+from support.helpers import hide_julia
 from support.runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in
 
 TINY_CELL, TRANSFORM, NOOP = MEASURED_IDS = (
@@ -98,7 +100,9 @@ def test_skipping_benchmarks_checks_the_contracts_of_what_they_would_run(tmp_pat
     assert max(map(len, skipped.out.partition("= memory, estimated =")[2].splitlines())) <= 80
 
 
-def test_a_contract_fails_in_pytest_with_the_line_of_validate(tmp_path: Path) -> None:
+def test_a_contract_fails_in_pytest_with_the_line_of_validate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = copy_of_bench(tmp_path)
     model = folder / "narrow"
     shutil.copytree(TINY, model)
@@ -110,20 +114,18 @@ def test_a_contract_fails_in_pytest_with_the_line_of_validate(tmp_path: Path) ->
         "text embeddings: width 32, expected 48, the UNet's cross-attention; "
         "take text encoder and UNet from one model"
     )
-    failed = pytest_in(folder, CONTRACTS, *at, "--preprocess-color=rgb")
+    chosen = (CONTRACTS, "bench/test_generate.py", *at, "--preprocess-color=rgb")
+    failed = pytest_in(folder, *chosen, "--benchmark-disable", "--benchmark-json=out.json")
     assert failed.code == 1, failed.out
     assert f"does not hold: {line}" in failed.out.splitlines()
-    asked = ("--sd-model", "narrow", "--size", "64", "--dtype", "float32")
-    said = python_in(folder, "-m", "pipeline", "validate", *asked)
-    assert said.code == 1, said.err
-    assert said.out.splitlines()[-1] == f"does not hold: {line}"
-    timed = pytest_in(
-        folder, "bench/test_generate.py", *at, "--benchmark-disable", "--benchmark-json=out.json"
-    )
-    assert timed.code == 1, timed.out
-    (row,) = timed.others.values()
+    assert re.search(r"^=+ 2 failed in ", failed.out, re.MULTILINE)
+    (row,) = failed.others.values()
     assert (row["status"], row["first_call"]) == (FAILED, None)
     assert row["reason"] == line.replace(", expected", ": expected", 1)
+    hide_julia(monkeypatch)
+    asked = ("--sd-model", str(model), "--size", "64", "--dtype", "float32")
+    code, out, _ = runner(capsys)("validate", *asked)
+    assert (code, out[-1]) == (1, f"does not hold: {line}")
 
 
 def test_a_run_prints_tables_of_80_columns(measured: Run) -> None:

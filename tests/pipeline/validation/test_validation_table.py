@@ -27,6 +27,12 @@ def answers(sd_model: str, **axes: str) -> list[Answer]:
     return [replace(each, cost=COST) if each.cost else each for each in found]
 
 
+@pytest.fixture(scope="module")
+def architectures() -> list[Answer]:
+    asked = validation.questions("arch:sd15,arch:sd21,arch:sdxl")
+    return [validation.answer(each, REFERENCE) for each in asked]
+
+
 @pytest.fixture
 def printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     monkeypatch.setenv("COLUMNS", "80")
@@ -113,11 +119,10 @@ def test_limits_and_what_was_learnt_are_said(
 
 
 def test_the_architectures_have_parameters_and_operations_a_step_in_80_columns(
-    printed: Any,
+    printed: Any, architectures: list[Answer]
 ) -> None:
     """Issue 6 asks for these; `test_sd_models` and `test_meta` hold them to what is published."""
-    asked = validation.questions("arch:sd15,arch:sd21,arch:sdxl")
-    lines = printed(*(validation.answer(each, REFERENCE) for each in asked))
+    lines = printed(*architectures)
     assert max(map(len, lines[:-1])) <= 80
     assert lines[1].split()[:4] == ["model", "size", "parameters", "a"]
     assert [re.split("  +", line)[:4] for line in lines[2:5]] == [
@@ -127,8 +132,18 @@ def test_the_architectures_have_parameters_and_operations_a_step_in_80_columns(
     ]
 
 
-def test_what_does_not_fit_80_columns_is_left_out_in_turn(printed: Any) -> None:
-    lines = printed(*answers("arch:sd15,arch:sdxl", size="64", memory="80GB,90GB"))
+def test_what_does_not_fit_80_columns_is_left_out_in_turn(
+    printed: Any, architectures: list[Answer]
+) -> None:
+    small = [replace(each, size=(64, 64), cost=COST) for each in architectures]
+    memories = [80 * 10**9, 90 * 10**9]
+    lines = printed(
+        *(
+            replace(each, question=replace(each.question, size=(64, 64), memory_bytes=memory))
+            for each in small
+            for memory in memories
+        )
+    )
     assert max(map(len, lines)) <= 80
     assert " ".join(lines[1].split()) == (
         "model size memory parameters an image weights peak verdict"
