@@ -115,10 +115,9 @@ def says(series: Series, change: Change) -> str:
 
 def blame(change: Change) -> Iterator[str]:
     """Yield where a change began, and what else changed there."""
-    good, bad = change.last_good, change.first_bad
-    skipped = 0 if good.rank is None or bad.rank is None else bad.rank - good.rank - 1
-    between = f", {counted(skipped, 'commit')} between them not measured" if skipped > 0 else ""
-    yield f"{_first(bad)}, last without it {plain(good.name)}{between}"
+    skipped = counted(change.skipped, "commit")
+    between = f", {skipped} between them not measured" if change.skipped else ""
+    yield f"{_first(change.first_bad)}, last without it {plain(change.last_good.name)}{between}"
     if change.software:
         yield f"also changed there: {plain(', '.join(change.software))}"
 

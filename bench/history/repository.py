@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import PipelineError
 
-__all__ = ["BATCH", "Commits", "commits", "files_of_branch", "reachable"]
+__all__ = ["BATCH", "Commits", "between", "commits", "files_of_branch", "reachable"]
 
 SUFFIXES = (".json", ".jsonl")
 """Of result files and journals."""
@@ -49,6 +49,17 @@ def commits(names: Iterable[str]) -> Commits:
         {name: number for number, name in enumerate(order) if name in wanted},
         dict(line.partition(" ")[::2] for line in subjects.splitlines()),
     )
+
+
+def between(good: str, bad: str) -> int:
+    """Count the commits that are in `bad`'s history and not in `good`'s, without `bad` itself.
+
+    0 where git does not know both.
+    """
+    if not good or not bad:
+        return 0
+    count = _git("rev-list", "--count", "--end-of-options", f"{good}..{bad}", "--").strip()
+    return max(0, int(count or 0) - 1)
 
 
 def reachable(reference: str) -> set[str]:

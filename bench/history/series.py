@@ -48,8 +48,6 @@ class Moment:
     """The first line of the commit's message, where git knows it."""
     software: Mapping[str, str]
     """What may explain a step: versions, threads, variables."""
-    rank: int | None = None
-    """Its commit's place in the history, parents before children; None where git does not know."""
 
     @property
     def name(self) -> str:
@@ -88,6 +86,8 @@ class Change:
     first_bad: Moment
     software: Sequence[str]
     """What else changed there, such as `torch 2.14.1 → 2.15.0`."""
+    skipped: int = 0
+    """How many commits came in with the first bad one that were not measured on their own."""
 
     @property
     def word(self) -> str:
@@ -303,6 +303,7 @@ def _changes(points: Sequence[Point]) -> Iterator[Change]:
                 last.moment,
                 first.moment,
                 _differences(_software(last), _software(first)),
+                repository.between(last.moment.commit, first.moment.commit),
             )
 
 
@@ -319,8 +320,7 @@ def _between_commits(points: Sequence[Point], at: int) -> int | None:
 
 
 def _with_subject(moment: Moment, known: Commits) -> Moment:
-    subject, rank = known.subject.get(moment.commit, ""), known.rank.get(moment.commit)
-    return replace(moment, subject=subject, rank=rank)
+    return replace(moment, subject=known.subject.get(moment.commit, ""))
 
 
 def _software(point: Point) -> dict[str, str]:

@@ -100,6 +100,28 @@ def test_commits_that_were_not_measured_are_counted(
     assert f"{where}, last without it {names[18][:7]}, 1 commit" in out.replace("\n    ", " ")
 
 
+def test_commits_of_a_side_branch_do_not_count_between_a_commit_and_its_parent(
+    folder: Path,
+) -> None:
+    base = commits(folder / "repository", 6)[2]
+    git(folder / "repository", "checkout", "--quiet", "-b", "side", base)
+    for number in range(20):
+        git(folder / "repository", *f"commit --quiet --allow-empty -m Side{number}".split())
+    git(folder / "repository", "checkout", "--quiet", "-")
+    git(folder / "repository", *"merge --quiet --no-edit side".split())
+    for number in range(8):
+        git(folder / "repository", *f"commit --quiet --allow-empty -m After{number}".split())
+    names = git(folder / "repository", *"rev-list --first-parent --reverse HEAD".split()).split()
+    write(folder / "repository" / "results", slower_from(7, len(names), names))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir("repository")
+        (machine,) = gather(files(Path("results"))).machines
+        assert repository.between(names[5], names[6]) == 20
+        assert repository.between(names[6], "") == 0
+    (change,) = machine.series[0].changes
+    assert (change.first_bad.commit, change.skipped) == (names[7], 0)
+
+
 def test_several_runs_of_a_commit_are_no_change_inside_it(folder: Path) -> None:
     results = {
         f"{number}-{turn}.json": result(
