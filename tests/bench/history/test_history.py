@@ -108,10 +108,10 @@ def test_commits_of_a_side_branch_do_not_count_between_a_commit_and_its_parent(
     for number in range(20):
         git(folder / "repository", *f"commit --quiet --allow-empty -m Side{number}".split())
     git(folder / "repository", "checkout", "--quiet", "-")
-    git(folder / "repository", *"merge --quiet --no-edit side".split())
+    git(folder / "repository", *["merge", "--quiet", "--no-edit", "side"])
     for number in range(8):
         git(folder / "repository", *f"commit --quiet --allow-empty -m After{number}".split())
-    names = git(folder / "repository", *"rev-list --first-parent --reverse HEAD".split()).split()
+    names = git(folder / "repository", *["rev-list", "--first-parent", "--reverse", "HEAD"]).split()
     write(folder / "repository" / "results", slower_from(7, len(names), names))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir("repository")
