@@ -372,6 +372,9 @@ class Session:
     def _say(self, line: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
+            writer = self._config.get_terminal_writer()
+            if writer.width_of_current_line:  # behind the dots of -q
+                writer.line()
             reporter.write_line(line)
         else:
             sys.stderr.write(f"{line}\n")
