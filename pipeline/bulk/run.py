@@ -29,6 +29,7 @@ class _TooManyErrorsError(Exception):
 
 def run(options: argparse.Namespace) -> int:
     """Do what is missing of the options' prompts or images; return the exit code."""
+    begun = time.perf_counter()
     made = plan(options)
     out: Path = options.out
     with dataset.locked(out):
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         if before:
             items = "item was" if before == 1 else "items were"
             print(f"{before} {items} done before", file=sys.stderr)
-        tally, begun = Tally(), time.perf_counter()
+        tally = Tally()
         stopped = False
         if len(missing):
             stopped = _watch(missing, made, options, tally)
