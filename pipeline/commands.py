@@ -29,7 +29,7 @@ from pipeline.stable_diffusion import diffusion, models, pictures, schedulers
 from pipeline.targets import answers as targets
 from pipeline.targets import table as target_table
 from pipeline.validation import answers as validation
-from pipeline.validation import capacity, changes, meta, server_files, serving, table
+from pipeline.validation import calibration, changes, meta, server_files, serving, table
 from pipeline.validation.answers import Answer
 
 if TYPE_CHECKING:
@@ -149,15 +149,13 @@ def validate(options: Options) -> int:
         options.channels,
         options.flux_model,
         options.memory,
-        capacity.learnt(options.calibrate) if options.calibrate else capacity.GUESS,
+        calibration.learnt(options.calibrate) if options.calibrate else calibration.GUESS,
     )
     begun = perf_counter()
     scorers = validation.load_libraries(questions)
     loaded = perf_counter()
     answers = [validation.answer(one, scorers[one.flux_model]) for one in questions]
-    limits = None
-    if len(answers) == 1:
-        limits = validation.limits(answers[0], scorers[questions[0].flux_model])
+    limits = [] if options.emit or options.check else validation.limits(answers, scorers)
     exported = list(targets.targets(wanted, answers))
     seconds = perf_counter() - loaded
     broken = table.first_broken(answers) or target_table.first_refused(exported)
