@@ -45,7 +45,10 @@ __all__ = [
 CHANNELS = ("1", "3")
 """Of a preprocessed image: grayscale or RGB."""
 
-_UNITS = {"": 1, "k": 1, "m": 2, "g": 3, "t": 4}
+FURTHEST_SIDE = 1 << 16
+"""Pixels of a side: larger tensors have more bytes than torch counts."""
+
+_UNITS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,8 @@ def questions(
     Raises `PipelineError` for the first wrong value.
     """
     models = [sd_models.resolve(name) for name in parse_list(sd_model)]
-    sizes = [parse_size(part, multiple=1) for part in parse_list(size)] if size else [None]
-    batches = [parse_count(part, "--batch") for part in parse_list(batch or "1")]
+    sizes = [_parse_side(part) for part in parse_list(size)] if size else [None]
+    batches = [_parse_batch(part) for part in parse_list(batch or "1")]
     dtypes = parse_choices(dtype, "--dtype", contracts.DTYPES)
     colors = parse_choices(channels or "3", "--channels", CHANNELS)
     flux_models = parse_list(flux_model) if flux_model else [""]
@@ -176,18 +179,38 @@ def questions(
     ]
 
 
+def _parse_side(text: str) -> Size:
+    size = parse_size(text, multiple=1)
+    if max(size) > FURTHEST_SIDE:
+        raise PipelineError(
+            f"--size {text}", f"sides up to {FURTHEST_SIDE} pixels", "change --size"
+        )
+    return size
+
+
+def _parse_batch(text: str) -> int:
+    batch = parse_count(text, "--batch")
+    if batch > capacity.FURTHEST:
+        expected = f"at most {capacity.FURTHEST} images at once"
+        raise PipelineError(f"--batch {text}", expected, "change --batch")
+    return batch
+
+
 def parse_memory(text: str) -> int:
     """Read `8GB` or `8GiB` (10⁹ or 2³⁰ bytes each; k, M, T alike) as bytes.
 
     Raises `PipelineError` for anything else.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt])(i?)b?", text.strip(), re.IGNORECASE)
     value = 0.0
     if match is not None:
         number, unit, binary = match.groups()
         value = float(number) * (1024 if binary else 1000) ** _UNITS[unit.lower()]
     if match is None or value < 1:
-        raise PipelineError(f"--memory {text}", "a size such as 8GB or 8GiB", "change --memory")
+        remedy = "change --memory"
+        if text.strip().replace(".", "", 1).isdecimal():
+            remedy = f"add the unit, such as {text.strip()}GB"
+        raise PipelineError(f"--memory {text}", "a size such as 8GB or 8GiB", remedy)
     return int(value)
 
 
