@@ -124,11 +124,11 @@ def _readings(file: Path) -> Iterator[_Reading]:
         for benchmark in document.benchmarks:
             extra = benchmark.extra_info.cell.extra if benchmark.extra_info.cell else {}
             if all(key in extra for key in _KEYS):
-                values = [msgspec.convert(extra[key], float) for key in _KEYS]
-                if not all(0 < value < float("inf") for value in values):
+                process, reserved, estimated = (float(extra[key]) for key in _KEYS)
+                if not all(0 < one < float("inf") for one in (process, reserved, estimated)):
                     raise ValueError("memory that is not positive")
-                yield _Reading(*values, gpus)
-    except (OSError, ValueError, msgspec.MsgspecError, RecursionError) as error:
+                yield _Reading(process, reserved, estimated, gpus)
+    except (OSError, ValueError, TypeError, msgspec.MsgspecError, RecursionError) as error:
         expected = f"a result file of --benchmark-json ({one_line(error)})"
         remedy = "name another file or folder"
         raise PipelineError(f"--calibrate {file}", expected, remedy) from error

@@ -312,9 +312,11 @@ def _cost_columns(answers: Sequence[Answer]) -> dict[str, list[str]]:
         columns |= {"needs": [], "to spare": []}
         for answer in answers:
             need, memory = answer.need, answer.question.memory_bytes
-            known = need is not None and memory is not None
-            columns["needs"].append(bytes_text(need.total) if known else "–")
-            columns["to spare"].append(bytes_text(memory - need.total) if known else "–")
+            needs = spare = "–"
+            if need is not None and memory is not None:
+                needs, spare = bytes_text(need.total), bytes_text(memory - need.total)
+            columns["needs"].append(needs)
+            columns["to spare"].append(spare)
     return columns
 
 
