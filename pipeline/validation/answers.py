@@ -45,9 +45,6 @@ __all__ = [
 CHANNELS = ("1", "3")
 """Of a preprocessed image: grayscale or RGB."""
 
-FURTHEST_SIDE = 1 << 16
-"""Pixels of a side: larger tensors have more bytes than torch counts."""
-
 _UNITS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -181,17 +178,16 @@ def questions(
 
 def _parse_side(text: str) -> Size:
     size = parse_size(text, multiple=1)
-    if max(size) > FURTHEST_SIDE:
-        raise PipelineError(
-            f"--size {text}", f"sides up to {FURTHEST_SIDE} pixels", "change --size"
-        )
+    if max(size) > capacity.FURTHEST_SIDE:
+        expected = f"sides up to {capacity.FURTHEST_SIDE} pixels"
+        raise PipelineError(f"--size {text}", expected, "change --size")
     return size
 
 
 def _parse_batch(text: str) -> int:
     batch = parse_count(text, "--batch")
-    if batch > capacity.FURTHEST:
-        expected = f"at most {capacity.FURTHEST} images at once"
+    if batch > capacity.FURTHEST_BATCH:
+        expected = f"at most {capacity.FURTHEST_BATCH} images at once"
         raise PipelineError(f"--batch {text}", expected, "change --batch")
     return batch
 

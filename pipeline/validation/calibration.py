@@ -128,7 +128,10 @@ def _readings(file: Path) -> Iterator[_Reading]:
                 if not all(0 < one < float("inf") for one in (process, reserved, estimated)):
                     raise ValueError("memory that is not positive")
                 yield _Reading(process, reserved, estimated, gpus)
-    except (OSError, ValueError, TypeError, msgspec.MsgspecError, RecursionError) as error:
+    except OSError as error:
+        expected = f"a file that can be read ({error.strerror})"
+        raise PipelineError(f"--calibrate {file}", expected, "check the path") from error
+    except (ValueError, TypeError, msgspec.MsgspecError, RecursionError) as error:
         expected = f"a result file of --benchmark-json ({one_line(error)})"
         remedy = "name another file or folder"
         raise PipelineError(f"--calibrate {file}", expected, remedy) from error

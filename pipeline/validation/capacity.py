@@ -12,10 +12,19 @@ from pipeline.validation import meta
 from pipeline.validation.calibration import Overhead
 from pipeline.validation.tally import Cost, bytes_of, tally
 
-__all__ = ["FURTHEST", "Need", "largest_batch", "largest_size", "need", "needed", "scoring_bytes"]
+__all__ = [
+    "FURTHEST_BATCH",
+    "FURTHEST_SIDE",
+    "Need",
+    "largest_batch",
+    "largest_size",
+    "need",
+    "needed",
+    "scoring_bytes",
+]
 
-FURTHEST = 1 << 20
-"""No batch and no number of steps beyond this is looked for."""
+FURTHEST_BATCH, FURTHEST_SIDE = 1 << 20, 1 << 16
+"""No batch and no side in pixels beyond these is asked about: torch counts no such bytes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ def largest_batch(needed: Callable[[int], int], memory: int, batch: int) -> int:
 
     `batch` is where to begin to look: `needed` grows about in proportion to it.
     """
-    return _largest(needed, memory, batch, power=1)
+    return _largest(needed, memory, batch, FURTHEST_BATCH, power=1)
 
 
 def largest_size(
@@ -78,7 +87,8 @@ def largest_size(
         return width, height
 
     begin = max(1, longer // multiple)
-    steps = _largest(lambda steps: needed(sides(steps)), memory, begin, power=2)
+    furthest = FURTHEST_SIDE // multiple
+    steps = _largest(lambda steps: needed(sides(steps)), memory, begin, furthest, power=2)
     return sides(steps) if steps else None
 
 
@@ -95,20 +105,22 @@ def scoring_bytes(channels: int, batch: int) -> int:
     return bytes_of(scorer) + int(counted.peak)
 
 
-def _largest(needed: Callable[[int], int], memory: int, begin: int, power: int) -> int:
-    """Return the largest number from 1 on whose `needed` bytes fit; 0 where 1 does not.
+def _largest(
+    needed: Callable[[int], int], memory: int, begin: int, furthest: int, power: int
+) -> int:
+    """Return the largest number from 1 to `furthest` whose `needed` bytes fit; 0 where 1 does not.
 
     The first guess is where the bytes of `begin` and of twice as much, as a line over
     number ** power, reach `memory`; `begin` moves on while both need the same. From there it looks
     1, 2, 4 … further until one fits and one does not, then halves what lies between.
     """
     first, second = needed(begin), needed(2 * begin)
-    while first == second <= memory and 8 * begin <= FURTHEST:
+    while first == second <= memory and 8 * begin <= furthest:
         begin *= 4
         first, second = needed(begin), needed(2 * begin)
     slope = (second - first) / ((2 * begin) ** power - begin**power)
     reached = begin**power + (memory - first) / slope if slope > 0 else 0.0
-    guess = int(min(FURTHEST, max(1.0, reached) ** (1 / power)))
+    guess = int(min(furthest, max(1.0, reached) ** (1 / power)))
 
     def fits(number: int) -> bool:
         return number < 1 or needed(number) <= memory
@@ -116,8 +128,8 @@ def _largest(needed: Callable[[int], int], memory: int, begin: int, power: int) 
     low, high, reach = guess, guess + 1, 1
     while not fits(low):
         low, high, reach = max(0, low - reach), low, 2 * reach
-    while guess < high <= FURTHEST and fits(high):
-        low, high, reach = high, high + 2 * reach, 2 * reach
+    while guess < high <= furthest and fits(high):
+        low, high, reach = high, min(high + 2 * reach, furthest + 1), 2 * reach
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if fits(middle) else (low, middle)

@@ -40,6 +40,18 @@ def test_a_guess_that_is_far_off_is_mended() -> None:
     assert capacity.largest_batch(needed, 205, 64) == 7
 
 
+def test_no_size_and_no_batch_is_looked_for_without_end() -> None:
+    asked: list[int] = []
+
+    def needed(number: int) -> int:
+        asked.append(number)
+        return number
+
+    assert capacity.largest_batch(needed, 10**30, 3) == capacity.FURTHEST_BATCH == max(asked)
+    sizes = capacity.largest_size(lambda size: needed(max(size)), 10**30, (72, 64), 8)
+    assert sizes == (65536, 58256)
+
+
 @pytest.mark.parametrize(
     ("size", "memory", "expected"),
     [
@@ -149,6 +161,9 @@ def test_a_file_that_is_no_result_is_one_line(tmp_path: Path, content: str) -> N
     path = tmp_path / "bad.json"
     path.write_text(content)
     with pytest.raises(PipelineError, match=r"^--calibrate \S+: expected a result file of --bench"):
+        calibration.learnt(path)
+    path.unlink()
+    with pytest.raises(PipelineError, match=r"a file that can be read \(No such file or directory"):
         calibration.learnt(path)
 
 
