@@ -171,13 +171,18 @@ def _limits(component: str, exported: Sequence[Program], multiple: int, at: Size
 
 def _in_words(guards: Mapping[str, str]) -> tuple[str, ...]:
     """Return each guard after the first call that it refused; those of both sides as one."""
-    texts: dict[str, None] = {}
+    calls: dict[str, list[str]] = {}
     for guard, label in guards.items():
-        text = f"{label}: {guard}"
-        twins = [text.replace(*pair) for pair in (("width", "height"), ("height", "width"))]
-        both = all(guards.get(twin.partition(": ")[2]) == twin.partition(": ")[0] for twin in twins)
-        texts[text.replace("width", "side").replace("height", "side") if both else text] = None
-    return tuple(texts)[:MOST_GUARDS]
+        twins = (guard.replace("width", "height"), guard.replace("height", "width"))
+        both = twins[0] != twins[1] and all(twin in guards for twin in twins)
+        guard = guard.replace("width", "side").replace("height", "side") if both else guard
+        calls.setdefault(guard, []).append(label)
+    texts = []
+    for guard, labels in calls.items():
+        sides = {label.split()[-1] for label in labels}
+        label = f"side {sides.pop()}" if len(labels) > len(sides) else ", ".join(labels)
+        texts.append(f"{label}: {guard}")
+    return tuple(texts[:MOST_GUARDS])
 
 
 def _refusal(

@@ -117,6 +117,16 @@ def test_the_unet_narrows_sides_and_batch_and_names_its_guards(target: Target) -
     assert target.whole.batch == Batches(1, 31)
 
 
+def test_guards_of_both_sides_are_one() -> None:
+    joint = "8 * latent height * latent width <= 9"
+    guards = {"x width % 2 == 0": "width 8", "x width > 9": "width 16", "x height > 9": "height 16"}
+    assert answers._in_words({joint: "batch 2", **guards, "x height % 2 == 0": "height 24"}) == (
+        f"batch 2: {joint}",
+        "width 8, height 24: x side % 2 == 0",
+        "side 16: x side > 9",
+    )
+
+
 def test_what_was_asked_for_and_is_not_taken_says_what_is(target: Target) -> None:
     assert [(one.size, one.batch) for one in target.asked if not one.component] == [((64, 64), 1)]
     first, second, third = target.refused
