@@ -12,6 +12,7 @@ from pipeline.arguments import (
     Parser,
     parse_choices,
     parse_count,
+    parse_file,
     parse_folder,
     parse_number,
     parse_size,
@@ -106,14 +107,14 @@ def _parser() -> Parser:
     for name, help_ in VALIDATE.items():
         validate.add_argument(f"--{name}", default="", metavar="LIST", help=help_)
     calibrate = "result files, or a folder of them, to learn from what a GPU takes beyond tensors"
-    validate.add_argument("--calibrate", type=Path, metavar="PATH", help=calibrate)
+    _option(validate, "--calibrate", parse_file, calibrate).metavar = "PATH"
     target = f"also what exports take: a list of {', '.join(targets.TARGETS)} (default: eager)"
-    validate.add_argument("--target", default="", metavar="LIST", help=target)
+    validate.add_argument("--target", metavar="LIST", help=target)
     validate.add_argument("--json", action="store_true", help="print one JSON document")
     emit = f"print the contract for a server: {', '.join(serving.FORMATS)}"
     validate.add_argument("--emit", choices=tuple(serving.FORMATS), metavar="FORMAT", help=emit)
     check = "compare a server's config.pbtxt, KServe metadata (.json) or .onnx with the contract"
-    validate.add_argument("--check", type=Path, metavar="FILE", help=check)
+    _option(validate, "--check", parse_file, check).metavar = "FILE"
     diff = "compare two documents of --json instead"
     validate.add_argument("--diff", nargs=2, metavar=("BEFORE", "AFTER"), help=diff)
     add(commands.doctor, "what is here, what is watched while measuring, what to do")
@@ -158,9 +159,9 @@ def _option(
     parse: Callable[..., object],
     help_: str,
     default: object = None,
-) -> None:
+) -> argparse.Action:
     """Add an option whose value is read by `parse`, a function of the text and the name."""
-    parser.add_argument(name, type=partial(parse, name=name), default=default, help=help_)
+    return parser.add_argument(name, type=partial(parse, name=name), default=default, help=help_)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What users type: sizes, counts and lists, read once and refused with one line."""
 
 import argparse
+import re
 from collections.abc import Collection
 from math import inf, nan
 from pathlib import Path
@@ -14,6 +15,7 @@ __all__ = [
     "nearest_sizes",
     "parse_choices",
     "parse_count",
+    "parse_file",
     "parse_folder",
     "parse_list",
     "parse_number",
@@ -27,6 +29,11 @@ Size = tuple[int, int]
 
 class Parser(argparse.ArgumentParser):
     """Answer a wrong question with one line and exit code 2."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take what begins as a negative number, such as -3GB, for a value (as Python 3.14)."""
+        super().__init__(*arguments, **options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")
 
     def error(self, message: str) -> NoReturn:
         """Print the message and how to get help."""
@@ -114,6 +121,13 @@ def nearest_sizes(size: Size, multiple: int) -> str:
 def size_label(size: Size) -> str:
     """Return `768x512` for `(768, 512)`: how a size reads in an id, a table and a file."""
     return f"{size[0]}x{size[1]}"
+
+
+def parse_file(text: str, name: str) -> Path:
+    """Return `text` as a path; raises `PipelineError` for an empty one."""
+    if not text:
+        raise PipelineError(f"{name} ''", "the name of a file", f"change {name}")
+    return Path(text)
 
 
 def parse_folder(text: str, name: str) -> Path:

@@ -29,7 +29,7 @@ from pipeline.stable_diffusion import diffusion, models, pictures, schedulers
 from pipeline.targets import answers as targets
 from pipeline.targets import table as target_table
 from pipeline.validation import answers as validation
-from pipeline.validation import capacity, changes, meta, server_files, serving, table
+from pipeline.validation import calibration, changes, meta, server_files, serving, table
 from pipeline.validation.answers import Answer
 
 if TYPE_CHECKING:
@@ -129,16 +129,12 @@ def run(options: Options) -> int:
 
 def validate(options: Options) -> int:
     """Print whether every tensor from prompt to scores fits; no weights are read."""
+    _refuse_mixed(options)
     if options.diff:
         lines = changes.changes(*map(changes.read, options.diff))
-        print("\n".join(map(plain, lines)) or "nothing changed")
-        return DOES_NOT_HOLD if lines else HOLDS
-    wanted = [
-        one for one in parse_choices(options.target, "--target", targets.TARGETS) if one != "eager"
-    ]
-    if wanted and (options.emit or options.check):
-        given = f"--target {options.target} with --{'emit' if options.emit else 'check'}"
-        raise PipelineError(given, "one of them", "leave one out")
+        return _print_differences(options, "changes", lines, "nothing changed")
+    asked = parse_choices(options.target or "eager", "--target", targets.TARGETS)
+    wanted = [name for name in asked if name != "eager"]
     targets.require(wanted)
     served = server_files.read(options.check) if options.check else []
     questions = validation.questions(
@@ -149,15 +145,13 @@ def validate(options: Options) -> int:
         options.channels,
         options.flux_model,
         options.memory,
-        capacity.learnt(options.calibrate) if options.calibrate else capacity.GUESS,
+        calibration.learnt(options.calibrate) if options.calibrate else calibration.GUESS,
     )
     begun = perf_counter()
     scorers = validation.load_libraries(questions)
     loaded = perf_counter()
     answers = [validation.answer(one, scorers[one.flux_model]) for one in questions]
-    limits = None
-    if len(answers) == 1:
-        limits = validation.limits(answers[0], scorers[questions[0].flux_model])
+    limits = [] if options.emit or options.check else validation.limits(answers, scorers)
     exported = list(targets.targets(wanted, answers))
     seconds = perf_counter() - loaded
     broken = table.first_broken(answers) or target_table.first_refused(exported)
@@ -183,12 +177,42 @@ def _serve(
     """Print the contract as a server takes it, and where a server's file differs from it."""
     if options.emit:
         print(serving.emit(answers, options.emit))
+        return HOLDS
     components = serving.components_of(answers)
     lines = [
         line for one in served for line in server_files.differences(options.check, one, components)
     ]
-    if options.check:
-        print("\n".join(map(plain, lines or [f"{options.check} holds"])))
+    return _print_differences(options, "differences", lines, f"{options.check} holds")
+
+
+def _refuse_mixed(options: Options) -> None:
+    """Refuse options of `validate` of which one would be ignored."""
+    given = {
+        f"--{name.replace('_', '-')}": value
+        for name, value in vars(options).items()
+        if name != "command" and value not in (None, False)
+    }
+    if given.get("--target") == "":
+        raise PipelineError("--target ''", " or ".join(targets.TARGETS), "change --target")
+    others = {
+        "--diff": [name for name, value in given.items() if value and name != "--json"],
+        "--emit": ["--target", "--check", "--json"],
+        "--check": ["--target"],
+    }
+    for name, refused in others.items():
+        for other in refused if name in given else ():
+            if other in given and other != name:
+                raise PipelineError(f"{name} with {other}", "one of them", "leave one out")
+    if "--calibrate" in given and not options.memory:
+        raise PipelineError("--calibrate", "the memory of the device", "add --memory, such as 24GB")
+
+
+def _print_differences(options: Options, name: str, lines: Sequence[str], none: str) -> int:
+    """Print a line each, or one JSON document; return the exit code."""
+    if options.json:
+        print(json.dumps({"holds": not lines, name: lines}, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(map(plain, lines or [none])))
     return DOES_NOT_HOLD if lines else HOLDS
 
 

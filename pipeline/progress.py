@@ -13,11 +13,15 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
+def progress(
+    label: str, total: int, unit: str, seconds: float | None = None
+) -> Iterator[Callable[..., None]]:
     """Yield a function to call with the number of `total` that are done, and what else to say.
 
-    `unit` is one of them.
+    `unit` is one of them. Plain lines lie at least `seconds` apart, by default
+    `SECONDS_BETWEEN_LINES`.
     """
+    apart = SECONDS_BETWEEN_LINES if seconds is None else seconds
     begun = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -50,7 +54,7 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]
 
         def show(done: int, note: str = "") -> None:
             nonlocal last
-            if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            if time.monotonic() - last >= apart:
                 last = time.monotonic()
                 rate = _rate(done, begun)
                 left = f", {(total - done) / rate:.0f} s left" if rate else ""
@@ -59,8 +63,8 @@ def progress(label: str, total: int, unit: str) -> Iterator[Callable[..., None]]
                 print(line, file=sys.stderr, flush=True)
 
         yield show
-    seconds = time.monotonic() - begun
-    print(f"{label}: {counted(total, unit)} in {seconds:.1f} s", file=sys.stderr, flush=True)
+    took = time.monotonic() - begun
+    print(f"{label}: {counted(total, unit)} in {took:.1f} s", file=sys.stderr, flush=True)
 
 
 def _rate(done: int, begun: float) -> float:

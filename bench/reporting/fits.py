@@ -177,6 +177,8 @@ def _batch_lines(line: LineFit, too_large: int | None) -> Iterator[str]:
     above = min((count for count in dearer if count > best), default=max(image) + 1)
     alike = [count for count in image if below < count < above]
     where = f"from batch {alike[0]} on"
+    if alike == [max(image)]:
+        where = "at no other: no knee was seen"
     if above <= max(image):
         where = f"from batch {alike[0]} to {alike[-1]} alone" if len(alike) > 1 else "at no other"
     limit = f"batch {too_large} ran out of memory"

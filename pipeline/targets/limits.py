@@ -30,6 +30,14 @@ class Sides:
         shown = ", ".join(map(str, self.gaps[:3])) + (" …" if len(self.gaps) > 3 else "")
         return f"multiples of {self.multiple}{smallest}{largest}{', not ' * bool(shown)}{shown}"
 
+    def near(self, side: int) -> list[int]:
+        """Return the nearest side that is taken at or below `side`, and at or above it."""
+        end = (self.largest or FURTHEST_SIDE) + 1
+        taken = sorted(set(range(self.smallest, end, self.multiple)) - set(self.gaps))
+        below = [one for one in taken if one <= side]
+        above = [one for one in taken if one >= side]
+        return [(below or above)[-1 if below else 0], (above or below)[0 if above else -1]]
+
 
 @dataclass(frozen=True)
 class Batches:

@@ -1,6 +1,7 @@
 """The components of a pipeline as `torch.export` takes them, from configurations alone."""
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import contracts
 from pipeline.arguments import Size
 from pipeline.errors import one_line
+from pipeline.progress import progress
 from pipeline.stable_diffusion import components
 from pipeline.stable_diffusion.architectures import Model
 from pipeline.targets import modules
@@ -23,6 +25,8 @@ __all__ = ["EXAMPLE_BATCH", "Program", "example_size", "programs", "quiet"]
 
 EXAMPLE_BATCH = 2
 """Images of the traced call: torch.export takes a dimension of 1 for a constant."""
+
+_SIDES = {"0": "rows", "2": "height", "3": "width"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Program:
         try:
             self.guard(**inputs)
         except AssertionError as error:
-            return one_line(error).removeprefix("Guard failed: ")
+            return _readable(one_line(error).removeprefix("Guard failed: "))
         return ""
 
     def shape_at(self, name: str, size: Size, batch: int) -> tuple[int, ...]:
@@ -79,15 +83,22 @@ def programs(model: Model, dtype: str, asked: Size) -> Iterator[Program]:
     walked = meta.walk(model, size, EXAMPLE_BATCH, dtype)
     contracts.require(walked.violations)
     names = list(dict.fromkeys(tensor.component for tensor in walked.tensors))
-    for name in names:
-        tensors = [tensor for tensor in walked.tensors if tensor.component == name]
-        yield _program(name, _network(parts, name), tensors, size)
+    with progress(f"export of {model.name}", len(names), "component", seconds=0) as show:
+        for done, name in enumerate(names):
+            show(done, name)
+            tensors = [tensor for tensor in walked.tensors if tensor.component == name]
+            yield _program(name, _network(parts, name), tensors, size)
 
 
 def example_size(size: Size) -> Size:
     """Return a size to trace near `size`, of multiples of 64, no square: that would be a rule."""
     width, height = (-(-side // 64) * 64 for side in size)
     return (width + 64, height) if width == height else (width, height)
+
+
+def _readable(guard: str) -> str:
+    """Return `sample width % 2 == 0` for `sample.size()[3] % 2 == 0`."""
+    return re.sub(r"(\w+)\.size\(\)\[([023])\]", lambda side: f"{side[1]} {_SIDES[side[2]]}", guard)
 
 
 def _network(parts: components.Components, name: str) -> Any:

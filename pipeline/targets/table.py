@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pipeline.arguments import size_label
+from pipeline.arguments import Size, size_label
 from pipeline.errors import plain
-from pipeline.targets.answers import Limits, Target
+from pipeline.targets.answers import Limits, Target, batches_text
 from pipeline.targets.limits import Sides
 from pipeline.targets.programs import EXAMPLE_BATCH
 
@@ -46,6 +46,11 @@ def as_dicts(targets: Sequence[Target]) -> list[dict[str, Any]]:
             "dtype": target.dtype,
             "eager_multiple": target.multiple,
             "traced": {"size": size_label(target.example), "batch": EXAMPLE_BATCH},
+            "batch_at": size_label(target.batch_at),
+            "batches": [
+                {"size": size_label(size), "taken": taken and asdict(taken)}
+                for size, taken in target.batches
+            ],
             "components": [asdict(limits) for limits in (*target.parts, target.whole)],
             "asked": [
                 {
@@ -71,7 +76,8 @@ def _table(target: Target) -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in ("component", "sides", "batch", "refuses what eager takes"):
+    sides, batch = f"sides at batch {EXAMPLE_BATCH}", f"batch at\n{size_label(target.batch_at)}"
+    for name in ("component", sides, batch, "refuses first, and why"):
         table.add_column(name, overflow="fold")
     for limits in (*target.parts, target.whole):
         guards = () if limits is target.whole else limits.guards
@@ -83,10 +89,9 @@ def _table(target: Target) -> "Table":
 def _lines(target: Target) -> list[str]:
     whole = target.whole
     eager = Sides(target.multiple, target.multiple, None)
-    lines = [
-        f"eager: {eager}; {target.name}: {_sides(whole)}, batch {_text(whole.batch)} at "
-        f"{size_label(target.example)}"
-    ]
+    lines = [f"eager: {eager}; {target.name}: {_sides(whole)} at batch {EXAMPLE_BATCH}"]
+    if target.batches:
+        lines.append(f"{target.name}: batch {batches_text(dict(target.batches))}")
     if whole.made:
         lines.append(f"made: {whole.made}; the file keeps no guards: a runtime may fail beyond")
     held = [
@@ -94,8 +99,23 @@ def _lines(target: Target) -> list[str]:
     ]
     if held:
         lines.append(f"taken by eager and {target.name}: {' · '.join(held)}")
-    lines += [f"taken by eager alone: {one}" for one in target.refused]
-    return lines
+    return lines + _refusals(target)
+
+
+def _refusals(target: Target) -> list[str]:
+    """Return a line for each guard that refuses what was asked, with its sizes and batches."""
+    sizes: dict[tuple[str, str], dict[tuple[Size, str], list[int]]] = {}
+    for one in target.refused:
+        calls = sizes.setdefault((one.component, one.guard), {})
+        calls.setdefault((one.size, one.remedy), []).append(one.batch)
+    return [
+        f"taken by eager alone: {component}: {guard}: "
+        + " · ".join(
+            f"{size_label(size)} batch {', '.join(map(str, batches))} ({remedy})"
+            for (size, remedy), batches in calls.items()
+        )
+        for (component, guard), calls in sizes.items()
+    ]
 
 
 def _sides(limits: Limits) -> str:

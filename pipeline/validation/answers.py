@@ -1,9 +1,9 @@
 """Whether every tensor from prompt to scores will fit, answered from configurations alone."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,8 @@ from pipeline.stable_diffusion import models as sd_models
 from pipeline.stable_diffusion.architectures import Model
 from pipeline.validation import capacity, meta
 from pipeline.validation.boundaries import Boundaries, Boundary, BrokenError, Tensor
-from pipeline.validation.capacity import Overhead
+from pipeline.validation.calibration import GUESS, Overhead
+from pipeline.validation.capacity import Need
 from pipeline.validation.tally import Cost
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ __all__ = [
 CHANNELS = ("1", "3")
 """Of a preprocessed image: grayscale or RGB."""
 
-_UNITS = {"": 1, "k": 1, "m": 2, "g": 3, "t": 4}
+_UNITS = {"k": 1, "m": 2, "g": 3, "t": 4}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Question:
     """A user's Flux model, as `FILE.jl:function`; empty for the project's network."""
     memory_bytes: int | None = None
     """Memory of the device; None where it was not asked for."""
-    overhead: Overhead = capacity.GUESS
+    overhead: Overhead = GUESS
     """What the device takes beyond tensors."""
 
 
@@ -118,15 +119,15 @@ class Answer:
     @property
     def fits(self) -> bool | None:
         """Whether what is needed fits the memory; None where either is unknown."""
-        memory, needed = self.question.memory_bytes, self.needed_bytes
-        return None if memory is None or needed is None else needed <= memory
+        memory, need = self.question.memory_bytes, self.need
+        return None if memory is None or need is None else need.total <= memory
 
     @property
-    def needed_bytes(self) -> int | None:
+    def need(self) -> Need | None:
         """What the device needs for it, scores and overhead included; None without a cost."""
         if self.cost is None:
             return None
-        return capacity.needed_bytes(self.cost, self.scoring_bytes, self.question.overhead)
+        return capacity.need(self.cost, self.scoring_bytes, self.question.overhead)
 
     @property
     def image_flops(self) -> float | None:
@@ -144,15 +145,15 @@ def questions(
     channels: str = "",
     flux_model: str = "",
     memory: str = "",
-    overhead: Overhead = capacity.GUESS,
+    overhead: Overhead = GUESS,
 ) -> list[Question]:
     """Return every combination of comma-separated values; an empty text is the default.
 
     Raises `PipelineError` for the first wrong value.
     """
     models = [sd_models.resolve(name) for name in parse_list(sd_model)]
-    sizes = [parse_size(part, multiple=1) for part in parse_list(size)] if size else [None]
-    batches = [parse_count(part, "--batch") for part in parse_list(batch or "1")]
+    sizes = [_parse_side(part) for part in parse_list(size)] if size else [None]
+    batches = [_parse_batch(part) for part in parse_list(batch or "1")]
     dtypes = parse_choices(dtype, "--dtype", contracts.DTYPES)
     colors = parse_choices(channels or "3", "--channels", CHANNELS)
     flux_models = parse_list(flux_model) if flux_model else [""]
@@ -175,18 +176,37 @@ def questions(
     ]
 
 
+def _parse_side(text: str) -> Size:
+    size = parse_size(text, multiple=1)
+    if max(size) > capacity.FURTHEST_SIDE:
+        expected = f"sides up to {capacity.FURTHEST_SIDE} pixels"
+        raise PipelineError(f"--size {text}", expected, "change --size")
+    return size
+
+
+def _parse_batch(text: str) -> int:
+    batch = parse_count(text, "--batch")
+    if batch > capacity.FURTHEST_BATCH:
+        expected = f"at most {capacity.FURTHEST_BATCH} images at once"
+        raise PipelineError(f"--batch {text}", expected, "change --batch")
+    return batch
+
+
 def parse_memory(text: str) -> int:
     """Read `8GB` or `8GiB` (10⁹ or 2³⁰ bytes each; k, M, T alike) as bytes.
 
     Raises `PipelineError` for anything else.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", text.strip(), re.IGNORECASE)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt])(i?)b?", text.strip(), re.IGNORECASE)
     value = 0.0
     if match is not None:
         number, unit, binary = match.groups()
         value = float(number) * (1024 if binary else 1000) ** _UNITS[unit.lower()]
     if match is None or value < 1:
-        raise PipelineError(f"--memory {text}", "a size such as 8GB or 8GiB", "change --memory")
+        remedy = "change --memory"
+        if text.strip().replace(".", "", 1).isdecimal():
+            remedy = f"add the unit, such as {text.strip()}GB"
+        raise PipelineError(f"--memory {text}", "a size such as 8GB or 8GiB", remedy)
     return int(value)
 
 
@@ -260,23 +280,48 @@ def answer(question: Question, scorer: Scorer) -> Answer:
     )
 
 
-def limits(answer: Answer, scorer: Scorer) -> Limits | None:
-    """Return the largest batch and size for an answer's memory; None without memory or cost.
+def limits(answers: Sequence[Answer], scorers: Mapping[str, Scorer]) -> list[Limits | None]:
+    """Return the largest batch and size for each answer's memory; None without memory or cost.
 
-    Walks through the pipeline some ten times, more where the limit is far from what was asked.
+    `scorers` are by `--flux-model`. Walks through the pipeline some ten times for each size and for
+    each batch, more where the limit is far from what was asked.
     """
+    batches: dict[Question, int] = {}
+    sizes: dict[tuple[Question, float], Size | None] = {}
+    return [
+        None
+        if answer.question.memory_bytes is None or answer.cost is None
+        else _limits(answer, scorers[answer.question.flux_model], batches, sizes)
+        for answer in answers
+    ]
+
+
+def _limits(
+    answer: Answer,
+    scorer: Scorer,
+    batches: dict[Question, int],
+    sizes: dict[tuple[Question, float], Size | None],
+) -> Limits:
+    """Return the limits of an answer; `batches` and `sizes` keep what is found for the next one."""
     asked, memory = answer.question, answer.question.memory_bytes
-    if memory is None or answer.cost is None:
-        return None
+    assert memory is not None
 
     def needed(batch: int, size: Size) -> int:
         scoring = scorer.bytes(asked.channels, batch)
         return capacity.needed(asked.model, size, batch, asked.dtype, scoring, asked.overhead)
 
-    return Limits(
-        capacity.largest_batch(lambda batch: needed(batch, answer.size), memory, asked.batch),
-        capacity.largest_size(lambda size: needed(asked.batch, size), memory, answer.size),
-    )
+    size = replace(asked, size=answer.size, batch=0)
+    if size not in batches:
+        batches[size] = capacity.largest_batch(
+            lambda batch: needed(batch, answer.size), memory, asked.batch
+        )
+    batch = replace(asked, size=None), answer.size[0] / answer.size[1]
+    if batch not in sizes:
+        multiple = components.on_meta(asked.model, asked.dtype).multiple
+        sizes[batch] = capacity.largest_size(
+            lambda size: needed(asked.batch, size), memory, answer.size, multiple
+        )
+    return Limits(batches[size], sizes[batch])
 
 
 def _after_decoding(
@@ -324,19 +369,20 @@ def _hold_memory(
     memory, cost = question.memory_bytes, walked.cost
     if memory is None or cost is None:
         return
-    needed = capacity.needed_bytes(cost, scoring, question.overhead)
-    expected, given = f"at most {bytes_text(memory)}", bytes_text(needed)
+    need = capacity.need(cost, scoring, question.overhead)
+    expected, given = f"at most {bytes_text(memory)}", bytes_text(need.total)
     violation = None
-    if needed > memory:
+    if need.total > memory:
         smaller = "a smaller size or batch"
         if cost.weights_bytes > memory:
             smaller = f"a smaller model: weights alone take {bytes_text(cost.weights_bytes)}"
         remedy = f"try {'float16, or ' if question.dtype == 'float32' else ''}{smaller}"
         violation = Violation("memory", f"an estimated {given}", expected, remedy)
-    boundaries.note("memory", expected, f"{given}, most in {cost.peak_stage}", violation)
+    boundaries.note("memory", expected, f"{given}, most in {need.most_in}", violation)
 
 
 def bytes_text(count: int) -> str:
     """Return `6.94 GB`, `1.24 MB` or `0.6 kB`, in powers of ten."""
-    unit, scale = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6) if count >= 1e6 else ("kB", 1e3)
+    size = abs(count)
+    unit, scale = ("GB", 1e9) if size >= 1e9 else ("MB", 1e6) if size >= 1e6 else ("kB", 1e3)
     return f"{count / scale:.4g} {unit}"

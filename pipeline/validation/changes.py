@@ -43,7 +43,10 @@ def read(path: str) -> Document:
         expected = f"a file that can be read ({error.strerror})"
         raise PipelineError(f"--diff {path}", expected, "check the path") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        expected = f"a document of validate --json ({type(error).__name__}: {one_line(error)})"
+        reason = f"it has no {error}" if isinstance(error, KeyError) else one_line(error)
+        if isinstance(error, TypeError | AttributeError):
+            reason = "another structure"
+        expected = f"a document of validate --json ({reason})"
         remedy = "write one: python -m pipeline validate --json > FILE"
         raise PipelineError(f"--diff {path}", expected, remedy) from error
     return {"answers": document["answers"], "targets": document.get("targets", [])}
@@ -62,7 +65,11 @@ def changes(before: Document, after: Document) -> list[str]:
         and len(new := {answer[axis] for answer in after["answers"]}) == 1
         and old != new
     }
-    lines = [f"{axis}: {was} → {now}" for axis, (was, now) in settings.items()]
+    lines = [
+        f"{axis}: {was} → {now}"
+        for axis, (was, now) in settings.items()
+        if axis != "memory_bytes" or None not in (was, now)  # not asked is no change
+    ]
     axes = [axis for axis in AXES if axis not in settings]
     olds, news = (
         {tuple(answer[axis] for axis in axes): answer for answer in document["answers"]}
@@ -141,8 +148,9 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
         if bool(old["violation"]) != bool(new["violation"]):
             verdicts = (one["violation"] or "holds" for one in (old, new))
             lines.append(f"{boundary}: {' → '.join(verdicts)}")
-    if before.get("fits") != after.get("fits"):
-        lines.append(f"fits the memory: {_said(before.get('fits'))} → {_said(after.get('fits'))}")
+    fits = [one.get("fits") for one in (before, after)]
+    if None not in fits and fits[0] != fits[1]:
+        lines.append(f"fits the memory: {' → '.join('yes' if one else 'no' for one in fits)}")
     return lines + _memory(before["cost"], after["cost"])
 
 
@@ -160,7 +168,3 @@ def _memory(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -
 
 def _reached(boundary: Mapping[str, Any] | None) -> str:
     return "not reached" if boundary is None else str(boundary["violation"] or boundary["found"])
-
-
-def _said(fits: bool | None) -> str:
-    return {None: "not asked", True: "yes", False: "no"}[fits]

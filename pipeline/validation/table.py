@@ -1,13 +1,14 @@
 """What `validate` prints: tables for people, and one JSON document for programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from pipeline.arguments import size_label
-from pipeline.validation.answers import Answer, Limits, bytes_text
-from pipeline.validation.capacity import Overhead
+from pipeline.errors import counted, plain
+from pipeline.validation.answers import Answer, Limits, Question, bytes_text
+from pipeline.validation.calibration import Overhead
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,10 +18,10 @@ __all__ = ["as_dict", "first_broken", "memory_text", "print_answers"]
 _HOLDS, _BROKEN = "holds", "broken"
 
 
-def print_answers(answers: Sequence[Answer], limits: Limits | None = None) -> None:
+def print_answers(answers: Sequence[Answer], limits: Sequence[Limits | None] = ()) -> None:
     """Print a line for each of several answers, and all boundaries of the first broken one.
 
-    A single answer is always printed in full, with its `limits`.
+    A single answer is always printed in full. `limits` are those of each answer.
     """
     from rich.console import Console
 
@@ -34,8 +35,12 @@ def print_answers(answers: Sequence[Answer], limits: Limits | None = None) -> No
             console.print()
         console.print(_title(answer), soft_wrap=True)
         console.print(_boundaries(answer))
-        for line in (*_costs(answer), *_memory_lines(answer, limits)):
+        for line in (*_costs(answer), *_memory_lines(answer)):
             console.print(line, soft_wrap=True)
+    if several and not broken and any(answer.fits is not None for answer in answers):
+        console.print(_legend(answers[0]), soft_wrap=True)
+    for line in _limit_lines(answers, limits):
+        console.print(line, soft_wrap=True)
     names = (answer.scored_by for answer in answers if answer.cost is not None)
     for name in filter(None, dict.fromkeys(names)):
         console.print(f"shape of scores: by {name}", soft_wrap=True)
@@ -47,35 +52,29 @@ def memory_text(answers: Sequence[Answer], width: int) -> str:
     """Return a table of what each call needs on a device; empty where nothing has a cost."""
     from rich.console import Console
 
-    answers = [answer for answer in answers if answer.cost and answer.needed_bytes is not None]
-    if not answers:
+    needs = [(answer, answer.need) for answer in answers if answer.need is not None]
+    if not needs:
         return ""
-    axes = _axes(answers)
-    costs: dict[str, list[str]] = {
-        name: [] for name in ("weights", "activations", "scorer", "needs")
+    axes = _axes([answer for answer, _ in needs])
+    costs = {
+        "weights": [bytes_text(need.weights) for _, need in needs],
+        "most": [bytes_text(need.most) for _, need in needs],
+        "in": [need.most_in for _, need in needs],
+        "needs": [bytes_text(need.total) for _, need in needs],
     }
-    for answer in answers:
-        assert answer.cost is not None
-        assert answer.needed_bytes is not None
-        weights, peak = answer.cost.weights_bytes, answer.cost.peak_bytes
-        counts = (weights, peak - weights, answer.scoring_bytes, answer.needed_bytes)
-        for column, count in zip(costs.values(), counts, strict=True):
-            column.append(bytes_text(count))
-    for name in ("scorer", "activations"):
+    for name in ("weights", "in", "most"):
         if _width(axes | costs) > width:
             del costs[name]
     table = _table(*axes)
     for name in costs:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="left" if name == "in" else "right", no_wrap=True)
     for row in dict.fromkeys(zip(*axes.values(), *costs.values(), strict=True)):
         table.add_row(*row)
     console = Console(width=width, highlight=False, markup=False)
     with console.capture() as captured:
         console.print(table)
     lines = [line.rstrip() for line in captured.get().splitlines()]
-    overhead = _overhead(answers[0].question.overhead)
-    needs = f"needs: the larger of activations and scorer, weights, {overhead}"
-    return "\n".join([*lines, *wrap(needs, width)])
+    return "\n".join([*lines, *wrap(_legend(answers[0]), width)])
 
 
 def first_broken(answers: Sequence[Answer]) -> str:
@@ -88,24 +87,25 @@ def first_broken(answers: Sequence[Answer]) -> str:
 
 
 def as_dict(
-    answers: Sequence[Answer], seconds: float, limits: Limits | None = None
+    answers: Sequence[Answer], seconds: float, limits: Sequence[Limits | None] = ()
 ) -> dict[str, Any]:
     """Return all answers as JSON values; `seconds` is the time that they took after imports.
 
-    `limits` are those of a single answer.
+    `limits` are those of each answer.
     """
     return {
         "holds": not any(answer.violations for answer in answers),
         "first_broken": first_broken(answers),
         "seconds": seconds,
-        "answers": [_answer(answer) for answer in answers],
-        "limits": limits
-        and {"batch": limits.batch, "size": limits.size and size_label(limits.size)},
+        "answers": [
+            _answer(answer, most)
+            for answer, most in zip(answers, limits or [None] * len(answers), strict=True)
+        ],
     }
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
-    question = answer.question
+def _answer(answer: Answer, limits: Limits | None) -> dict[str, Any]:
+    question, need = answer.question, answer.need
     return {
         "model": question.model.name,
         "size": size_label(answer.size),
@@ -116,7 +116,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "memory_bytes": question.memory_bytes,
         "holds": not answer.violations,
         "fits": answer.fits,
-        "needed_bytes": answer.needed_bytes,
+        "needed_bytes": need and need.total,
+        "need": need and asdict(need),
+        "limits": limits
+        and {"batch": limits.batch, "size": limits.size and size_label(limits.size)},
         "overhead": asdict(question.overhead),
         "scored_by": answer.scored_by,
         "scoring_bytes": answer.scoring_bytes,
@@ -175,32 +178,74 @@ def _costs(answer: Answer) -> list[str]:
     ]
 
 
-def _memory_lines(answer: Answer, limits: Limits | None) -> list[str]:
-    """Say what a device needs, how much it has left, and the most that it takes."""
-    memory, needed = answer.question.memory_bytes, answer.needed_bytes
-    if memory is None or needed is None:
+def _memory_lines(answer: Answer) -> list[str]:
+    """Say what a device needs, of which parts, and how much it has left."""
+    memory, need = answer.question.memory_bytes, answer.need
+    if memory is None or need is None:
         return []
-    left = memory - needed
+    left = memory - need.total
     rest = f"{bytes_text(left)} to spare" if left >= 0 else f"{bytes_text(-left)} too little"
-    lines = [
-        f"memory: needs {bytes_text(needed)} of {bytes_text(memory)}, {rest}: the peak, "
-        f"{_overhead(answer.question.overhead)}"
+    return [
+        f"memory: needs {bytes_text(need.total)} of {bytes_text(memory)}, {rest}: "
+        f"{bytes_text(need.weights)} weights + {bytes_text(need.most)} most in {need.most_in} + "
+        f"{bytes_text(need.slack)} allocator + {bytes_text(need.context)} CUDA",
+        _legend(answer),
     ]
-    if limits is not None:
-        size, batch = size_label(answer.size), answer.question.batch
-        fits = f"up to batch {limits.batch} at {size}" if limits.batch else f"no image of {size}"
-        larger = f"up to {size_label(limits.size)}" if limits.size else "no size"
-        lines.append(f"{bytes_text(memory)} takes {fits}; at batch {batch} {larger}")
+
+
+def _legend(answer: Answer) -> str:
+    overhead = answer.question.overhead
+    return (
+        "needs: weights, the most that is alive beside them (in a stage or the scorer), "
+        f"{round(100 * overhead.slack)} % of both for the allocator, "
+        f"{bytes_text(overhead.context_bytes)} for CUDA; {_learnt(overhead)}"
+    )
+
+
+def _learnt(overhead: Overhead) -> str:
+    """Say where the share of the allocator and CUDA's bytes are from."""
+    if not overhead.rows:
+        return "the last two are a guess: --calibrate with results of this kind of GPU"
+    error = f"within {100 * overhead.error:.0f} %" if overhead.rows > 1 else "its error unknown"
+    on = f" on {' and '.join(map(plain, overhead.gpus))}" if overhead.gpus else ""
+    on += " together" if len(overhead.gpus) > 1 else ""
+    out = (
+        f"; {counted(overhead.left_out, 'row')} left out: less than the estimate, or than reserved"
+    )
+    return (
+        f"the last two from {counted(overhead.rows, 'measured row')}{on}, {error}"
+        f"{out if overhead.left_out else ''}"
+    )
+
+
+def _limit_lines(answers: Sequence[Answer], limits: Sequence[Limits | None]) -> list[str]:
+    """Return a line for each size: its largest batch, and for each batch the largest size."""
+    groups: dict[Question, dict[int, Limits]] = {}
+    for answer, most in zip(answers, limits, strict=False):
+        if most is not None:
+            size = replace(answer.question, size=answer.size, batch=0)
+            groups.setdefault(size, {})[answer.question.batch] = most
+    settings = {question: _setting(question) for question in groups}
+    lines = []
+    for question, of_batches in groups.items():
+        setting = f"{settings[question]}: " if len(set(settings.values())) > 1 else ""
+        assert question.size is not None
+        size_, batch = size_label(question.size), next(iter(of_batches.values())).batch
+        fits = f"up to batch {batch} at {size_}" if batch else f"no image of {size_}"
+        larger = ", ".join(
+            f"at batch {batch} {f'up to {size_label(most.size)}' if most.size else 'no size'}"
+            for batch, most in of_batches.items()
+        )
+        lines.append(f"{setting}{_memory(question)} takes {fits}; {larger}")
     return lines
 
 
-def _overhead(overhead: Overhead) -> str:
-    slack = round(100 * overhead.slack)
-    text = f"{slack} % for the allocator and {bytes_text(overhead.context_bytes)} for CUDA"
-    if not overhead.rows:
-        return f"{text} (a guess: --calibrate with results of this kind of GPU)"
-    rows = f"{overhead.rows} measured row{'' if overhead.rows == 1 else 's'}"
-    return f"{text} (from {rows}, within {100 * overhead.error:.2g} %)"
+def _setting(question: Question) -> str:
+    """Return what a question asks but size, batch and memory: `tiny · float32 · RGB`."""
+    colors = "RGB" if question.channels == 3 else "grayscale"
+    return " · ".join(
+        filter(None, (question.model.name, question.dtype, colors, question.flux_model))
+    )
 
 
 def _summary(answers: Sequence[Answer], width: int) -> "Table":
@@ -213,7 +258,7 @@ def _summary(answers: Sequence[Answer], width: int) -> "Table":
         answer.violations[0].boundary if answer.violations else _HOLDS for answer in answers
     ]
     costs = _cost_columns(answers)
-    for name in (_STEP, "parameters", _IMAGE, "weights"):
+    for name in (_STEP, "parameters", _IMAGE, "weights", "peak"):
         if _width(shown | costs | {"verdict": verdicts}) > width:
             del costs[name]
     table = _table(*shown)
@@ -234,7 +279,7 @@ def _axes(answers: Sequence[Answer]) -> dict[str, list[str]]:
         "dtype": [answer.question.dtype for answer in answers],
         "channels": [str(answer.question.channels) for answer in answers],
         "flux model": [answer.question.flux_model for answer in answers],
-        "memory": [_memory(answer) for answer in answers],
+        "memory": [_memory(answer.question) for answer in answers],
     }
     return {
         name: values
@@ -263,6 +308,15 @@ def _cost_columns(answers: Sequence[Answer]) -> dict[str, list[str]]:
             ]
         for values, text in zip(columns.values(), texts, strict=True):
             values.append(text)
+    if any(answer.fits is not None for answer in answers):
+        columns |= {"needs": [], "to spare": []}
+        for answer in answers:
+            need, memory = answer.need, answer.question.memory_bytes
+            needs = spare = "–"
+            if need is not None and memory is not None:
+                needs, spare = bytes_text(need.total), bytes_text(memory - need.total)
+            columns["needs"].append(needs)
+            columns["to spare"].append(spare)
     return columns
 
 
@@ -272,9 +326,8 @@ def _width(columns: Mapping[str, Sequence[str]]) -> int:
     return sum(widths) + 2 * (len(columns) - 1)
 
 
-def _memory(answer: Answer) -> str:
-    memory = answer.question.memory_bytes
-    return "" if memory is None else bytes_text(memory)
+def _memory(question: Question) -> str:
+    return "" if question.memory_bytes is None else bytes_text(question.memory_bytes)
 
 
 def _table(*names: str) -> "Table":

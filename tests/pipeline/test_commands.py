@@ -1,6 +1,5 @@
 """The commands of `python -m pipeline`: what each leaves and prints."""
 
-import json
 import re
 import shutil
 import sys
@@ -337,54 +336,3 @@ def test_what_doctor_says_fits_the_terminal(
     assert code == 0
     assert max(map(len, lines)) <= columns
     assert not any("…" in line for line in lines)
-
-
-# validate.
-
-
-def test_validate_prints_boundaries_and_its_own_time(command: Command) -> None:
-    code, out, err = command("validate", "--size", "72x40", "--batch", "2", "--memory", "1GB")
-    assert (code, err) == (0, [])
-    assert out[0] == "tiny · 72x40 · batch 2 · float32 · RGB"
-    assert [line.rsplit(maxsplit=1)[1] for line in out[1:13]] == ["verdict"] + ["holds"] * 11
-    assert out[-2] == "shape of scores: by the PyTorch reference (no Julia: this test hides it)"
-    assert re.fullmatch(r"checked in \S+ s, after \S+ s of imports", out[-1])
-
-
-def test_validate_names_the_first_broken_boundary_last(command: Command) -> None:
-    code, out, err = command("validate", "--size", "64,513", "--batch", "2")
-    assert (code, err) == (1, [])
-    assert out[-1] == (
-        "does not hold: tiny · 513x513 · batch 2 · float32 · RGB: "
-        "size: 513x513, expected sides divisible by 8; try 512x512 or 520x520"
-    )
-
-
-def test_validate_prints_nothing_but_json_when_asked(command: Command) -> None:
-    code, out, err = command("validate", "--size", "513", "--json")
-    document = json.loads("\n".join(out))
-    assert code == 1
-    assert err == [document["first_broken"]]
-    assert err == [
-        "does not hold: size: 513x513, expected sides divisible by 8; try 512x512 or 520x520"
-    ]
-    assert document["seconds"] > 0
-    code, out, err = command("validate", "--json")
-    assert (code, err, json.loads("\n".join(out))["holds"]) == (0, [], True)
-
-
-def test_validate_says_what_it_cannot_check_of_a_flux_model_without_julia(command: Command) -> None:
-    Path("mine.jl").touch()
-    code, out, err = command("validate", "--flux-model", "mine.jl:deep")
-    assert (code, err) == (0, [])
-    line = f"--flux-model mine.jl:deep: expected Julia; {HIDDEN}"
-    assert f"not checked: shape and memory of scores: {line}" in out
-
-
-def test_validate_refuses_a_target_beside_a_servers_contract(command: Command) -> None:
-    """Both at once would print only one of them."""
-    asked = ("validate", "--target", "export", "--emit", "triton")
-    line = "--target export with --emit: expected one of them; leave one out"
-    assert command(*asked) == (2, [], [line])
-    line = "--target tensorrt: expected eager or export or onnx; change --target"
-    assert command("validate", "--target", "tensorrt") == (2, [], [line])

@@ -21,6 +21,12 @@ def test_elsewhere_progress_is_one_plain_line_at_the_end(
     assert re.fullmatch(r"generate: 8 steps in \d+\.\d s\n", err)
 
 
+def test_work_of_long_parts_has_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("export", 2, "component", seconds=0) as tell:
+        tell(0, "unet")
+        assert capsys.readouterr().err == "export: 0 of 2 components, 0.0 components/s; unet\n"
+
+
 def test_on_a_terminal_progress_is_a_bar_that_counts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,12 @@ def test_a_batch_that_costs_more_an_image_is_not_chosen_and_one_without_memory_i
     assert choice.endswith("of that at no other; batch 32 ran out of memory")
 
 
+def test_a_knee_at_the_largest_batch_tried_is_none() -> None:
+    times = {1: 0.010, 2: 0.018, 4: 0.030}
+    *_, choice = fits.batch_lines([scored(batch, seconds) for batch, seconds in times.items()])
+    assert "within 5 % of that at no other: no knee was seen; " in choice
+
+
 def test_two_batches_are_no_line() -> None:
     assert fits.batch_lines([scored(1, 0.01), scored(8, 0.03)]) == []
 

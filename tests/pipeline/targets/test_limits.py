@@ -31,6 +31,19 @@ def test_sides_are_the_coarsest_multiple_that_holds() -> None:
     assert sides(lambda side: False, 8) is None
 
 
+@pytest.mark.parametrize(
+    ("rule", "side", "near"),
+    [
+        (Sides(16, 32, None), 24, [32, 32]),
+        (Sides(16, 32, None), 64, [64, 64]),
+        (Sides(16, 32, None, (48,)), 56, [32, 64]),
+        (Sides(64, 64, 2048), 4000, [2048, 2048]),
+    ],
+)
+def test_the_nearest_sides_are_taken(rule: Sides, side: int, near: list[int]) -> None:
+    assert rule.near(side) == near
+
+
 def test_batches_end_before_the_first_that_is_not_taken() -> None:
     assert batches(lambda batch: True) == Batches(1, None)
     assert batches(lambda batch: batch < 32) == Batches(1, 31)

@@ -1,5 +1,6 @@
 """What exported components take: the printed rules, against the tiny programs themselves."""
 
+import sys
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -110,20 +111,46 @@ def test_the_unet_narrows_sides_and_batch_and_names_its_guards(target: Target) -
     assert limits["unet"].width is not None
     assert limits["unet"].width.multiple == 16
     assert limits["unet"].batch == Batches(1, 31), "two rows an image, and 63 rows at most"
-    assert "sample.size()[0] <= 63" in limits["unet"].guards
+    assert limits["unet"].guards[0] == "batch 32: sample rows <= 63"
+    assert "side 8: sample side % 2 == 0" in limits["unet"].guards, "width and height"
     assert limits["vae_decoder"].batch == Batches(1, 63)
     assert target.whole.batch == Batches(1, 31)
+
+
+def test_guards_of_both_sides_are_one() -> None:
+    joint = "8 * latent height * latent width <= 9"
+    guards = {"x width % 2 == 0": "width 8", "x width > 9": "width 16", "x height > 9": "height 16"}
+    assert answers._in_words({joint: "batch 2", **guards, "x height % 2 == 0": "height 24"}) == (
+        f"batch 2: {joint}",
+        "width 8, height 24: x side % 2 == 0",
+        "side 16: x side > 9",
+    )
 
 
 def test_what_was_asked_for_and_is_not_taken_says_what_is(target: Target) -> None:
     assert [(one.size, one.batch) for one in target.asked if not one.component] == [((64, 64), 1)]
     first, second, third = target.refused
-    assert str(first) == "64x64, batch 40: unet: sample.size()[0] <= 63; batch 1–31"
-    assert str(second).startswith("72x72, batch 1: unet: sample.size()")
+    assert str(first) == "64x64, batch 40: unet: sample rows <= 63; try batch 1–31"
+    assert str(second).startswith("72x72, batch 1: unet: sample ")
     assert str(second).endswith(" % 2 == 0; try 64x64 or 80x80")
     assert (third.size, third.batch, third.component) == ((72, 72), 40, "unet")
+    assert third.remedy == "try batch 1–31 at 64x64, 80x80", "neither takes 40"
     line = table.first_refused([target])
     assert line.startswith("does not hold: export of tiny: 64x64, batch 40: unet: ")
+
+
+def test_a_size_that_is_suggested_is_taken(
+    exported: dict[str, Program], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny UNet takes multiples of 16 from 32 on: 16 and 24 have one size near them alone."""
+    (target,) = targets(exported, monkeypatch, "16,24x72", "1")
+    assert [one.remedy for one in target.asked] == ["try 32x32", "try 32x64 or 32x80"]
+    assert target.batch_at == target.example, "no size that was asked for is taken"
+
+
+def test_batches_are_those_of_the_sizes_that_were_asked_for(target: Target) -> None:
+    assert target.batch_at == (64, 64)
+    assert target.batches == (((64, 64), Batches(1, 31)), ((72, 72), None))
 
 
 def test_both_answers_stand_beside_each_other(
@@ -135,10 +162,16 @@ def test_both_answers_stand_beside_each_other(
     assert lines[1] == "export of tiny · float32, traced with 2 images of 128x64"
     assert any(
         line.startswith("eager: multiples of 8; export: multiples of 16 from ")
-        and line.endswith(", batch 1–31 at 128x64")
+        and line.endswith(" at batch 2")
         for line in lines
     )
+    assert "export: batch 1–31 at 64x64 · none at 72x72" in lines
     assert "taken by eager and export: 64x64 batch 1" in lines
+    rows = [line for line in lines if line.startswith("taken by eager alone: unet: sample rows")]
+    assert rows == [
+        "taken by eager alone: unet: sample rows <= 63: 64x64 batch 40 (try batch 1–31) · "
+        "72x72 batch 40 (try batch 1–31 at 64x64, 80x80)"
+    ], "a line for each guard"
 
 
 def test_a_limit_that_changed_is_a_difference(target: Target) -> None:
@@ -171,10 +204,10 @@ def test_onnx_is_made_of_the_program_and_keeps_its_dimensions_free(
 
 
 def test_a_target_that_is_not_installed_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "find_spec", lambda library: None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
     answers.require(["export"])
     with pytest.raises(PipelineError) as refused:
         answers.require(["export", "onnx"])
-    assert str(refused.value) == (
-        '--target onnx: expected the library onnx; pip install "sd-flux-bench[onnx]"'
-    )
+    line = str(refused.value)
+    assert line.startswith("--target onnx: expected the library onnx (")
+    assert line.endswith('; pip install "sd-flux-bench[onnx]"')

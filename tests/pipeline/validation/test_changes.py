@@ -59,7 +59,7 @@ def boundary(answer: Any, name: str) -> Any:
             lambda answer: answer["boundaries"].pop(),
             ["scores: (1, 10) float32 → not reached"],
         ),
-        (lambda answer: answer.update(fits=True), ["fits the memory: not asked → yes"]),
+        (lambda answer: answer.update(fits=True), []),
         (
             lambda answer: answer["cost"].update(peak_bytes=2 * answer["cost"]["peak_bytes"]),
             ["estimated peak: 8.125 MB → 16.25 MB (+100%)"],
@@ -89,9 +89,10 @@ def test_a_setting_that_was_changed_is_named_and_its_effects_too() -> None:
 
 
 def test_a_boundary_that_breaks_says_why() -> None:
-    lines = changes.changes(asked(size="64,72"), asked(size="64,72", memory="1MB"))
-    assert lines[0] == "memory_bytes: None → 1000000"
-    assert f"{NAME.replace(' · float32', ' · float32')}: fits the memory: not asked → no" in lines
+    lines = changes.changes(asked(memory="1GB"), asked(memory="1MB"))
+    assert lines[0] == "memory_bytes: 1000000000 → 1000000"
+    assert f"{NAME}: fits the memory: yes → no" in lines
+    assert changes.changes(asked(), asked(memory="1MB")) == [], "it was not asked before"
 
 
 def test_questions_of_one_side_alone_are_named() -> None:
@@ -122,6 +123,9 @@ def test_another_document_is_refused_with_one_line(tmp_path: Path, text: str) ->
         changes.read(str(path))
     line = str(refused.value)
     assert line.startswith(f"--diff {path}: expected a document of validate --json (")
+    assert "Error" not in line
+    if text == "{}":
+        assert "(it has no 'answers')" in line
     assert line.endswith("; write one: python -m pipeline validate --json > FILE")
 
 

@@ -11,7 +11,7 @@ from pipeline.flux import network as reference
 from pipeline.validation import answers as validation
 from pipeline.validation import table
 from pipeline.validation.answers import Answer, Limits, Scorer
-from pipeline.validation.capacity import Overhead
+from pipeline.validation.calibration import Overhead
 from pipeline.validation.tally import Cost
 
 REFERENCE = Scorer("the reference", reference.output_shape)
@@ -91,12 +91,34 @@ def test_several_answers_are_a_line_each_and_the_first_broken_one_in_full(printe
 def test_memory_says_whether_it_fits(printed: Any) -> None:
     lines = printed(*answers("tiny", memory="8GB"))
     assert "parameters 310 979 · weights 1.245 MB · estimated peak 1.924 MB (fits)" in lines
-    assert re.fullmatch(r"memory +at most 8 GB +\S+ MB, most in decode +holds", lines[12])
+    assert re.fullmatch(r"memory +at most 8 GB +\S+ MB, most in scorer +holds", lines[12])
+    (memory,) = (line for line in lines if line.startswith("memory: needs "))
+    needs, *parts = re.findall(r"(\S+) MB", memory)
+    assert float(needs) == pytest.approx(sum(map(float, parts)), abs=0.1)
+    assert re.search(
+        r" weights \+ \S+ MB most in scorer \+ \S+ MB allocator \+ 500 MB CUDA$", memory
+    )
     assert any(
-        line.startswith("memory: needs ")
-        and " to spare: the peak, 20 % for the allocator and 500 MB for CUDA (a guess: " in line
+        "20 % of both for the allocator, 500 MB for CUDA; the last two are a guess: " in line
         for line in lines
     )
+
+
+def test_several_answers_have_their_needs_and_a_line_of_limits_for_each_size(
+    printed: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = answers("tiny", size="64,128", batch="1,4", memory="8GB")
+    lines = printed(*asked)
+    assert lines[1].split()[-3:] == ["to", "spare", "verdict"]
+    assert max(map(len, lines[:6])) <= 80
+    assert lines[6].startswith("needs: weights, the most that is alive beside them ")
+    limits = [Limits(batch, side) for batch in (40, 10) for side in ((256, 256), None)]
+    table.print_answers(asked, limits)
+    printed_lines = capsys.readouterr().out.splitlines()
+    assert [line for line in printed_lines if " takes " in line] == [
+        "8 GB takes up to batch 40 at 64x64; at batch 1 up to 256x256, at batch 4 no size",
+        "8 GB takes up to batch 10 at 128x128; at batch 1 up to 256x256, at batch 4 no size",
+    ]
 
 
 def test_limits_and_what_was_learnt_are_said(
@@ -105,17 +127,36 @@ def test_limits_and_what_was_learnt_are_said(
     learnt = Overhead(slack=0.1, context_bytes=400_000_000, rows=3, error=0.07)
     (asked,) = answers("tiny", memory="8GB")
     asked = replace(asked, question=replace(asked.question, overhead=learnt))
-    table.print_answers([asked], Limits(batch=12, size=(96, 96)))
+    table.print_answers([asked], [Limits(batch=12, size=(96, 96))])
     lines = capsys.readouterr().out.splitlines()
     assert "8 GB takes up to batch 12 at 64x64; at batch 1 up to 96x96" in lines
     assert any(
-        line.endswith("400 MB for CUDA (from 3 measured rows, within 7 %)") for line in lines
+        line.endswith("400 MB for CUDA; the last two from 3 measured rows, within 7 %")
+        for line in lines
     )
-    table.print_answers([asked], Limits(batch=0, size=None))
+    table.print_answers([asked], [Limits(batch=0, size=None)])
     assert "8 GB takes no image of 64x64; at batch 1 no size" in capsys.readouterr().out
-    document = table.as_dict([asked], 1.0, Limits(batch=12, size=(96, 96)))
-    assert document["limits"] == {"batch": 12, "size": "96x96"}
+    document = table.as_dict([asked], 1.0, [Limits(batch=12, size=(96, 96))])
+    assert document["answers"][0]["limits"] == {"batch": 12, "size": "96x96"}
     assert document["answers"][0]["overhead"]["rows"] == 3
+
+
+@pytest.mark.parametrize(
+    ("learnt", "text"),
+    [
+        (Overhead(0.1, 10**8, rows=1), "from 1 measured row, its error unknown"),
+        (Overhead(0.1, 10**8, 2, 1.2, gpus=("A",)), "from 2 measured rows on A, within 120 %"),
+        (
+            Overhead(0.1, 10**8, 2, 0.1, 1, ("A", "B")),
+            "from 2 measured rows on A and B together, within 10 %; "
+            "1 row left out: less than the estimate, or than reserved",
+        ),
+    ],
+)
+def test_what_was_learnt_says_from_what(printed: Any, learnt: Overhead, text: str) -> None:
+    (asked,) = answers("tiny", memory="8GB")
+    asked = replace(asked, question=replace(asked.question, overhead=learnt))
+    assert any(line.endswith(f"; the last two {text}") for line in printed(asked))
 
 
 def test_the_architectures_have_parameters_and_operations_a_step_in_80_columns(
@@ -144,18 +185,16 @@ def test_what_does_not_fit_80_columns_is_left_out_in_turn(
             for memory in memories
         )
     )
-    assert max(map(len, lines)) <= 80
-    assert " ".join(lines[1].split()) == (
-        "model size memory parameters an image weights peak verdict"
-    )
+    assert max(map(len, lines[:7])) <= 80
+    assert " ".join(lines[0].split()) == "model size memory weights peak needs to spare verdict"
     lines = printed(
         *answers(
             "tiny", size="64", batch="1,2", dtype="float16,float32", channels="1,3", memory="1GB"
         )
     )
-    assert max(map(len, lines)) <= 80
-    assert lines[1].split() == (
-        ["model", "size", "batch", "dtype", "channels", "an", "image", "weights", "peak", "verdict"]
+    assert max(map(len, lines[:9])) <= 80
+    assert lines[0].split() == (
+        ["model", "size", "batch", "dtype", "channels", "peak", "needs", "to", "spare", "verdict"]
     )
 
 
