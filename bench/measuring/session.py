@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -232,6 +233,7 @@ class Session:
             self.budget(cell),
             float(self._config.option.benchmark_precision or DEFAULT_PRECISION),
             self._live,
+            partial(setattr, item.session, "shouldstop"),
         )
 
     @pytest.hookimpl(wrapper=True)
