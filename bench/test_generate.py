@@ -40,7 +40,7 @@ def test_generate(
     model = pipelines.model(cell)
     measure.expect(**estimates(cell, model))
     pipe = pipelines.of(cell)
-    judged = pytestconfig.getoption(options.AGREEMENT) if model.name == "tiny" else 0
+    judged = options.pictures_judged(pytestconfig) if model.name == "tiny" else 0
 
     def check(images: "list[Image]") -> list[Violation]:
         violations = contracts.check_images(images, cell.images, cell.size)

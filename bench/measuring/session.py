@@ -155,9 +155,11 @@ class Session:
         self._planned = {name: cell for name, cell in cells.items() if missing[name] is None}
         running = list(self._planned.values())
         seconds = sum(map(self.budget, running))
+        drawn = any(cell.family == "generate" for cell in running)
         self._say(
             f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
             f"at most {ceil(WORST * seconds)} s where calls are slow; plus model loading"
+            + (" and judging pictures" if drawn else "")
         )
         self._live.progress = Progress((cell, self.budget(cell)) for cell in running)
         if running:  # after Julia has started, since this imports torch
