@@ -8,30 +8,33 @@ from typing import Any
 import pytest
 
 from bench import grid
-from bench.results.cell import Cell
+from bench.results.cell import MEASURED, Cell, Row
 from bench.workloads import pictures
 from pipeline import availability
 from pipeline.arguments import parse_list
-from pipeline.errors import Missing, PipelineError
+from pipeline.errors import Missing, PipelineError, plain
 from pipeline.needs import NEEDS
 from pipeline.stable_diffusion import models
 from pipeline.validation.answers import Answer
 
 __all__ = [
-    "AGREEMENT",
     "ANSWERS",
     "absent_weights",
     "add",
     "axes",
     "notes",
     "one_test_a_cell",
+    "pictures_judged",
     "required",
+    "unjudged",
 ]
 
 ANSWERS = pytest.StashKey[list[Answer]]()
 """What `--benchmark-skip` was told of each call, in pytest's stash."""
 
 AGREEMENT = "--sd-agreement"
+PICTURES_JUDGED, MOST_JUDGED = 20, 1000
+"""How many pictures of a cell are judged by default, and at most: bounds the run's time."""
 
 REQUIREMENTS = (*NEEDS, "weights")
 
@@ -50,10 +53,10 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption(
         AGREEMENT,
-        type=int,
-        default=20,
+        default=str(PICTURES_JUDGED),
         metavar="N",
-        help="pictures of a cell of tiny that the trained network judges; 0 for none (default: 20)",
+        help="pictures of a cell of tiny that the trained network judges; 0 for none "
+        f"(default: {PICTURES_JUDGED})",
     )
     group.addoption(
         "--cold",
@@ -91,6 +94,36 @@ def notes(config: pytest.Config) -> list[str]:
     return pictures.left_out(folder) if folder else []
 
 
+def pictures_judged(config: pytest.Config) -> int:
+    """Return how many pictures of a cell of tiny are judged."""
+    text = config.getoption(AGREEMENT)
+    count = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else -1
+    if not 0 <= count <= MOST_JUDGED:
+        expected = f"a whole number from 0 to {MOST_JUDGED}"
+        raise PipelineError(f"{AGREEMENT} {text}".rstrip(), expected, f"change {AGREEMENT}")
+    return count
+
+
+def unjudged(config: pytest.Config, rows: Sequence[Row]) -> list[str]:
+    """Say whose pictures were not judged although `--sd-agreement` was typed, in at most a line."""
+    arguments = map(str, config.invocation_params.args)
+    if not any(argument.startswith(AGREEMENT) for argument in arguments):
+        return []
+    models_ = grid.models_of(axes(config))
+    names = dict.fromkeys(
+        plain(str(cell.axes.get("call") or cell.axes["model"]))
+        for cell in (row.cell for row in rows if row.status == MEASURED)
+        if cell.family == "generate"
+        and ("call" in cell.axes or models_[str(cell.axes["model"])] != "tiny")
+    )
+    if not names or not pictures_judged(config):
+        return []
+    return [
+        f"no agreement of {', '.join(names)}: the network that judges was trained on the scenes "
+        "that tiny draws; add --sd-model tiny"
+    ]
+
+
 def required(config: pytest.Config) -> list[str]:
     """Return the values of `--require`, after a check of every option.
 
@@ -110,8 +143,7 @@ def required(config: pytest.Config) -> list[str]:
         if config.option.benchmark_only and getattr(config.option, "numprocesses", None):
             given, expected = f"-n {config.option.numprocesses}", "one process to measure in"
             raise PipelineError(given, expected, "leave -n out, or --benchmark-only")
-        if (judged := config.getoption(AGREEMENT)) < 0:
-            raise PipelineError(f"{AGREEMENT} {judged}", "0 or more", f"change {AGREEMENT}")
+        pictures_judged(config)
         _check_json(config.option.benchmark_json)
         _check_seconds("--benchmark-max-time", config.option.benchmark_max_time)
     except PipelineError as error:

@@ -14,6 +14,8 @@ from bench.measuring import internals
 from bench.measuring.measure import Measure
 from bench.measuring.session import Session
 from bench.reporting import tables
+from bench.reporting.texts import wrapped
+from bench.results.cell import Row
 from bench.workloads.pipelines import ImageSource, Pipelines
 from pipeline import exits
 from pipeline.validation import table
@@ -39,7 +41,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable in ("MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, threads)
     allocator.pin()
-    session = Session(config, required, tables.render, options.notes(config))
+
+    def render(rows: list[Row], records: dict[str, Any], width: int, color: bool) -> str:
+        table = tables.render(rows, records, width, color)
+        lines = [wrapped(line, width) for line in options.unjudged(config, rows)]
+        return "\n\n".join([table, *lines])
+
+    session = Session(config, required, render, options.notes(config))
     config.pluginmanager.register(session, NAME)
 
 

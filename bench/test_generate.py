@@ -40,8 +40,7 @@ def test_generate(
     model = pipelines.model(cell)
     measure.expect(**estimates(cell, model))
     pipe = pipelines.of(cell)
-    extra: dict[str, float] = {}
-    judged = pytestconfig.getoption(options.AGREEMENT) if model.name == "tiny" else 0
+    judged = options.pictures_judged(pytestconfig) if model.name == "tiny" else 0
 
     def check(images: "list[Image]") -> list[Violation]:
         violations = contracts.check_images(images, cell.images, cell.size)
@@ -49,8 +48,11 @@ def test_generate(
             return violations
         eager = pipelines.eager(cell)
         off = modes.difference(images, eager)
-        extra[OFF_EAGER] = off[0]
+        measure.expect(**{OFF_EAGER: off[0]})
         return modes.check_alike(off, modes.tolerance(cell.dtype, cell.device))
+
+    def judge() -> dict[str, float]:
+        return agreement.of_cell(pipe, cell, judged, measure.show_judged)
 
     try:
         measure(
@@ -59,7 +61,7 @@ def test_generate(
             weights=model.weights,
             fingerprint=lambda images: fingerprint.of_image(images[0]),
             thumbnail=lambda images: thumbnail.of_image(images[0], prompt=diffusion.PROMPT, seed=0),
-            extra=lambda: extra | (agreement.of_cell(pipe, cell, judged) if judged else {}),
+            extra=judge if judged else None,
             parts=parts(pipe),
         )
     except PipelineError:

@@ -40,9 +40,11 @@ __all__ = ["doctor", "forward", "generate", "preprocess", "run", "validate"]
 Options = argparse.Namespace
 
 _DRAWN_BY_TINY = (
-    "drawn by tiny, a small Stable Diffusion trained on rendered scenes of 64x64, as there is no "
-    "CUDA and no --sd-model; --sd-model ID --device cpu runs a full-size one"
+    "drawn by tiny, a small Stable Diffusion trained on rendered scenes of 64x64 and 128x128"
+    "{worse}, as there is no CUDA and no --sd-model; --sd-model ID --device cpu runs a full-size "
+    "one"
 )
+_TRAINED_AT = (None, (64, 64), (128, 128))
 
 
 def generate(options: Options) -> int:
@@ -108,7 +110,7 @@ def run(options: Options) -> int:
     for need in options.require:
         if (absent := NEEDS[need]()) is not None:
             raise UnavailableError(f"--require {need}", absent)
-    _model(options)
+    model = _model(options)
     engine, heading = scoring.choose_engine(options.engine)  # before torch
     images = _write_images(options)
     code = HOLDS if len(images) == options.count else DOES_NOT_HOLD
@@ -123,6 +125,8 @@ def run(options: Options) -> int:
     score = flux.forward if engine == scoring.FLUX else network.forward
     scores = score(batch, options.device or "cpu")
     classes = network.class_names(network.weights_path(batch.shape[1]))
+    if model is None:
+        print(pregenerated.OTHER_SCENES)
     _print_scores(heading, scoring.lines(names, scores, classes, options.top))
     return code
 
@@ -229,18 +233,15 @@ def _write_images(options: Options) -> "dict[int, Image]":
     model = _model(options)
     if model is None:
         return _write_pregenerated(options)
-    images = _write_generated(options, model)
-    if not options.sd_model and model.name == "tiny":
-        print(_DRAWN_BY_TINY)
-    return images
+    return _write_generated(options, model)
 
 
 def _write_pregenerated(options: Options) -> "dict[int, Image]":
     _refuse_without_model(options)
-    print(pregenerated.NOTICE)
     if options.count > pregenerated.COUNT:
         expected = f"at most {pregenerated.COUNT} without a model"
         raise PipelineError(f"--count {options.count}", expected, "leave --pregenerated out")
+    print(pregenerated.NOTICE)
     paths = pregenerated.paths()[: options.count]
     for path in paths:
         _write(options.out / path.name, path.read_bytes())
@@ -249,11 +250,16 @@ def _write_pregenerated(options: Options) -> "dict[int, Image]":
 
 def _refuse_without_model(options: Options) -> None:
     """Refuse what pre-generated images cannot honour, instead of ignoring it."""
-    for name in ("size", "steps", "negative_prompt", "guidance", "scheduler", "dtype", "sd_model"):
+    names = ("size", "steps", "negative_prompt", "guidance", "scheduler", "dtype", "sd_model")
+    defaults = {"prompt": diffusion.PROMPT, "seed": 0}
+    for name in (*names, *defaults):
         value = getattr(options, name)
-        if value not in (None, ""):
+        if value not in (None, "", defaults.get(name)):
             given = f"--{name.replace('_', '-')} {_as_typed(value)}"
-            raise PipelineError(given, "a model to use it", "leave --pregenerated out")
+            if options.pregenerated:
+                given, remedy = f"{given} with --pregenerated", "leave one out"
+                raise PipelineError(given, "one of them", remedy)
+            raise PipelineError(given, "torch and diffusers to draw", "install them")
 
 
 def _as_typed(value: object) -> str:
@@ -298,6 +304,7 @@ def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]
             image := pictures.find(pictures.path_of(options.out, index), drawing, index)
         ) is not None:
             images[index] = image
+            print(plain(str(pictures.path_of(options.out, index))))
     if images:
         verb = "was" if len(images) == 1 else "were"
         print(f"{counted(len(images), 'image')} {verb} drawn before", file=sys.stderr)
@@ -305,6 +312,9 @@ def _write_generated(options: Options, model: models.Model) -> "dict[int, Image]
     if missing:
         drawing.load()
         images |= _draw(drawing, missing, options.out)
+        if not options.sd_model and model.name == "tiny":
+            worse = "" if options.size in _TRAINED_AT else " (other sizes come out worse)"
+            print(_DRAWN_BY_TINY.format(worse=worse))
     return dict(sorted(images.items()))
 
 

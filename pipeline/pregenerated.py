@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.files import FIXTURES
 
-__all__ = ["COUNT", "NOTICE", "SIZE", "image_name", "paths", "preprocessed_name"]
+__all__ = ["COUNT", "NOTICE", "OTHER_SCENES", "SIZE", "image_name", "paths", "preprocessed_name"]
 
 COUNT = 3
 
@@ -12,6 +12,8 @@ SIZE = (512, 512)
 """Width and height of each in pixels."""
 
 NOTICE = "these are the pre-generated images of fixtures/: rendered, not diffused"
+
+OTHER_SCENES = "the network was trained on other scenes: its names for these images mean little"
 
 
 def image_name(number: int) -> str:

@@ -1,5 +1,6 @@
 """What is committed in fixtures/ is what its scripts make: images, a tiny pipeline, weights."""
 
+import importlib
 import json
 from functools import cache
 from hashlib import sha256
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline import contracts, pregenerated
+from pipeline.errors import PipelineError
 from pipeline.files import FIXTURES
 from pipeline.flux import network
 from pipeline.stable_diffusion import models
@@ -193,6 +195,27 @@ def test_a_scene_rendered_again_is_the_same_and_another_seed_gives_another() -> 
     assert (first == again).all()
     assert (first != other).any(axis=(1, 2, 3)).all()
     assert (first[0] != first[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("question", "line"),
+    [
+        ("scenes.render --out x --count 15", "--count 15: expected a multiple of 10, the number"),
+        ("scenes.render --out x --count 0", "--count 0: expected a whole number of at least 1"),
+        ("scenes.render --out x --size 0", "--size 0: expected a whole number of at least 1"),
+        ("scenes.render --out x --seed -1", "--seed -1: expected 0 or more"),
+        ("show_tiny --count 0", "--count 0: expected a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_number_is_refused_in_one_line(
+    question: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, *arguments = question.split()
+    module = importlib.import_module(f"fixtures.{name}")
+    monkeypatch.setattr("sys.argv", [name, *arguments])
+    with pytest.raises(PipelineError) as error:
+        module.main()
+    assert str(error.value).startswith(line)
 
 
 def test_every_class_has_a_painter_and_captions_of_its_own() -> None:

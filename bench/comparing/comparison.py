@@ -193,11 +193,13 @@ def _decided(base: Measured, new: Measured, noise: float) -> Verdict:
 def _by_pictures(verdict: Verdict, base: Measured, new: Measured) -> Verdict:
     """Return the verdict and what was judged; worse pictures are one, whatever the time."""
     labels = (base[0].label, new[0].label)
-    worse, why = agreement.judged(base[1].rows, new[1].rows, labels)
-    if not worse:
-        return replace(verdict, why="; ".join(filter(None, (verdict.why, why))))
+    pictures = agreement.judged(base[1].rows, new[1].rows, labels)
+    text = pictures.text
+    if not pictures.worse:
+        why = "; ".join(filter(None, (verdict.why, text)))
+        return replace(verdict, why=why, pictures=text if pictures.one_sided else "")
     remedy = "look at the pictures: python -m bench report"
-    return replace(verdict, word=WORSE, code="agreement", why=why, remedy=remedy)
+    return replace(verdict, word=WORSE, code="agreement", why=text, remedy=remedy, pictures=text)
 
 
 def _change(base: Measured, new: Measured) -> str:

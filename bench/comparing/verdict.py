@@ -84,6 +84,8 @@ class Verdict:
     """The ratio that it rests on."""
     floor: Floor | None = None
     """The noise floor that the ratio was held against."""
+    pictures: str = ""
+    """Why the pictures are worse, or whose were not judged; empty where neither is so."""
 
     @property
     def smallest(self) -> float | None:

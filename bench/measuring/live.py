@@ -61,11 +61,13 @@ class Live:
         self._shown = False
         self.progress = Progress()
 
-    def show(self, cell: str, done: int, rounds: int, seconds_left: float) -> None:
+    def show(
+        self, cell: str, done: int, count: int, seconds_left: float, unit: str = "rounds"
+    ) -> None:
         """Show how far the run and a cell are, at most once in 0.2 s."""
         if monotonic() - self._shown_at >= PERIOD_S:
             run = self.progress.text(seconds_left) or f"{seconds_left:.0f} s left"
-            self.say(f"{run} · {cell} {done}/{rounds} rounds")
+            self.say(f"{run} · {cell} {done}/{count} {unit}")
 
     def say(self, line: str) -> bool:
         """Show a line, which stays until another follows; return whether there is a terminal."""

@@ -54,16 +54,19 @@ class Measure:
         budget: float,
         precision: float,
         live: Live,
+        stop: Callable[[str], None],
     ) -> None:
         """Take the plugin's fixture, the clock that it reads, and the cell's budget in seconds.
 
-        `precision` is the relative half-width of the median's interval to aim at.
+        `precision` is the relative half-width of the median's interval to aim at; `stop` ends the
+        run after this cell, for the reason that it is given.
         """
         self._benchmark = benchmark
         self._timer = timer
         self._budget = budget
         self._precision = precision
         self._live = live
+        self._stop = stop
         self.row = row
 
     @property
@@ -72,10 +75,14 @@ class Measure:
         return self.row.cell
 
     def expect(self, **extra: float) -> None:
-        """Note what is known before the first call, by names that end in their unit."""
-        self.row = replace(self.row, extra=extra)
+        """Note what is known before the rounds, by names that end in their unit."""
+        self.row = replace(self.row, extra={**self.row.extra, **extra})
         if ESTIMATED in extra:
             self._live.say(f"{self.cell.id}  estimated memory: {units.memory(extra[ESTIMATED])}")
+
+    def show_judged(self, done: int, count: int) -> None:
+        """Show how many pictures have been judged, of how many."""
+        self._live.show(self.cell.id, done, count, 0.0, "pictures judged")
 
     def __call__(
         self,
@@ -99,8 +106,9 @@ class Measure:
 
         `inside` reads from an output the seconds that Julia's own clock measured: these are then
         published. `synchronise` False is for calls that wait for their device themselves, as Julia
-        does on streams that torch does not see. `extra` measures more for the row, after the
-        rounds. One more call is profiled where torch runs on a device, or `parts` name stages.
+        does on streams that torch does not see. `extra` measures more for the row, last of
+        all; Ctrl-C during it keeps the row without it and ends the run. One more call is profiled
+        where torch runs on a device, or `parts` name stages.
         Raises `ContractError` for an output that breaks its contract: it is never timed.
         """
         if self.row.first_call is not None:
@@ -130,12 +138,14 @@ class Measure:
         del output
         if internals.is_disabled(self._benchmark):
             self._end_unmeasured()
-        elif first > self._budget:
-            self._publish(first, "first call", readings)
-        else:
-            on_torch = synchronise and inside is None
-            with clock.untraced():
-                self._run_rounds(call, extra, parts, on_torch)
+            return
+        with clock.untraced():
+            if first > self._budget:
+                self._publish(first, "first call", readings)
+            else:
+                self._run_rounds(call, parts, on_torch=synchronise and inside is None)
+            if extra is not None:
+                self._measure_more(extra)
 
     def once(
         self, take: Callable[[], tuple[float, Mapping[str, float]]], weights: str = ""
@@ -216,7 +226,6 @@ class Measure:
     def _run_rounds(
         self,
         call: Callable[[], Any],
-        extra: Callable[[], Mapping[str, float]] | None,
         parts: Sequence[profiled.Part],
         on_torch: bool,
     ) -> None:
@@ -254,7 +263,6 @@ class Measure:
             **self.row.extra,
             **(spent or energy.measured(call, device, images)),
             **memory.peaks(call, device, on_torch, self.cell.axes.get("mode") == "graph"),
-            **(extra() if extra is not None else {}),
         }
         self.row = replace(self.row, extra=measured)
         if parts or (on_torch and device == "cuda"):
@@ -268,6 +276,16 @@ class Measure:
             )
         limit = "cap" if maximum == MAXIMUM_ROUNDS else "budget"
         self._keep(limit if rounds == maximum else "precision", iterations)
+
+    def _measure_more(self, extra: Callable[[], Mapping[str, float]]) -> None:
+        """Add to the row what `extra` returns; Ctrl-C loses no round that was timed before."""
+        try:
+            more = extra()
+        except KeyboardInterrupt:
+            self._stop(f"Ctrl-C after the rounds of {self.cell.id}")
+            return
+        self.row = replace(self.row, extra={**self.row.extra, **more})
+        self._share()
 
     def _drop_spoiled(self, readings: watch.Readings) -> None:
         """Take spoiled samples from the plugin too: its statistics are computed later."""
@@ -306,6 +324,10 @@ class Measure:
             limited_by=limited_by,
             iterations=iterations,
         )
+        self._share()
+
+    def _share(self) -> None:
+        """Give the row to the plugin, for its JSON."""
         self._benchmark.extra_info["cell"] = self.row.as_dict() | {"samples": []}
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from shutil import get_terminal_size
@@ -154,9 +155,11 @@ class Session:
         self._planned = {name: cell for name, cell in cells.items() if missing[name] is None}
         running = list(self._planned.values())
         seconds = sum(map(self.budget, running))
+        drawn = any(cell.family == "generate" for cell in running)
         self._say(
             f"{len(running)} of {len(cells)} cells can run here: about {ceil(seconds)} s, "
             f"at most {ceil(WORST * seconds)} s where calls are slow; plus model loading"
+            + (" and judging pictures" if drawn else "")
         )
         self._live.progress = Progress((cell, self.budget(cell)) for cell in running)
         if running:  # after Julia has started, since this imports torch
@@ -232,6 +235,7 @@ class Session:
             self.budget(cell),
             float(self._config.option.benchmark_precision or DEFAULT_PRECISION),
             self._live,
+            partial(setattr, item.session, "shouldstop"),
         )
 
     @pytest.hookimpl(wrapper=True)

@@ -21,12 +21,15 @@ from bench.results.cell import AGREED, CALL_FLOP, JUDGED, Axis, Cell, Row
 from bench.results.rates import matrix_rate
 from bench.results.units import MIB
 from bench.statistics import stats
+from pipeline.errors import counted
 
 __all__ = [
+    "AGREEMENT",
     "LAYOUTS",
     "P95_ROUNDS",
     "STAGES",
     "Layout",
+    "agreement_lines",
     "layout_of",
     "of_family",
     "of_stages",
@@ -35,6 +38,9 @@ __all__ = [
 
 P95_ROUNDS = 200
 """Rounds from which on a 95th percentile rests on ten slower ones; of 20 it is their 91st."""
+
+AGREEMENT = "agreement"
+"""The heading of how many pictures show what their prompt says."""
 
 UNATTRIBUTED = 0.05
 """Share of a profiled call that may belong to no stage before the table says so."""
@@ -173,7 +179,7 @@ def of_family(
     if any(row.first_call is not None for row in rows):
         columns.append(Column("first call", [duration(row.first_call) for row in rows]))
     if any(JUDGED in row.extra for row in rows):
-        columns.append(Column("agreement", list(map(_agreement, rows))))
+        columns.append(Column(AGREEMENT, list(map(_agreement, rows))))
     columns += _extras(rows)
     if any(row.limited_by for row in rows):
         columns.append(Column("stopped at", list(map(_stopped, rows)), "left"))
@@ -222,6 +228,17 @@ def stages_caption(rows: Sequence[Row]) -> str:
     if any(row.busy is None for row in rows):
         parts.append("on the CPU: time inside each stage; no GPU, so no busy time and no host gap")
     return "; ".join(parts)
+
+
+def agreement_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield the agreement of judged rows, a line for those that differ in their steps alone."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        if row.extra.get(JUDGED):
+            text = f"{counted(row.cell.steps, 'step')} {_agreement(row)}"
+            groups.setdefault(plain(row.cell.id_without("steps")), []).append(text)
+    for name, texts in groups.items():
+        yield f"{AGREEMENT}: {name} {', '.join(texts)}"
 
 
 def times_eager(rows: Sequence[Row]) -> list[float | None]:

@@ -125,8 +125,8 @@ class Sheet:
                 return NOTHING
             there = base if line.entries[0].rows else self._labels[number]
             return f"only {there}{self._notes.mark(plain(verdict.why))}"
-        changed = line.changed[number - 1]
-        return verdict.word + (self._notes.mark(plain(changed)) if changed else "")
+        texts = filter(None, (verdict.pictures, line.changed[number - 1]))
+        return verdict.word + ",".join(self._notes.mark(plain(text)) for text in texts)
 
     @staticmethod
     def _any_of(line: Line, number: int) -> bool:
@@ -232,7 +232,7 @@ def how_to_read(comparison: Comparison) -> Iterator[str]:
     yield "same: the whole interval lies within it"
     yield "undecided: anything else"
     if any(verdict.word == WORSE for verdict in verdicts):
-        yield "worse pictures: fewer agree with their prompt than chance explains (--explain)"
+        yield "worse pictures: fewer agree with their prompt than chance explains"
     if any(verdict.word == REFUSED for verdict in verdicts):
         yield "x: not the same work, so not compared"
     floors: dict[str, list[float]] = {}

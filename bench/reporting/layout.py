@@ -83,27 +83,36 @@ class Screen:
         """Add a line, broken between words; lines after the first are indented."""
         self._console.print(wrapped(line, self.width, indent), style=style)
 
-    def table(self, columns: Sequence[Column], always: int = ALWAYS) -> None:
+    def table(self, columns: Sequence[Column], always: int = ALWAYS) -> Sequence[Column]:
         """Add a table of as many columns as fit, in order; an id may be folded, a number never is.
 
-        The first column holds the ids; `always` is how many after it are never left out.
+        The first column holds the ids; `always` is how many after it are never left out. Returns
+        the columns that were left out.
         """
-        heading, rule, *lines = _lines(columns, self.width, always)
+        shown = _fitting(columns, self.width, always)
+        heading, rule, *lines = _lines(columns[:shown], self.width)
         self._console.print(heading, style="bold")
         # rich takes a millisecond a row, and nothing in these lines has a style
         self._out.write("".join(f"{line}\n" for line in (rule, *lines)))
+        return columns[shown:]
 
     def text(self) -> str:
         """Return all lines, without spaces at their ends."""
         return "\n".join(line.rstrip() for line in self._out.getvalue().splitlines())
 
 
-def _lines(columns: Sequence[Column], width: int, always: int) -> Iterator[str]:
-    """Yield heading, rule and rows of as many columns as fit."""
+def _fitting(columns: Sequence[Column], width: int, always: int) -> int:
+    """Return how many columns fit, the first of which holds the ids."""
+    room = width - min(columns[0].width, ID_WIDTH)
+    count = len(columns)
+    while count > 1 + always and sum(GAP + column.width for column in columns[1:count]) > room:
+        count -= 1
+    return count
+
+
+def _lines(columns: Sequence[Column], width: int) -> Iterator[str]:
+    """Yield heading, rule and rows."""
     ids, *others = columns
-    room = width - min(ids.width, ID_WIDTH)
-    while len(others) > always and sum(GAP + column.width for column in others) > room:
-        others.pop()
     room = max(1, width - sum(GAP + column.width for column in others))
     folded = [_folded(text, room) for text in ids.texts]
     first = max(map(len, (ids.heading, *(line for lines in folded for line in lines))))

@@ -16,6 +16,7 @@ from bench.results.cell import (
     CALL_FLOP,
     CHECKED,
     FAILED,
+    JUDGED,
     MEAN_OFF_EXACT,
     MEASURED,
     OFF_EAGER,
@@ -55,6 +56,8 @@ class FamilyTable:
     """Weights and threads; empty where no row says them."""
     columns: Sequence[Column]
     """What matters most first."""
+    agreement: Sequence[str]
+    """The agreement of its rows as lines, for where its column has no room."""
     speedups: Sequence[str]
     """How fast a row is beside others that do the same work; none where none do."""
     stages_caption: str
@@ -237,6 +240,7 @@ def _family_table(
         title=plain(layout.title),
         ran_on=plain(_ran_on(rows)),
         columns=columns.of_family(layout, rows, marked, records),
+        agreement=list(columns.agreement_lines(rows)),
         speedups=list(speedup_lines(rows, marked)),
         stages_caption=columns.stages_caption(profiled) if profiled else "",
         stages=columns.of_stages(profiled) if profiled else [],
@@ -249,8 +253,9 @@ def _add_table(screen: Screen, table: FamilyTable) -> None:
     screen.print(table.title, "bold")
     if table.ran_on:
         screen.print(table.ran_on, "dim")
-    screen.table(table.columns)
-    for line in table.speedups:
+    left_out = screen.table(table.columns)
+    unseen = any(column.heading == columns.AGREEMENT for column in left_out)
+    for line in (*(table.agreement if unseen else ()), *table.speedups):
         screen.print(line, indent=4)
     if table.stages:
         screen.print()
@@ -284,6 +289,8 @@ def _how_to_read(rows: Sequence[Row]) -> Iterator[str]:
         yield "it/s: denoising steps per second of the whole call"
     if any("mode" in row.cell.axes for row in rows):
         yield "× eager: speed relative to eager mode"
+    if any(row.extra.get(JUDGED) for row in rows):
+        yield "agreement: pictures that the trained network calls what their prompt says"
     levels = [row.extra[OFF_EAGER] for row in rows if OFF_EAGER in row.extra]
     if levels:
         yield f"images of other modes: at most {max(levels):.0f} of 255 levels from eager's"

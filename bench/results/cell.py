@@ -206,9 +206,18 @@ class Row:
             raise ValueError(f"at least one image and one call at {place}")
         if row.thumbnail and not thumbnail.is_jpeg(row.thumbnail.get("jpeg")):
             raise ValueError(f"a small JPEG in base64 at {place}.thumbnail.jpeg")
-        if not 0 <= row.extra.get(AGREED, 0) <= row.extra.get(JUDGED, 0):
-            raise ValueError(f"{AGREED} from 0 to {JUDGED} at {place}.extra")
+        if not _counts_agreement(row.extra):
+            whole = f"whole numbers, {AGREED} from 0 to {JUDGED},"
+            raise ValueError(f"{whole} at {place}.extra")
         return row
+
+
+def _counts_agreement(extra: Mapping[str, Number]) -> bool:
+    """Return whether both counts of pictures are there and fit each other, or neither is there."""
+    if AGREED not in extra and JUDGED not in extra:
+        return True
+    agreed, judged = extra.get(AGREED, -1), extra.get(JUDGED, -1)
+    return 0 <= agreed <= judged and agreed % 1 == judged % 1 == 0
 
 
 def _renamed(data: Mapping[str, Any], old: str, new: str) -> dict[str, Any]:

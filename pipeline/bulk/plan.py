@@ -148,7 +148,7 @@ def _require_fitting(options: argparse.Namespace) -> None:
     for option in unused:
         if getattr(options, option) not in (None, "", False, defaults.get(option)):
             given = f"--{option.replace('_', '-')} with --{name}"
-            raise PipelineError(given, f"what --{name} can use", "leave it out")
+            raise PipelineError(given, "one of them", "leave one out")
     if options.images and options.store == PARQUET:
         remedy = "leave --store out: the dataset names the files"
         raise PipelineError("--store parquet with --images", "pictures that are drawn", remedy)

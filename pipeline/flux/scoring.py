@@ -39,7 +39,10 @@ def choose_engine(asked: str, own: str = "") -> tuple[str, str]:
     absent = julia.missing()
     if absent is None:
         return FLUX, ""
-    if asked or own:
+    if asked and not own:
+        remedy = f"{absent.remedy}, or choose --engine {REFERENCE}"
+        raise UnavailableError("Flux.jl", replace(absent, remedy=remedy))
+    if own:
         raise UnavailableError("Flux.jl", absent)
     return REFERENCE, f"{_HEADING} ({absent})"
 

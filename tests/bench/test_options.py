@@ -46,6 +46,14 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
             "--benchmark-only -n 2",
             "-n 2: expected one process to measure in; leave -n out, or --benchmark-only",
         ),
+        *(
+            (
+                f"--sd-agreement={value}",
+                f"--sd-agreement{value and ' '}{value}: expected a whole number from 0 to 1000; "
+                "change --sd-agreement",
+            )
+            for value in ("", "2.5", "1001")
+        ),
         (
             "--benchmark-max-time -1",
             f"--benchmark-max-time -1: {SECONDS}; change --benchmark-max-time",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.results import record
-from bench.results.cell import FAILED, MEASURED, OFF_EXACT
+from bench.results.cell import FAILED, JUDGED, MEASURED, OFF_EXACT
 from support.runs import Run, copy_of_bench, pytest_in
 
 CODE = """\
@@ -52,7 +52,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     ask = f"--preprocess-call {calls} --preprocess-regime file --preprocess-color rgb "
     ask += "--preprocess-format jpeg --preprocess-peer none --preprocess-device cpu "
     ask += "--generate-call mine.py:draw,mine.py:draw_nothing "
-    ask += "--sd-model tiny --sd-size 64 --sd-steps 2 --benchmark-max-time 0.2 --benchmark-only"
+    ask += "--sd-model tiny --sd-size 64 --sd-steps 2 --benchmark-max-time 0.2 --benchmark-only "
+    ask += "--sd-agreement 10"
     files = ("bench/test_preprocess.py", "bench/test_generate.py", "--benchmark-json=out.json")
     return pytest_in(folder, *files, *ask.split())
 
@@ -69,6 +70,8 @@ def test_what_holds_is_measured_beside_ours_with_its_ratio(run: Run) -> None:
     assert rows["file-jpeg-512x512-rgb-mine.fast"].extra[OFF_EXACT] == 0
     assert rows["tiny-cpu-float32-64x64-2steps-mine.draw"].weights == "of mine.draw"
     text = " ".join(run.out.split())
+    assert rows["tiny-cpu-float32-64x64-2steps"].extra[JUDGED] == 10
+    assert "no agreement of mine.draw: the network that judges was trained on" in text
     for name in ("mine.fast", "mine.draw"):
         assert re.search(rf"{name}\S*: [\d. ]+ × the speed of this project's", text), run.out
 

@@ -19,12 +19,19 @@ from support.helpers import HIDDEN, NO_CUDA
 # generate
 
 
-def test_generate_without_a_model_draws_with_tiny_and_says_so(command: Command) -> None:
-    code, out, err = command("generate", "--steps", "1", "--count", "1")
+@pytest.mark.parametrize(
+    ("size", "worse"), [("", ""), ("128", ""), ("64x72", " (other sizes come out worse)")]
+)
+def test_generate_without_a_model_draws_with_tiny_and_says_so(
+    command: Command, size: str, worse: str
+) -> None:
+    sized = ("--size", size) if size else ()
+    code, out, err = command("generate", "--steps", "1", "--count", "1", *sized)
     assert (code, err, out[0]) == (0, ["generate: 1 step"], f"run/{GENERATED[0]}")
     assert out[1:] == [
-        "drawn by tiny, a small Stable Diffusion trained on rendered scenes of 64x64, as there is "
-        "no CUDA and no --sd-model; --sd-model ID --device cpu runs a full-size one"
+        "drawn by tiny, a small Stable Diffusion trained on rendered scenes of 64x64 and 128x128"
+        f"{worse}, as there is no CUDA and no --sd-model; --sd-model ID --device cpu runs a "
+        "full-size one"
     ]
     assert opened(Path("run", GENERATED[0])).text["model"] == "tiny, trained"
 
@@ -149,12 +156,14 @@ def test_a_device_that_is_missing_is_exit_code_1(
         "--scheduler ddim",
         "--dtype float32",
         "--sd-model tiny",
+        "--prompt sea",
+        "--seed 5",
     ],
 )
 def test_an_option_that_pre_generated_images_cannot_honour_is_refused(
     command: Command, option: str
 ) -> None:
-    line = f"{option}: expected a model to use it; leave --pregenerated out"
+    line = f"{option} with --pregenerated: expected one of them; leave one out"
     assert command("generate", "--pregenerated", *option.split()) == (2, [], [line])
     assert files() == []
 
@@ -211,7 +220,11 @@ def test_forward_without_julia_scores_by_the_reference_and_says_so(command: Comm
 @pytest.mark.parametrize(
     ("question", "code", "line"),
     [
-        ("--engine flux", 1, f"Flux.jl: expected Julia; {HIDDEN}"),
+        (
+            "--engine flux",
+            1,
+            f"Flux.jl: expected Julia; {HIDDEN}, or choose --engine reference",
+        ),
         ("--flux-weights mine", 1, f"Flux.jl: expected Julia; {HIDDEN}"),
         (
             "--flux-weights mine --engine reference",
@@ -243,12 +256,13 @@ def test_run_without_julia_leaves_six_images_and_scores_by_the_reference(
 ) -> None:
     code, out, err = command("run", "--pregenerated", "--out", "here", "--top", "1")
     assert (code, err) == (0, ["preprocess: 3 images"])
-    assert out[:8] == [
+    assert out[:9] == [
         pregenerated.NOTICE,
         *(f"here/{name}" for name in GENERATED + PREPROCESSED),
+        "the network was trained on other scenes: its names for these images mean little",
         f"{REFERENCE} ({HIDDEN})",
     ]
-    for line, name in zip(out[8:], PREPROCESSED, strict=True):
+    for line, name in zip(out[9:], PREPROCESSED, strict=True):
         assert re.fullmatch(rf"{name}: [a-z ]+ \d+\.\d%", line)
     assert files("here") == GENERATED + PREPROCESSED
     assert {opened(Path("here", name)).size for name in PREPROCESSED} == {(224, 224)}

@@ -106,7 +106,7 @@ def test_the_same_command_draws_what_is_missing_and_nothing_else(
     sampled.clear()
     assert command(*QUESTION, "--seed", "5") == (
         0,
-        [f"run/{name}" for name in GENERATED[:2]],
+        [f"run/{name}" for name in (GENERATED[2], *GENERATED[:2])],
         ["1 image was drawn before", "generate: 2 steps"],
     )
     assert sampled == [5, 6]
@@ -118,7 +118,10 @@ def test_where_nothing_is_missing_no_weights_are_loaded(
 ) -> None:
     assert command(*QUESTION)[0] == 0
     monkeypatch.setattr(models, "load", lambda *question: pytest.fail("weights were loaded"))
-    assert command(*QUESTION) == (0, [], ["3 images were drawn before"])
+    paths = [f"run/{name}" for name in GENERATED]
+    assert command(*QUESTION) == (0, paths, ["3 images were drawn before"])
+    unnamed = [word for word in QUESTION if word not in ("--sd-model", "tiny")]
+    assert command(*unnamed) == (0, paths, ["3 images were drawn before"])
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,13 @@ def test_work(measure, cell):
             os.kill(os.getpid(), getattr(signal, os.environ["SEND"]))
             time.sleep(60)
 
-    measure(work, check=lambda output: [])
+    def extra():
+        if cell.id == "second" and "AFTER_ROUNDS" in os.environ:
+            os.kill(os.getpid(), getattr(signal, os.environ["AFTER_ROUNDS"]))
+            time.sleep(60)
+        return {"extra_s": 1.0}
+
+    measure(work, check=lambda output: [], extra=extra)
 
 
 def test_no_cell():

@@ -10,6 +10,8 @@ from bench.comparing.comparison import compare
 from bench.comparing.gate import Gate, judge
 from bench.comparing.sides import Side
 from bench.comparing.verdict import WORSE
+from bench.reporting import compare_markdown
+from bench.reporting.compare_tables import render
 from bench.results.cell import AGREED, JUDGED, MEASURED, Row
 from bench.results.run import Run
 from support.results import named
@@ -45,15 +47,35 @@ def test_a_faster_side_that_draws_worse_pictures_is_called_that_and_fails_the_ga
     [
         ({AGREED: 19, JUDGED: 20}, {AGREED: 15, JUDGED: 20}),  # chance: 9 %
         ({AGREED: 2, JUDGED: 20}, {AGREED: 20, JUDGED: 20}),  # better
-        ({AGREED: 20, JUDGED: 20}, {}),  # nobody looked
     ],
 )
-def test_what_chance_explains_or_nobody_judged_is_decided_by_the_time(
+def test_what_chance_explains_is_decided_by_the_time(
     base: Mapping[str, float], new: Mapping[str, float]
 ) -> None:
     [verdict] = compare(sides(base, new)).lines[0].verdicts
     assert verdict.word != WORSE
-    assert ("pictures that agree" in verdict.why) == (JUDGED in new)
+    assert "pictures that agree" in verdict.why
+    assert verdict.pictures == ""
+
+
+def test_pictures_that_one_side_alone_has_judged_are_said_in_a_footnote_and_the_reason() -> None:
+    judged = {AGREED: 20, JUDGED: 20}
+    for base, new, label in ((judged, {}, "B"), ({}, judged, "A")):
+        comparison = compare(sides(base, new))
+        [verdict] = comparison.lines[0].verdicts
+        assert verdict.word != WORSE
+        assert verdict.why.endswith(f"; pictures not judged in {label}")
+        assert f"\n¹ pictures not judged in {label}" in render(comparison, 80)
+    [verdict] = compare(sides({}, {})).lines[0].verdicts
+    assert "pictures" not in verdict.why + verdict.pictures
+
+
+def test_worse_pictures_have_their_shares_in_a_footnote_without_being_asked() -> None:
+    comparison = compare(sides({AGREED: 19, JUDGED: 20}, {AGREED: 9, JUDGED: 20}))
+    shares = "¹ pictures that agree with their prompt: 19 of 20 (75% to 100%) in A and 9 of 20"
+    for text in (render(comparison, 80), compare_markdown.render(comparison)):
+        assert "worse pictures¹" in text
+        assert shares in " ".join(text.split())
 
 
 # Modes: the id of an eager cell has none.

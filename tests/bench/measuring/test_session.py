@@ -14,6 +14,7 @@ from bench.measuring.measure import SPAN_S
 from bench.results import record
 from bench.results.cell import CHECKED, UNAVAILABLE
 from bench.results.journal import JOURNALS
+from bench.statistics.stats import MIN_ROUNDS
 from support.runs import ROOT, Run, compare, pytest_in, python_in, suite_in
 
 BRIEF = (
@@ -212,6 +213,16 @@ def test_ctrl_c_keeps_the_finished_rows(interrupted: Run) -> None:
     assert "  → show it" in tables
     assert "\nthird" not in tables.partition("KeyboardInterrupt")[0]
     assert "benchmark 'preprocess': 2 tests" in tables
+
+
+def test_stopped_after_the_rounds_of_a_cell_a_run_keeps_its_row(tmp_path: Path) -> None:
+    run = pytest_in(suite_in(tmp_path, "sessions"), *BRIEF, AFTER_ROUNDS="SIGINT")
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "Interrupted: Ctrl-C after the rounds of second" in run.out
+    assert list(run.measured) == ["first", "second"]
+    rows = {row.cell.id: row for row in record.load(run.folder / record.JOURNAL).rows}
+    assert len(rows["second"].samples) >= MIN_ROUNDS
+    assert [rows[name].extra.get("extra_s") for name in ("first", "second")] == [1.0, None]
 
 
 def test_after_ctrl_c_the_journal_says_that_the_run_was_cut_short(interrupted: Run) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.reporting.tables import render
 from bench.results import record
-from bench.results.cell import FAILED, MEASURED, UNAVAILABLE
+from bench.results.cell import AGREED, FAILED, JUDGED, MEASURED, UNAVAILABLE
 from support.golden import check_golden
 from support.results import MACHINE, document, generate, named, rows, samples
 from support.tables import fields, measured, table_of
@@ -52,6 +52,25 @@ def test_families_come_in_the_order_of_the_pipeline_and_rows_in_that_of_the_run(
     places = [text.index(title) for title in titles]
     assert places == sorted(places)
     assert text.index("64x64-8steps") < text.index("64x64-2steps")
+
+
+def test_agreement_is_a_column_or_a_line_where_that_has_no_room() -> None:
+    judged = [
+        named(
+            "generate", {"model": "tiny", "size": "64x64", "steps": steps}, MEASURED, steps=steps,
+            samples=(1.5,) * 6, first_call=2.0,
+            extra={AGREED: agreed, JUDGED: 100, "call_flop": 1e9},
+        )
+        for steps, agreed in ((2, 67), (8, 100))
+    ]  # fmt: skip
+    line = "\nagreement: tiny-64x64 2 steps 67 of 100, 8 steps 100 of 100\n"
+    narrow, wide = (render(judged, MACHINE, width) for width in (60, 120))
+    assert line in narrow
+    assert line not in wide
+    assert re.search(r" first call +agreement$", wide, re.MULTILINE)
+    for text in (narrow, wide):
+        said = "agreement: pictures that the trained network calls what their prompt says"
+        assert said in " ".join(text.split())
 
 
 def test_a_family_without_a_layout_is_shown_too() -> None:

@@ -138,7 +138,15 @@ def test_keys_that_this_version_does_not_know_are_left_out() -> None:
             {"cell": {"family": "forward", "axes": {}, "images": 0}},
             "at least one image and one call at row",
         ),
-        ({"extra": {AGREED: 3, JUDGED: 2}}, "agreed_images from 0 to judged_images at row.extra"),
+        *(
+            ({"extra": extra}, "whole numbers, agreed_images from 0 to judged_images, at row.extra")
+            for extra in (
+                {AGREED: 3, JUDGED: 2},
+                {AGREED: 2.5, JUDGED: 20},
+                {JUDGED: 20},
+                {AGREED: 20},
+            )
+        ),
     ],
 )
 def test_a_value_that_does_not_fit_is_named_with_its_place(

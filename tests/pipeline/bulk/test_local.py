@@ -166,11 +166,11 @@ def test_other_settings_are_refused_naming_the_difference(command: Command) -> N
         ),
         (
             ("--prompts", "p.txt", "--count", "5"),
-            "--count with --prompts: expected what --prompts can use; leave it out",
+            "--count with --prompts: expected one of them; leave one out",
         ),
         (
             ("--images", "photos", "--steps", "5"),
-            "--steps with --images: expected what --images can use; leave it out",
+            "--steps with --images: expected one of them; leave one out",
         ),
         (
             ("--images", "none"),
