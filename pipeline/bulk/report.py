@@ -45,7 +45,7 @@ class Report:
     seconds: float
     """From the first batch's begin to the last one's end: models load before."""
     startup_seconds: float
-    """The rest of the run: checking the input, importing libraries, loading models, the last row."""
+    """The rest of the run: checking the input, importing libraries, loading models."""
     items_per_second: float
     stages: Sequence[StageReport]
     bottleneck: str
