@@ -104,9 +104,16 @@ def connected(address: str, package: Package, packages: Sequence[str]) -> Iterat
                 **own,
             )
         except (OSError, RuntimeError, ValueError, SystemExit, RayError) as error:
+            if isinstance(error, SystemExit) and error.code in [128 + n for n in numbers]:
+                raise  # a signal's, not Ray's
             expected = f"a Ray cluster that this Ray can join ({one_line(error)})"
             remedy = "run it on a node of the cluster, with its versions of Ray and Python"
-            raise PipelineError(f"--address {address or 'local'}", expected, remedy) from error
+            if not address:
+                expected = f"a Ray that starts here ({one_line(error)})"
+                remedy = "mend that, or start one by hand and name it with --address"
+            raise PipelineError(
+                f"--address {address}" if address else "fleet", expected, remedy
+            ) from error
         session = None if address else Path(context.address_info["session_dir"])
         for number, handler in handlers.items():  # Ray's own for SIGTERM aborts the process
             is_ours = callable(handler) and number != signal.SIGINT

@@ -1,5 +1,6 @@
 """A Ray cluster of three nodes on this machine, for all tests of the fleet."""
 
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -26,4 +27,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         fleet.add("c")
         yield fleet
     finally:
+        session = fleet.cluster.head_node and fleet.cluster.head_node.get_session_dir_path()
         fleet.cluster.shutdown()
+        if session:
+            shutil.rmtree(session, ignore_errors=True)
