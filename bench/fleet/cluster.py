@@ -104,8 +104,9 @@ def connected(address: str, package: Package, packages: Sequence[str]) -> Iterat
                 **own,
             )
         except (OSError, RuntimeError, ValueError, SystemExit, RayError) as error:
-            if isinstance(error, SystemExit) and error.code in [128 + n for n in numbers]:
-                raise  # a signal's, not Ray's
+            for number in numbers:  # Ray's own handler, while it starts, exits with the number
+                if isinstance(error, SystemExit) and error.code in (number, 128 + number):
+                    sys.exit(128 + number)
             expected = f"a Ray cluster that this Ray can join ({one_line(error)})"
             remedy = "run it on a node of the cluster, with its versions of Ray and Python"
             if not address:
