@@ -104,9 +104,9 @@ def connected(address: str, package: Package, packages: Sequence[str]) -> Iterat
                 **own,
             )
         except (OSError, RuntimeError, ValueError, SystemExit, RayError) as error:
-            for number in numbers:  # Ray's own handler, while it starts, exits with the number
-                if isinstance(error, SystemExit) and error.code in (number, 128 + number):
-                    sys.exit(128 + number)
+            for sent in numbers:  # Ray's own handler, while it starts, exits with the number
+                if isinstance(error, SystemExit) and error.code in (sent, 128 + sent):
+                    sys.exit(128 + sent)
             expected = f"a Ray cluster that this Ray can join ({one_line(error)})"
             remedy = "run it on a node of the cluster, with its versions of Ray and Python"
             if not address:
