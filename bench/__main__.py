@@ -119,7 +119,7 @@ def fleet(options: argparse.Namespace) -> int:
     """Measure the same cells on every node of a cluster, and compare the machines."""
     gates = _gates(options)
     measured = fleets.run(options)
-    code = HOLDS if measured.whole else DOES_NOT_HOLD
+    code = measured.code
     runs = {str(file): record.load(file) for file in measured.files}
     files = [file for file, run in runs.items() if any(row.samples for row in run.rows)]
     if len(files) > 1:
@@ -127,11 +127,22 @@ def fleet(options: argparse.Namespace) -> int:
         noise = [_runs_apart(side.machine) for side in gathered]
         code = max(code, _print(options, compare_sides(gathered, noise=noise), gates))
     else:
-        for run in runs.values():
+        for file, run in runs.items():
             width = get_terminal_size().columns
-            print(f"{tables.render(run.rows, run.machine, width, _on_terminal())}\n")
-    print("\n".join(f"results: {file}" for file in runs))
+            table = tables.render(run.rows, run.machine, width, _on_terminal())
+            print(_named(Path(file).stem, table, options.markdown))
+    print("\n".join(f"results: {file} ({node})" for file, node in measured.files.items()))
+    if len(files) < 2 and (gates or options.explain):
+        given = "fail-on" if gates else "--explain"
+        expected = f"two machines that have measured, and there are {len(files)}"
+        print(PipelineError(given, expected, "nothing was compared"), file=sys.stderr)
+        code = max(code, DOES_NOT_HOLD if options.fail_on is not None else HOLDS)
     return code
+
+
+def _named(name: str, table: str, markdown: bool) -> str:
+    """Return a machine's table under its name; in Markdown as it stands."""
+    return f"### {name}\n\n```\n{table}\n```\n" if markdown else f"{name}\n\n{table}\n"
 
 
 def write_report(options: argparse.Namespace) -> int:

@@ -1,12 +1,16 @@
 """The cluster: reached or started, its living nodes, and which of them a selection means."""
 
 import os
+import shutil
 import signal
 import socket
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bench.fleet.packing import Package
@@ -17,6 +21,9 @@ __all__ = ["Node", "connected", "nodes", "parse_selector", "selected"]
 ANSWER_S = 3.0
 """Seconds in which an address must answer; Ray itself asks for two minutes."""
 
+STOP_S = 10.0
+"""Seconds in which the processes of our own Ray end after it was stopped."""
+
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """The preface of HTTP/2 with empty settings (RFC 9113, 3.4): gRPC, which Ray speaks, answers it."""
 
@@ -26,9 +33,13 @@ SETTINGS = 4
 OWN = {
     "RAY_RUNTIME_ENV_IGNORE_GITIGNORE": "1",  # `packing` has asked git itself
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # what Ray prints when a node dies, `log_to_driver` or not
     "RAY_worker_niceness": "0",
 }
 """Settings of Ray, unless the user has set them; the last is for a Ray of our own."""
+
+LONGEST = 40
+"""Characters of a folder of Ray's, which puts sockets below it: their paths have at most 103."""
 
 Selector = tuple[str, str]
 
@@ -45,41 +56,81 @@ class Node:
 
 
 @contextmanager
-def connected(address: str, package: Package, packages: Sequence[str]) -> Iterator[None]:
+def connected(address: str, package: Package, packages: Sequence[str]) -> Iterator[list[int]]:
     """Reach the cluster at `address`, or start a Ray of our own where that is empty.
 
     Every worker gets the package as its working directory, and an environment with `packages` if
-    there are any. At the end, Ctrl-C included, our own Ray is stopped. Raises `PipelineError`.
+    there are any. At the end, Ctrl-C and signals included, our own Ray is stopped, and its folder
+    removed. Gives SIGTERM and SIGHUP once heard: where one comes while Ray works, Ray raises
+    KeyboardInterrupt instead of what the handler raises. Raises `PipelineError`.
     """
     if find_spec("ray") is None:
         raise PipelineError("fleet", "Ray, which is not installed", 'pip install -e ".[cluster]"')
     for name, value in OWN.items():
         os.environ.setdefault(name, value)
     import ray
+    from ray.exceptions import RayError
 
     if address:
         _ask(address)
-    environment: dict[str, Any] = {"working_dir": str(package.folder)}
+    else:
+        line = "starting a Ray on this machine; it is stopped at the end"
+        print(line, file=sys.stderr, flush=True)
+    # Otherwise a node unpacks the tree, or installs, as soon as Ray is joined, busy or not.
+    config = {"eager_install": False}
+    environment: dict[str, Any] = {"working_dir": str(package.folder), "config": config}
     if packages:
         environment["pip"] = {"packages": list(packages), "pip_check": False}
+    own: dict[str, Any] = {} if address else {"include_dashboard": False}
+    if not address and len(str(package.folder.parent)) <= LONGEST:
+        own["_temp_dir"] = str(package.folder.parent)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in numbers}
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        if callable(handler := handlers[number]):
+            handler(number, frame)
+
+    session = None
     try:
         try:
-            ray.init(
+            context = ray.init(
                 address=address or "local",
                 runtime_env=environment,
                 log_to_driver=False,
                 logging_level="ERROR",
-                **({} if address else {"include_dashboard": False}),
+                **own,
             )
-        except (OSError, RuntimeError, ValueError, SystemExit) as error:
+        except (OSError, RuntimeError, ValueError, SystemExit, RayError) as error:
+            for sent in numbers:  # Ray's own handler, while it starts, exits with the number
+                if isinstance(error, SystemExit) and error.code in (sent, 128 + sent):
+                    sys.exit(128 + sent)
             expected = f"a Ray cluster that this Ray can join ({one_line(error)})"
             remedy = "run it on a node of the cluster, with its versions of Ray and Python"
-            raise PipelineError(f"--address {address or 'local'}", expected, remedy) from error
-        yield
+            if not address:
+                expected = f"a Ray that starts here ({one_line(error)})"
+                remedy = "mend that, or start one by hand and name it with --address"
+            raise PipelineError(
+                f"--address {address}" if address else "fleet", expected, remedy
+            ) from error
+        session = None if address else Path(context.address_info["session_dir"])
+        for number, handler in handlers.items():  # Ray's own for SIGTERM aborts the process
+            is_ours = callable(handler) and number != signal.SIGINT
+            signal.signal(number, hear if is_ours else handler)
+        try:
+            yield heard
+        except KeyboardInterrupt:
+            if heard:
+                sys.exit(128 + heard[0])
+            raise
     finally:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ray of our own must not stay
-        ray.shutdown()
-        signal.signal(signal.SIGINT, before)
+        for number in numbers:  # a Ray of our own must not stay
+            signal.signal(number, signal.SIG_IGN)
+        _shut_down(session)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def nodes() -> list[Node]:
@@ -123,6 +174,21 @@ def selected(every: Sequence[Node], selectors: Sequence[Selector]) -> list[Node]
         given = " ".join(f"--select {key}={value}" for key, value in selectors)
         raise PipelineError(given, f"a node that has it, of {', '.join(known)}", "change --select")
     return chosen
+
+
+def _shut_down(session: Path | None) -> None:
+    """Leave the cluster, or stop our own Ray, and then remove the folder of its session."""
+    import psutil
+    import ray
+
+    children = [] if session is None else psutil.Process().children(recursive=True)
+    ray.shutdown()
+    if session is not None:
+        psutil.wait_procs(children, timeout=STOP_S)  # they write there until they end
+        shutil.rmtree(session, ignore_errors=True)
+        latest = session.with_name("session_latest")
+        if latest.is_symlink() and not latest.exists():
+            latest.unlink()
 
 
 def _ask(address: str) -> None:

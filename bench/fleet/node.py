@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,10 +28,11 @@ CHILD = Path(__file__).with_name("child.py")
 
 
 def look(digest: str, below: str) -> dict[str, Any]:
-    """Return what `preflight` says of this node; under `unfit` why it cannot measure the tree."""
+    """Return what `preflight` says of this node; under `unfit` why it cannot measure."""
+    _hear_cancelling()
     tree = Path.cwd()
     if packing.digest(tree) != digest:
-        return {"unfit": "another version of the tree than was sent"}
+        return _unfit("another version of the tree than was sent", "start Ray there again")
     done = subprocess.run(
         [*_plain(), sys.executable, "-m", "bench.fleet.preflight"],
         cwd=tree / below,
@@ -41,10 +43,12 @@ def look(digest: str, below: str) -> dict[str, Any]:
         check=False,
     )
     if done.returncode:
-        return {"unfit": next(reversed(done.stderr.splitlines()), "Python cannot be started")}
+        said = next(reversed(done.stderr.splitlines()), "Python cannot be started")
+        return _unfit(said)
     answer: dict[str, Any] = json.loads(done.stdout)
     if answer["foreign"]:
-        answer["unfit"] = f"{' and '.join(answer['foreign'])} of another tree than was sent"
+        of = f"{' and '.join(answer['foreign'])} of another tree than was sent"
+        return _unfit(of, "take that out of PYTHONPATH there")
     return answer
 
 
@@ -57,6 +61,7 @@ def measured(arguments: Sequence[str], below: str) -> Iterator[Event]:
     from bench.comparing.ab import scratch
     from bench.comparing.pair import error_line
 
+    _hear_cancelling()
     with scratch() as root:
         tree, result, output = root / "tree", root / "out.json", root / "output.txt"
         shutil.copytree(
@@ -94,6 +99,16 @@ def measured(arguments: Sequence[str], below: str) -> Iterator[Event]:
             _end(process)
         error = error_line(output.read_text("utf-8", errors="replace"))
         yield ENDED, (code, result.read_text("utf-8") if result.is_file() else None, error)
+
+
+def _unfit(cause: str, remedy: str = "") -> dict[str, Any]:
+    """Say why a node cannot measure the tree; the remedy is empty where it is to install."""
+    return {"unfit": cause, "remedy": remedy}
+
+
+def _hear_cancelling() -> None:
+    """Let `ray.cancel` end this task: its SIGINT is ignored where Ray was started so, by nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _plain() -> list[str]:

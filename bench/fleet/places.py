@@ -15,9 +15,14 @@ from bench.results.cell import FAILED, Row
 from bench.results.record import ENDED, Run
 from pipeline.errors import plain
 
-__all__ = ["Place", "claimed"]
+__all__ = ["AGAIN", "Place", "claimed"]
 
-REMEDY = "run the fleet again, or these cells on that node by hand"
+AGAIN = "run the fleet again, or these cells on that node by hand"
+
+CHANGE = "change what follows --"
+
+USAGE, NOTHING = 4, 5
+"""pytest's exit codes for a wrong word, and where no test was selected."""
 
 
 @dataclass
@@ -38,6 +43,7 @@ class Place:
     """How long its run took, from its beginning to its end."""
     fault: str = ""
     """Why it did not end as it should; empty where it did, or goes on."""
+    remedy: str = ""
     code: int | None = None
     """pytest's exit code."""
     result: str | None = None
@@ -67,12 +73,16 @@ class Place:
     def end(self, code: int, result: str | None, error: str) -> None:
         """Note how pytest ended."""
         self.code, self.result = code, result
-        if code not in ENDED or result is None:
-            self.fail(f"pytest ended with exit code {code}: {plain(error)}")
+        if code == NOTHING or (code == 0 and result is None):
+            self.fail("no cell was selected to be measured", CHANGE)
+        elif code not in ENDED or result is None:
+            remedy = CHANGE if code == USAGE else AGAIN
+            self.fail(f"pytest ended with exit code {code}: {plain(error)}", remedy)
 
-    def fail(self, fault: str) -> None:
-        """Note why the run did not end as it should."""
-        self.fault = self.fault or fault
+    def fail(self, fault: str, remedy: str = AGAIN) -> None:
+        """Note why the run did not end as it should, and what helps; the first cause stays."""
+        if not self.fault:
+            self.fault, self.remedy = fault, remedy
 
     def close(self, commit: Mapping[str, Any]) -> Path | None:
         """Write the JSON, in which cells that did not end are rows with the reason.
@@ -98,7 +108,7 @@ class Place:
     def _missing(self, run: Run) -> list[Row]:
         ended = {row.name for row in run.rows}
         return [
-            Row.from_dict(planned | {"status": FAILED, "reason": self.fault, "remedy": REMEDY})
+            Row.from_dict(planned | {"status": FAILED, "reason": self.fault, "remedy": self.remedy})
             for planned in self.planned
             if planned["name"] not in ended
         ]

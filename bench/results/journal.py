@@ -122,7 +122,7 @@ def load_journal(path: Path) -> Run:
     """
     *lines, rest = text_of(path).split("\n")
     if not lines:
-        raise wrong(path, "a journal, but it has no whole line", "run pytest bench/ again")
+        raise wrong(path, "a journal, but it has no whole line", "no cell had begun; measure again")
     head = _entry(lines[0])
     if not isinstance(head, dict) or "machine" not in head:
         raise wrong(path, "a journal that this harness has written", "run pytest bench/ again")

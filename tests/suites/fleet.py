@@ -36,6 +36,7 @@ def process() -> dict[str, object]:
     """What a process inherits of whoever starts it."""
     handlers = {number: str(signal.getsignal(number)) for number in signal.valid_signals()}
     return {
+        "cwd": os.getcwd(),
         "parent": os.getppid(),
         "variables": dict(os.environ),
         "niceness": os.getpriority(os.PRIO_PROCESS, 0),

@@ -34,9 +34,10 @@ class Fleet:
     def add(self, zone: str, **options: Any) -> Any:
         """Start a node that its cells know as `zone`."""
         variables = {"FLEET_TEST_NODE": zone, **PYTEST, **options.pop("env_vars", {})}
-        return self.cluster.add_node(
-            **{"num_cpus": 1, "labels": {"zone": zone}, "env_vars": variables, **options}
-        )
+        own: dict[str, Any] = {"num_cpus": 1, "labels": {"zone": zone}, "env_vars": variables}
+        if self.cluster.head_node is not None:  # or all unpack the tree over one another's
+            own["runtime_env_dir_name"] = f"runtime-{zone}"
+        return self.cluster.add_node(**own | options)
 
     def start(
         self, *arguments: str, address: str = "", **variables: str

@@ -1,5 +1,7 @@
 """A Ray cluster of three nodes on this machine, for all tests of the fleet."""
 
+import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -19,8 +21,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     fleet = Fleet(Cluster(), made, folder)
     try:
         fleet.add("a", include_dashboard=False, _system_config=fleets.PATIENCE)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's `nohup … &` has it
         fleet.add("b", num_gpus=1)
+        signal.signal(signal.SIGINT, before)
         fleet.add("c")
         yield fleet
     finally:
+        session = fleet.cluster.head_node and fleet.cluster.head_node.get_session_dir_path()
         fleet.cluster.shutdown()
+        if session:
+            shutil.rmtree(session, ignore_errors=True)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import psutil
@@ -68,6 +69,7 @@ def test_a_node_that_dies_and_a_killed_worker_lose_no_row_and_stop_no_other_node
     assert len(kept) == 4
     assert "torch 1.0, expected torch>=" in err
     assert "or add --install" in err
+    assert "raylet" not in printed + err  # what Ray itself says of the node
     assert list(out.glob("*.jsonl")) == []
     assert "| cell |" in printed
     for parent in (killed["parent"], dead["parent"]):
@@ -75,33 +77,47 @@ def test_a_node_that_dies_and_a_killed_worker_lose_no_row_and_stop_no_other_node
     assert len([line for line in printed.splitlines() if line.startswith("results: ")]) == 4
 
 
-def test_a_hang_and_ctrl_c_keep_rows_and_a_second_run_finds_no_free_node(
+def test_a_hang_ctrl_c_and_sigterm_keep_rows_and_a_second_run_finds_no_free_node(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    fleet.hold("a", "b")
-    hung, one, two = (tmp_path / name for name in ("hung", "one", "two"))
+    fleet.hold("a", "b", "c")
+    hung, one, two, three = (tmp_path / name for name in ("hung", "one", "two", "three"))
     selected = ("--select", "zone=b", "--select", "GPU=1", "--timeout", "30")
     hangs = fleet.start("--out", str(hung), *selected, "--", *QUICK)
     process = fleet.start("--out", str(one), "--select", "zone=a", "--", *QUICK)
+    ended = fleet.start("--out", str(three), "--select", "zone=c", "--", *QUICK)
     try:
         fleet.at("a")
-        until(lambda: arrived(one) == 1)
+        until(lambda: arrived(one) == arrived(three) == 1)
+        ended.send_signal(signal.SIGTERM)
         other = fleet.run("--out", str(two), "--select", "zone=a", "--wait", "1", "--", *QUICK)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=LIMIT_S)
         _, said = hangs.communicate(timeout=LIMIT_S)
+        table, last = ended.communicate(timeout=LIMIT_S)
+        folder = Path(fleet.at("b")["cwd"])
     finally:
         fleet.release()
+        ended.kill()
         process.kill()
         hangs.kill()
     assert other[:2] == (2, "")
-    assert "it was not free within --wait 1 s" in other[2].splitlines()[-1]
-    assert list(two.iterdir()) == []
+    assert "waiting up to --wait 1 s for 1 node that Ray uses" in other[2]
+    assert ": node " not in other[2]  # nothing was started there
+    assert "it was not free within --wait 1 s); wait until it is free" in other[2].splitlines()[-1]
+    assert not two.exists()
     assert process.returncode == 1, err
     assert rows(one) == [broken("it was interrupted")]
     assert hangs.returncode == 1, said
     assert "it was stopped after --timeout 30 s" in said
+    assert "; raise --timeout, or select fewer cells" in said
     assert rows(hung) == [broken("it was stopped after --timeout 30 s")]
+    assert not folder.exists()
+    assert ended.returncode == 128 + signal.SIGTERM, last
+    assert rows(three) == [broken("it was interrupted")]
+    assert "SIGTERM" not in last
+    (file,) = three.iterdir()
+    assert f"results: {file} (node " in table.splitlines()[-1]
 
 
 def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(fleet: Fleet, tmp_path: Path) -> None:
@@ -113,6 +129,7 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(fleet: Fleet, tmp_path:
         until(lambda: arrived(tmp_path) == 1)
         os.killpg(process.pid, signal.SIGINT)
         assert process.stderr is not None
+        started = next(process.stderr)
         next(line for line in process.stderr if "Ctrl-C again ends at once" in line)
         os.killpg(process.pid, signal.SIGINT)
         _, err = process.communicate(timeout=LIMIT_S)
@@ -124,6 +141,8 @@ def test_ctrl_c_twice_ends_at_once_and_leaves_no_process(fleet: Fleet, tmp_path:
     until(lambda: not marked(tmp_path.name))
     (kept,) = tmp_path.iterdir()
     assert "test_cell[first]" in kept.read_text()
+    assert "starting a Ray on this machine" in started
+    assert list(Path(gettempdir()).glob(f"*/session_*_{process.pid}")) == []
 
 
 def marked(mark: str) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.__main__ import main
+from bench.fleet import command
 from bench.fleet.cluster import Node
 from bench.fleet.places import Place
 from bench.fleet.progress import Progress
@@ -77,6 +79,41 @@ def test_a_node_that_ends_early_has_a_row_with_the_reason_for_every_other_cell(
     ]
     assert document["commit_info"] == {"id": "1a2b3c4"}
     assert not running.journal.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "line"),
+    [
+        ((), 0, ""),
+        (("--markdown",), 0, ""),
+        (("--explain",), 0, "--explain: "),
+        (("--fail-on", "missing"), 1, "fail-on: "),
+    ],
+)
+def test_one_machine_has_its_own_table_and_a_gate_on_it_fails(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    code: int,
+    line: str,
+) -> None:
+    running = place(tmp_path)
+    running.fail("the node died", "start it again")
+    file = running.close({})
+    assert file is not None
+    measured = command.Measured({file: "node aaaaaaaa"}, 0)
+    monkeypatch.setattr(command, "run", lambda options: measured)
+    monkeypatch.chdir(tmp_path)
+    assert main(("fleet", *options)) == code
+    out, err = capsys.readouterr()
+    marked = "--markdown" in options
+    assert out.splitlines()[0] == ("### nvidia-a100-1" if marked else "nvidia-a100-1")
+    assert (out.splitlines()[2] == "```") == marked
+    assert "  the node died\n  → start it again\n" in out
+    assert out.splitlines()[-1] == f"results: {file} (node aaaaaaaa)"
+    said = "expected two machines that have measured, and there are 1; nothing was compared\n"
+    assert err == (line + said if line else "")
 
 
 def test_a_node_that_planned_nothing_leaves_no_file(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench.__main__ import main
-from bench.fleet import cluster, command, packing, watching
+from bench.fleet import cluster, command, packing, places, watching
 from bench.fleet.cluster import Node, parse_selector, selected
 from bench.fleet.packing import Package, digest, packed
 from bench.fleet.places import claimed
@@ -67,6 +67,7 @@ def test_without_ray_the_line_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(cluster, "find_spec", lambda name: None)
     line = refused(capsys, "--out", "out")
+    assert not Path("out").exists()
     assert line == 'fleet: expected Ray, which is not installed; pip install -e ".[cluster]"'
 
 
@@ -115,6 +116,15 @@ def test_what_answers_and_is_no_ray_is_one_line(
             "use --out",
         ),
         (
+            ["--", "bench/nope.py"],
+            "bench/nope.py: expected a file or folder that is there; change what follows --",
+        ),
+        (
+            ["--", "below", "below/nope.py::test_cell"],
+            "below/nope.py::test_cell: expected a file or folder that is there; "
+            "change what follows --",
+        ),
+        (
             ["--adress", "auto"],
             "python -m bench: unrecognized arguments: --adress auto; see python -m bench --help",
         ),
@@ -124,6 +134,47 @@ def test_a_wrong_option_is_one_line(
     tree: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
     assert refused(capsys, *arguments) == expected
+
+
+def test_a_value_of_an_option_is_no_path(tree: Path) -> None:
+    words = ["one.py", "--sd-model", "some/model", "-k", "first or b.py"]
+    assert command._arguments(words) == ["--benchmark-only", *words]
+
+
+@pytest.mark.parametrize(
+    ("faults", "line"),
+    [
+        (
+            [("a", "raise --wait"), ("b", "raise --wait")],
+            "fleet: expected a node that measures (a; b); raise --wait",
+        ),
+        (
+            [("a", "raise --wait"), ("b", "start it again")],
+            "fleet: expected a node that measures (a: raise --wait; b: start it again); "
+            "mend one of these",
+        ),
+    ],
+)
+def test_a_remedy_is_that_of_its_cause(faults: list[tuple[str, str]], line: str) -> None:
+    assert str(command._nothing(faults)) == line
+
+
+@pytest.mark.parametrize(
+    ("code", "result", "fault", "remedy"),
+    [
+        (5, None, "no cell was selected to be measured", "change what follows --"),
+        (0, None, "no cell was selected to be measured", "change what follows --"),
+        (4, None, "pytest ended with exit code 4: what it said", "change what follows --"),
+        (3, None, "pytest ended with exit code 3: what it said", places.AGAIN),
+        (0, "{}", "", ""),
+    ],
+)
+def test_how_pytest_ended_has_its_own_remedy(
+    tmp_path: Path, code: int, result: str | None, fault: str, remedy: str
+) -> None:
+    place = claimed(NODES[0], HARDWARE, tmp_path)
+    place.end(code, result, "what it said")
+    assert (place.fault, place.remedy) == (fault, remedy)
 
 
 def test_what_git_ignores_and_the_results_are_not_sent(tree: Path, tmp_path: Path) -> None:
@@ -233,14 +284,12 @@ def test_each_hardware_is_measured_once_and_an_unfit_node_is_a_line(
     answers = [fits, fits, {"unfit": "torch 1.0, expected torch>=2.11"}]
     monkeypatch.setattr(watching, "looks", lambda *_: answers)
     third = Node("c" * 56, 1, 0, {})
-    options = SimpleNamespace(each=each, install=False, out=tmp_path)
+    options = SimpleNamespace(each=each, install=False, out=tmp_path, wait=1.0)
     package = Package(tmp_path, ".", "working tree", 1, "")
     places, lines = command._places([*NODES, third], package, options)  # type: ignore[arg-type]
     assert len(places) == count
-    assert lines == [
-        "node cccccccc: torch 1.0, expected torch>=2.11; "
-        'install it there (pip install -e ".[cluster]"), or add --install'
-    ]
+    remedy = 'install it there (pip install -e ".[cluster]"), or add --install'
+    assert lines == [("node cccccccc: torch 1.0, expected torch>=2.11", remedy)]
     err = capsys.readouterr().err
     assert "start Ray there with RAY_worker_niceness=0" in err
     assert ("node bbbbbbbb: left out, nvidia-a100 again" in err) == (each == "hardware")

@@ -139,7 +139,9 @@ def test_every_whole_row_is_recovered_wherever_a_journal_is_cut(path: Path) -> N
         assert run.complete is (end == len(whole))
     for end in range(head - 1, -1, -1):
         os.truncate(path, end)
-        assert refused(path) == "a journal, but it has no whole line; run pytest bench/ again"
+        assert refused(path) == (
+            "a journal, but it has no whole line; no cell had begun; measure again"
+        )
 
 
 @pytest.mark.parametrize(
