@@ -2,7 +2,6 @@
 
 import random
 import struct
-import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +14,7 @@ from pipeline.errors import PipelineError
 from pipeline.preprocessing import fast, opening
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.preprocessing.decoding import decode
-from support.pictures import encode, filled, noise, photo
+from support.pictures import chunk, encode, filled, noise, photo
 
 SMALL = (48, 32)
 
@@ -113,10 +112,6 @@ def test_a_damaged_file_has_the_same_verdict_by_both_ways(name: str) -> None:
         if outcome(data, by_pillow=False) != outcome(data, by_pillow=True)
     ]
     assert differing == []
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def with_adler(data: bytes, adler: int) -> bytes:
