@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,7 @@ _kept = threading.local()
 def decoder(format_: str) -> str:
     """Return the name and version of what decodes plain files of a format, such as `png`."""
     module, distribution = LIBRARIES.get(format_.upper(), ("", ""))
-    if not module or find_spec(module) is None:
+    if not module or _library(module) is None:
         return PILLOW
     return f"{distribution} {metadata.version(distribution)}"
 
@@ -237,8 +236,8 @@ def _bytes(image: "ImageFile") -> bytes:
 
 @cache
 def _library(name: str) -> Any:
-    """Import a decoder; None where this platform has none."""
+    """Import a decoder; None where it is missing, or cannot be imported: Pillow stands in."""
     try:
         return import_module(name)
-    except ImportError:
+    except Exception:  # a broken library raises OSError, or anything else
         return None

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -204,11 +205,25 @@ def test_without_the_libraries_pillow_stands_in_and_is_named(
     assert fast.decoder("png").startswith("kornia-rs ")
     assert fast.decoder("jpeg").startswith("simplejpeg ")
     expected = [preprocessing.preprocess([data], 32) for data in PLAIN.values()]
-    monkeypatch.setattr(fast, "LIBRARIES", {"PNG": ("no_such_module", ""), "JPEG": ("gone", "")})
     monkeypatch.setattr(fast, "_library", lambda name: None)
     assert [fast.decoder(format_) for format_ in ("png", "jpeg", "webp")] == ["Pillow"] * 3
     for data, batch in zip(PLAIN.values(), expected, strict=True):
         assert (preprocessing.preprocess([data], 32) == batch).all()
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "RuntimeError"])
+def test_a_library_that_cannot_be_imported_is_as_one_that_is_missing(
+    error: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = outcome(PLAIN["RGB PNG"], by_pillow=True)
+    for name in ("kornia_rs", "simplejpeg"):
+        (tmp_path / f"{name}.py").write_text(f"raise {error}('libturbojpeg.so.0: cannot open')")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(fast, "_library", fast._library.__wrapped__)
+    assert [fast.decoder(format_) for format_ in ("png", "jpeg")] == ["Pillow"] * 2
+    assert decoded_fast(PLAIN["RGB PNG"]) is None
+    assert outcome(PLAIN["RGB PNG"], by_pillow=False) == expected
 
 
 # Scaled.
