@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["as_image", "decode", "decoder", "jpeg", "levels", "png"]
+__all__ = ["PILLOW", "as_image", "decode", "decoder", "jpeg", "levels", "png"]
 
 PILLOW = "Pillow"
+"""The name of what stands in where a fast decoder is missing."""
 
 LIBRARIES = {"PNG": ("kornia_rs", "kornia-rs"), "JPEG": ("simplejpeg", "simplejpeg")}
 """By format: the module that decodes it, and its distribution."""
