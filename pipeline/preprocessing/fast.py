@@ -241,6 +241,7 @@ def _bytes(image: "ImageFile") -> bytes:
 def _library(name: str) -> Any:
     """Import a decoder; None where it is missing, or cannot be imported: Pillow stands in."""
     try:
-        return import_module(name)
+        module = import_module(name)
     except Exception:  # a broken library raises OSError, or anything else
         return None
+    return module if module.__file__ else None  # else a folder that was left behind

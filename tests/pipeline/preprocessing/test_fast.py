@@ -229,15 +229,18 @@ def test_without_the_libraries_pillow_stands_in_and_is_named(
         assert (preprocessing.preprocess([data], 32) == batch).all()
 
 
-@pytest.mark.parametrize("error", ["ImportError", "OSError", "RuntimeError"])
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "RuntimeError", ""])
 def test_a_library_that_cannot_be_imported_is_as_one_that_is_missing(
     error: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     expected = outcome(PLAIN["RGB PNG"], by_pillow=True)
     for name in ("kornia_rs", "simplejpeg"):
-        (tmp_path / f"{name}.py").write_text(f"raise {error}('libturbojpeg.so.0: cannot open')")
         monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
+        if error:
+            (tmp_path / f"{name}.py").write_text(f"raise {error}('libturbojpeg.so.0: cannot open')")
+        else:
+            (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)] if not error else [str(tmp_path), *sys.path])
     monkeypatch.setattr(fast, "_library", fast._library.__wrapped__)
     assert [fast.decoder(format_) for format_ in ("png", "jpeg")] == ["Pillow"] * 2
     assert decoded_fast(PLAIN["RGB PNG"]) is None
