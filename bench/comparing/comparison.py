@@ -13,6 +13,7 @@ from bench.results import fingerprint
 from bench.results.cell import MEASURED, Axis, Cell, Row
 from bench.statistics.ratio import middle
 from pipeline.errors import PipelineError
+from pipeline.preprocessing.fast import PILLOW
 
 __all__ = ["ABSENT", "REFUSED", "Comparison", "Entry", "Line", "compare", "geometric_mean"]
 
@@ -176,7 +177,10 @@ def _refusal(base: Measured, new: Measured) -> Verdict | None:
         if difference := _difference(first, row):
             code, one, other = difference
             why = f"not the same {code}: {base[0].label} {one}, {side.label} {other}"
-            return Verdict(REFUSED, code, why, REMEDIES[code])
+            remedy = REMEDIES[code]
+            if code == DECODER and NOT_RECORDED not in (one, other):
+                remedy = _of_decoders([(base[0].label, one), (side.label, other)])
+            return Verdict(REFUSED, code, why, remedy)
     return None
 
 
@@ -217,7 +221,12 @@ def _change(base: Measured, new: Measured) -> str:
 FRESH = "a side is one start in a fresh process, and one sample has no interval"
 """Why a row of `--cold` is undecided: a longer budget gives it no second sample."""
 
+NOT_RECORDED = "not recorded"
+DECODER = "decoder"
+"""The key of a regime that names the libraries that decode the files, with their versions."""
+
 REMEDIES = {
+    DECODER: "measure both with one version of the harness",
     "workload": "measure both with one version of the harness",
     "regime": "measure both with one version of the harness",
     "weights": "measure both on the same weights",
@@ -235,10 +244,28 @@ def _difference(one: Row, other: Row) -> tuple[str, str, str] | None:
     for key in dict.fromkeys([*first, *second]):
         same_axis = one.cell.axes.get(key) == other.cell.axes.get(key)
         if same_axis and first.get(key) != second.get(key):
-            texts = [f"{key} {regime.get(key, 'not recorded')}" for regime in (first, second)]
-            return "regime", texts[0], texts[1]
+            one_text, other_text = (
+                str(regime.get(key, NOT_RECORDED)) for regime in (first, second)
+            )
+            if key == DECODER:
+                return DECODER, one_text, other_text
+            return "regime", f"{key} {one_text}", f"{key} {other_text}"
     for name in ("weights", "clock"):
         first, second = getattr(one, name), getattr(other, name)
         if first != second:
-            return name, first or "not recorded", second or "not recorded"
+            return name, first or NOT_RECORDED, second or NOT_RECORDED
     return None
+
+
+def _of_decoders(sides: Sequence[tuple[str, str]]) -> str:
+    """Return what to do where two sides, each a label and its decoders, used different ones."""
+    libraries = [(label, [name.split()[0] for name in text.split(", ")]) for label, text in sides]
+    every = dict.fromkeys(name for _, names in libraries for name in names if name != PILLOW)
+    installs = [
+        f"install {' and '.join(absent)} where {label} was measured"
+        for label, names in libraries
+        if (absent := [name for name in every if name not in names])
+    ]
+    if installs:
+        return f"{', and '.join(installs)}, and measure there again"
+    return f"measure both with one version of {' and '.join(every) or 'the harness'}"

@@ -58,6 +58,8 @@ class FamilyTable:
     """What matters most first."""
     agreement: Sequence[str]
     """The agreement of its rows as lines, for where its column has no room."""
+    decoders: str
+    """The libraries that decode pictures in its rows; empty where none do."""
     speedups: Sequence[str]
     """How fast a row is beside others that do the same work; none where none do."""
     stages_caption: str
@@ -241,6 +243,7 @@ def _family_table(
         ran_on=plain(_ran_on(rows)),
         columns=columns.of_family(layout, rows, marked, records),
         agreement=list(columns.agreement_lines(rows)),
+        decoders=plain(_decoders(rows)),
         speedups=list(speedup_lines(rows, marked)),
         stages_caption=columns.stages_caption(profiled) if profiled else "",
         stages=columns.of_stages(profiled) if profiled else [],
@@ -255,7 +258,8 @@ def _add_table(screen: Screen, table: FamilyTable) -> None:
         screen.print(table.ran_on, "dim")
     left_out = screen.table(table.columns)
     unseen = any(column.heading == columns.AGREEMENT for column in left_out)
-    for line in (*(table.agreement if unseen else ()), *table.speedups):
+    decoders = [table.decoders] if table.decoders else []
+    for line in (*(table.agreement if unseen else ()), *decoders, *table.speedups):
         screen.print(line, indent=4)
     if table.stages:
         screen.print()
@@ -274,6 +278,21 @@ def _ran_on(rows: Sequence[Row]) -> str:
     parts = [f"weights: {'; '.join(weights)}"] if weights else []
     parts += [f"threads of torch and BLAS: {', '.join(threads)}"] if threads else []
     return " · ".join(parts)
+
+
+def _decoders(rows: Sequence[Row]) -> str:
+    """Return which library decodes which format: `decoders: PNG by kornia-rs 0.2.0`.
+
+    A row without a format reads a folder, PNG before JPEG. nvJPEG may decode JPEG on CUDA.
+    """
+    pairs: dict[str, None] = {}
+    for row in rows:
+        names = str(row.cell.regime.get("decoder", "")).split(", ")
+        formats = [str(row.cell.axes["format"])] if "format" in row.cell.axes else ["png", "jpeg"]
+        for format_, name in zip(formats, names, strict=False):
+            if name and (row.cell.device != "cuda" or format_ == "png"):
+                pairs[f"{format_.upper()} by {name}"] = None
+    return f"decoders: {', '.join(pairs)}" if pairs else ""
 
 
 def _how_to_read(rows: Sequence[Row]) -> Iterator[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import Missing, UnavailableError, one_line
+
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
@@ -47,10 +49,21 @@ class Peer:
 
 
 def load(name: str, size: int) -> Peer:
-    """Import the peer `name`, on one thread, and prepare it for sides of `size`."""
+    """Import the peer `name`, on one thread, and prepare it for sides of `size`.
+
+    Raises `UnavailableError` for one that is installed and cannot be imported.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return _PEERS[name](size)
+        try:
+            return _PEERS[name](size)
+        except Exception as error:  # an import raises anything where a system library is missing
+            why = one_line(error)
+            reason = f"{name} is installed and cannot be loaded ({why})"
+            remedy = "install it again with what it needs, or leave it out with --preprocess-peer"
+            raise UnavailableError(
+                f"peer {name}", Missing("peers", name, reason, remedy)
+            ) from error
 
 
 def _batch(tensor: "torch.Tensor") -> "torch.Tensor":

@@ -1,8 +1,8 @@
 """Fast codecs: plain 8-bit PNG and JPEG files by faster libraries than Pillow, where they are.
 
 kornia-rs decodes and encodes PNG, simplejpeg decodes JPEG, both to Pillow's own pixels. Pillow
-accepts or refuses a file as ever: it reads each header that `headers` leaves to it, and decodes
-whatever is not plain and whatever the fast decoder refuses.
+reads each header that `headers` leaves to it, and decodes whatever is not plain and whatever the
+fast decoder refuses. One check is missing: see `ADLER`.
 """
 
 import struct
@@ -11,22 +11,22 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module, metadata
-from importlib.util import find_spec
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from pipeline.preprocessing import decoders
 from pipeline.preprocessing.headers import CHECKSUM, CHUNK, PNG_START, Header
-from pipeline.preprocessing.opening import is_upright
+from pipeline.preprocessing.opening import UPRIGHT, orientation
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-__all__ = ["as_image", "decode", "decoder", "jpeg", "levels", "png"]
+__all__ = ["PILLOW", "as_image", "decode", "decoder", "jpeg", "levels", "png"]
 
 PILLOW = "Pillow"
+"""The name of what stands in where a fast decoder is missing."""
 
 LIBRARIES = {"PNG": ("kornia_rs", "kornia-rs"), "JPEG": ("simplejpeg", "simplejpeg")}
 """By format: the module that decodes it, and its distribution."""
@@ -43,8 +43,10 @@ TAKEN = {"bbox", "interlace", "transparency"}
 
 ADLER, UNSET = slice(-20, -16), {0, 1, 0xFFFFFFFF}
 """Where the pixels' Adler-32 stands, before two checksums and the last chunk, and what encoders
-leave there that compute none. kornia-rs does not compare it. Doing so takes a second inflate: with
-zlib 3.5 ms at 512×512, with ISA-L 1.5 ms, beside 2.8 ms for all of kornia-rs's decoding."""
+leave there that compute none. kornia-rs does not compare it: pixels that were damaged before the
+checksum of their chunk was computed are read, where Pillow refuses most of them. Comparing takes a
+second inflate, since kornia-rs returns no filtered rows, of which it is the sum: with zlib 3.5 ms
+at 512×512, with ISA-L 1.5 ms, beside 2.8 ms for all of kornia-rs's decoding."""
 
 FIRST_CHUNK_END = len(PNG_START) + CHUNK.size + 13 + CHECKSUM
 """Where a PNG file's first chunk, its header of 13 bytes, ends."""
@@ -69,13 +71,16 @@ _kept = threading.local()
 def decoder(format_: str) -> str:
     """Return the name and version of what decodes plain files of a format, such as `png`."""
     module, distribution = LIBRARIES.get(format_.upper(), ("", ""))
-    if not module or find_spec(module) is None:
+    if not module or _library(module) is None:
         return PILLOW
     return f"{distribution} {metadata.version(distribution)}"
 
 
 def levels(image: "ImageFile", size: int = 0) -> "np.ndarray | None":
-    """Return the levels of a plain file that Pillow has opened, as `decode`; None for others."""
+    """Return the upright levels of a plain file that Pillow has opened, as `decode`, or None.
+
+    Only a scaled JPEG is turned here: at full size Pillow turns a picture faster than numpy.
+    """
     try:
         is_plain = image.format == "JPEG" or (
             image.format == "PNG"
@@ -83,10 +88,13 @@ def levels(image: "ImageFile", size: int = 0) -> "np.ndarray | None":
             and not image.info.keys() & TAKEN
         )
         modes = JPEG_MODES if image.format == "JPEG" else PNG_MODES
-        if not is_plain or image.mode not in modes or not is_upright(image):
+        turn = orientation(image)
+        is_ours = turn == UPRIGHT or (image.format == "JPEG" and size > 0)
+        if not is_plain or image.mode not in modes or not is_ours:
             return None
         header = Header(str(image.format), image.mode, image.width, image.height)
-        return decode(_bytes(image), header, size)
+        decoded = decode(_bytes(image), header, size)
+        return decoded if decoded is None or turn == UPRIGHT else _turned(decoded, turn)
     except Exception:  # Pillow says what is wrong, or finds that nothing is
         return None
 
@@ -119,7 +127,7 @@ def jpeg(image: "ImageFile") -> bytes | None:
 
     None also for a file without a JPEG's end marker: it may be truncated, and Pillow says so.
     """
-    if image.format != "JPEG" or image.mode not in JPEG_MODES or not is_upright(image):
+    if image.format != "JPEG" or image.mode not in JPEG_MODES or orientation(image) != UPRIGHT:
         return None
     data = _bytes(image)
     return data if _is_whole(data) else None
@@ -190,6 +198,19 @@ def _jpeg(data: bytes, header: Header, size: int, is_lent: bool) -> "np.ndarray 
     return decoded if size or decoded.shape[:2] == (header.height, header.width) else None
 
 
+def _turned(levels: "np.ndarray", turn: int) -> "np.ndarray":
+    """Return levels turned upright from an orientation as EXIF numbers it."""
+    import numpy as np
+
+    if turn in (5, 6, 7, 8):
+        levels = levels.swapaxes(0, 1)
+    if turn in (3, 4, 7, 8):
+        levels = levels[::-1]
+    if turn in (2, 3, 6, 7):
+        levels = levels[:, ::-1]
+    return np.ascontiguousarray(levels)
+
+
 def _is_whole(data: bytes) -> bool:
     return data.endswith(JPEG_END) or data.rstrip(b"\0").endswith(JPEG_END)
 
@@ -218,8 +239,9 @@ def _bytes(image: "ImageFile") -> bytes:
 
 @cache
 def _library(name: str) -> Any:
-    """Import a decoder; None where this platform has none."""
+    """Import a decoder; None where it is missing, or cannot be imported: Pillow stands in."""
     try:
-        return import_module(name)
-    except ImportError:
+        module = import_module(name)
+    except Exception:  # a broken library raises OSError, or anything else
         return None
+    return module if module.__file__ else None  # else a folder that was left behind

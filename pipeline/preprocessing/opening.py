@@ -29,6 +29,7 @@ __all__ = [
     "name_of",
     "no_pixels",
     "opened",
+    "orientation",
     "reading",
     "refusing",
 ]
@@ -111,11 +112,24 @@ def name_of(source: Any) -> str:
 
 
 def is_upright(image: "Image") -> bool:
-    """Whether EXIF or XMP, as far as they have been read, leave the image as it is."""
+    """Whether EXIF or XMP leave an image as it is; its pixels must have been read."""
     from PIL import Image
 
-    orientation = Image.Image.getexif(image).get(ORIENTATION, UPRIGHT)
-    return orientation == UPRIGHT or orientation not in range(1, 9)
+    return Image.Image.getexif(image).get(ORIENTATION, UPRIGHT) not in range(UPRIGHT + 1, 9)
+
+
+def orientation(image: "Image") -> int:
+    """Return the orientation that the header of a JPEG or PNG file names: 1 (upright) to 8.
+
+    Pillow keeps its first answer about EXIF, and a PNG may bring EXIF after its pixels: another
+    image with the same notes is asked.
+    """
+    from PIL import Image
+
+    asked = Image.Image()
+    asked.info = image.info
+    value = asked.getexif().get(ORIENTATION, UPRIGHT)
+    return int(value) if value in range(1, 9) else UPRIGHT
 
 
 def no_pixels(name: str) -> PipelineError:

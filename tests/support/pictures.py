@@ -1,5 +1,7 @@
 """Pictures for tests: drawn, encoded, or one of `fixtures/`."""
 
+import struct
+import zlib
 from io import BytesIO
 from typing import Any
 
@@ -13,6 +15,11 @@ def encode(image: Any, format_: str, **options: Any) -> bytes:
     file = BytesIO()
     image.save(file, format_, **options)
     return file.getvalue()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def filled(mode: str, value: Any, size: tuple[int, int] = (4, 2)) -> Any:

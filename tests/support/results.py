@@ -98,6 +98,7 @@ def rows() -> list[Row]:
         generate("tiny", "cuda", "64x64", 2, CHECKED, **tiny),
         generate("tiny", "cuda", "64x64", 4, CHECKED, **tiny),
         named("preprocess", {"regime": "decode", "color": "rgb"}, MEASURED,
+              regime={"decoder": "kornia-rs 0.2.0, simplejpeg 1.9.0"},
               samples=samples(1000, 0.00552, 0.02), first_call=0.0071, limited_by="cap"),
         named("preprocess", {"regime": "transform", "color": "rgb"}, MEASURED,
               samples=samples(88, 0.000412, 0.4), first_call=0.0121, limited_by="precision"),

@@ -81,6 +81,38 @@ def test_what_is_not_the_same_work_is_refused(rows: tuple[Row, Row], why: str) -
     assert result.ratio is None
 
 
+@pytest.mark.parametrize(
+    ("base", "new", "remedy"),
+    [
+        (
+            "kornia-rs 0.2.0",
+            "Pillow",
+            "install kornia-rs where B was measured, and measure there again",
+        ),
+        (
+            "Pillow, Pillow",
+            "kornia-rs 0.2.0, simplejpeg 1.9.0",
+            "install kornia-rs and simplejpeg where A was measured, and measure there again",
+        ),
+        (
+            "Pillow, simplejpeg 1.9.0",
+            "kornia-rs 0.2.0, Pillow",
+            "install kornia-rs where A was measured, and install simplejpeg where B was measured, "
+            "and measure there again",
+        ),
+        ("simplejpeg 1.9.0", "simplejpeg 1.9.1", "measure both with one version of simplejpeg"),
+        ("not recorded", "Pillow", "measure both with one version of the harness"),
+    ],
+)
+def test_other_decoders_are_refused_with_what_to_install(base: str, new: str, remedy: str) -> None:
+    one = sampled("one", around(1.0, 1))
+    regimes = [{"decoder": text} if text != "not recorded" else {} for text in (base, new)]
+    first, second = (replace(one, cell=replace(one.cell, regime=regime)) for regime in regimes)
+    result = verdict(first, second)
+    assert (result.word, result.remedy) == (REFUSED, remedy)
+    assert result.why == f"not the same decoder: A {base}, B {new}"
+
+
 def test_runs_of_one_side_must_be_the_same_work_too() -> None:
     one, other = changed({"workload": 2})
     result = compare([side("A", run([one])), side("B", run([one]), run([other]))])

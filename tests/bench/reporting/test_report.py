@@ -60,6 +60,7 @@ def test_every_familys_table_has_the_texts_of_the_terminal(page: Page) -> None:
         for column in table.columns:
             assert column.heading in cells
             assert {report._aligned(text).strip() for text in column.texts} - {""} <= set(cells)
+    assert "decoders: PNG by kornia-rs 0.2.0, JPEG by simplejpeg 1.9.0" in page.of("p")
     assert {*contents.notes, *contents.how_to_read} <= set(page.of("li"))
 
 

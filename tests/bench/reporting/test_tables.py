@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,25 @@ def test_agreement_is_a_column_or_a_line_where_that_has_no_room() -> None:
     for text in (narrow, wide):
         said = "agreement: pictures that the trained network calls what their prompt says"
         assert said in " ".join(text.split())
+
+
+def test_decoders_are_named_once_under_the_table() -> None:
+    def row(decoder: str, **axes: str) -> Any:
+        regime: Any = {"decoder": decoder} if decoder else {}
+        device = axes.get("device", "cpu")
+        known = {"regime": regime, "samples": samples(30, 0.004, 0.1)}
+        return named("preprocess", {"regime": "file", **axes, "device": device}, MEASURED, **known)
+
+    def line(*given: Any) -> list[str]:
+        return re.findall("^decoders: .*", render(given, MACHINE, 120), re.M)
+
+    png, jpeg = row("kornia-rs 0.2.0", format="png"), row("Pillow", format="jpeg")
+    gray = row("kornia-rs 0.2.0", format="png", color="gray")
+    assert line(png, gray, jpeg) == ["decoders: PNG by kornia-rs 0.2.0, JPEG by Pillow"]
+    folder = row("Pillow, simplejpeg 1.9.0", images="photos")
+    assert line(folder) == ["decoders: PNG by Pillow, JPEG by simplejpeg 1.9.0"]
+    on_cuda = row("simplejpeg 1.9.0", format="jpeg", device="cuda")  # by nvJPEG
+    assert line(row("", peer="v2"), on_cuda) == []
 
 
 def test_a_family_without_a_layout_is_shown_too() -> None:

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
@@ -15,7 +16,7 @@ from pipeline.errors import PipelineError
 from pipeline.preprocessing import fast, opening
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.preprocessing.decoding import decode
-from support.pictures import encode, filled, noise, photo
+from support.pictures import chunk, encode, filled, noise, photo
 
 SMALL = (48, 32)
 
@@ -115,10 +116,6 @@ def test_a_damaged_file_has_the_same_verdict_by_both_ways(name: str) -> None:
     assert differing == []
 
 
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
 def with_adler(data: bytes, adler: int) -> bytes:
     """A PNG of one IDAT with another Adler-32 and the right checksum of its chunk."""
     start = data.index(b"IDAT")
@@ -137,6 +134,23 @@ def test_an_adler_32_that_was_left_unset_is_refused_and_another_hides_no_pixel(n
         assert "broken data stream" in str(outcome(data, by_pillow=False))
     wrong = with_adler(whole, right ^ 1 << 20)
     assert (decoded_fast(wrong) == decoded_fast(whole)).all()
+
+
+def test_pixels_damaged_before_their_checksum_are_read_only_where_the_adler_32_alone_shows_it() -> (
+    None
+):
+    data, draw = PLAIN["RGB PNG"], random.Random("damage")
+    start = data.index(b"IDAT") + 4
+    read = []
+    for _ in range(200):
+        pixels = bytearray(data[start:-16])
+        pixels[draw.randrange(len(pixels) - 4)] ^= 1 << draw.randrange(8)
+        damaged = data[: start - 8] + chunk(b"IDAT", bytes(pixels)) + data[-12:]
+        if outcome(damaged, by_pillow=False) != outcome(damaged, by_pillow=True):
+            with pytest.raises(zlib.error, match="incorrect data check"):
+                zlib.decompress(pixels)
+            read.append(damaged)
+    assert read  # docs/measure-preprocessing.md says why
 
 
 @pytest.mark.parametrize(
@@ -209,11 +223,28 @@ def test_without_the_libraries_pillow_stands_in_and_is_named(
     assert fast.decoder("png").startswith("kornia-rs ")
     assert fast.decoder("jpeg").startswith("simplejpeg ")
     expected = [preprocessing.preprocess([data], 32) for data in PLAIN.values()]
-    monkeypatch.setattr(fast, "LIBRARIES", {"PNG": ("no_such_module", ""), "JPEG": ("gone", "")})
     monkeypatch.setattr(fast, "_library", lambda name: None)
     assert [fast.decoder(format_) for format_ in ("png", "jpeg", "webp")] == ["Pillow"] * 3
     for data, batch in zip(PLAIN.values(), expected, strict=True):
         assert (preprocessing.preprocess([data], 32) == batch).all()
+
+
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "RuntimeError", ""])
+def test_a_library_that_cannot_be_imported_is_as_one_that_is_missing(
+    error: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = outcome(PLAIN["RGB PNG"], by_pillow=True)
+    for name in ("kornia_rs", "simplejpeg"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        if error:
+            (tmp_path / f"{name}.py").write_text(f"raise {error}('libturbojpeg.so.0: cannot open')")
+        else:
+            (tmp_path / name).mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)] if not error else [str(tmp_path), *sys.path])
+    monkeypatch.setattr(fast, "_library", fast._library.__wrapped__)
+    assert [fast.decoder(format_) for format_ in ("png", "jpeg")] == ["Pillow"] * 2
+    assert decoded_fast(PLAIN["RGB PNG"]) is None
+    assert outcome(PLAIN["RGB PNG"], by_pillow=False) == expected
 
 
 # Scaled.

@@ -2,20 +2,15 @@
 
 import random
 import struct
-import zlib
 from io import BytesIO
 from typing import Any
 
 import pytest
 
 from pipeline.preprocessing import headers, opening
-from support.pictures import encode, filled, photo
+from support.pictures import chunk, encode, filled, photo
 
 SMALL = (48, 32)
-
-
-def chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 def png(*chunks: bytes, mode: str = "RGB") -> bytes:
