@@ -23,7 +23,11 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Run:
         copy_of_bench(tmp_path_factory.mktemp("faulty")),
         *("bench/test_forward.py", "bench/test_generate.py", "bench/test_preprocess.py"),
         *("--sd-model=tiny", "--sd-device=cuda", "--sd-size=64", "--sd-steps=1"),
-        *("--sd-mode=graph", f"--sd-batch={LARGE},{CAPTURED},1,{ILLEGAL_IMAGES}", "--sd-agreement=0"),
+        *(
+            "--sd-mode=graph",
+            f"--sd-batch={LARGE},{CAPTURED},1,{ILLEGAL_IMAGES}",
+            "--sd-agreement=0",
+        ),
         *("-k", "reference-cuda-batch1 or tiny or transform-512x512 and not kornia"),
     )
 
