@@ -106,7 +106,7 @@ def decide(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0
     where the samples are the same ones. `raised` and `noise` are those of `floor`.
     """
     ratio = ratio_of(base, new)
-    if list(map(tuple, base)) == list(map(tuple, new)):
+    if sorted(map(tuple, base)) == sorted(map(tuple, new)):
         why = "the samples of both sides are the same ones"
         return Verdict(SAME, "identical", why, "", ratio)
     if ratio is None:
@@ -116,7 +116,10 @@ def decide(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0
             why = f"{counted(ratio.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}"
             remedy = "more rounds (a longer --benchmark-max-time) or several runs of each side"
             return Verdict(UNDECIDED, "too few rounds", why, remedy, ratio)
-        why = next(filter(None, (stats.why_no_interval(side[0]) for side in (base, new))))
+        whys = filter(None, (stats.why_no_interval(side[0]) for side in (base, new)))
+        if not (why := next(whys, "")):
+            why = "all rounds of a side took the same time: its clock is too coarse"
+            return Verdict(UNDECIDED, "equal rounds", why, "group more calls a round", ratio)
         return Verdict(UNDECIDED, "autocorrelated", why, _quieter(ratio), ratio)
     return hold(ratio, floor(base, new, raised, noise))
 

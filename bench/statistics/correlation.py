@@ -96,14 +96,16 @@ def worth(samples: Sequence[float]) -> str:
 
 
 def resolution(samples: Sequence[float]) -> float:
-    """Return the smallest step between samples of different value, or from 0 to one.
+    """Return the tick of a coarse clock: the smallest step between values, or from 0 to one.
 
-    The step of a coarse clock, where that is what parts them; else next to nothing.
+    0 unless the samples have at most half as many values as there are samples.
     """
     import numpy as np
 
-    values = np.unique(np.asarray([0.0, *samples], float))
-    steps = np.diff(values)
+    values = np.unique(np.asarray(samples, float))
+    if 2 * len(values) > len(samples):
+        return 0.0
+    steps = np.diff(values, prepend=0.0)
     steps = steps[steps > 1e-9 * values[-1]]  # a tick is rounded at each multiple
     return float(steps.min()) if len(steps) else 0.0
 

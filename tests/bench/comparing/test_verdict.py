@@ -261,3 +261,14 @@ def test_the_same_code_in_ever_new_processes_is_rarely_told_apart() -> None:
         words.append(decide([around(one, trial)], [around(other, 1000 + trial)]).word)
     assert sum(word in (FASTER, SLOWER) for word in words) <= 4
     assert words.count(SAME) >= 150
+
+
+def test_equal_rounds_decide_nothing() -> None:
+    verdict = decide([[1.0] * 6], [[1.2] * 6])
+    assert (verdict.word, verdict.code) == (UNDECIDED, "equal rounds")
+    assert verdict.why == "all rounds of a side took the same time: its clock is too coarse"
+
+
+def test_the_same_runs_in_another_order_are_the_same() -> None:
+    one, other = around(1.0, 1), around(1.3, 2)
+    assert decide([one, other], [other, one]).word == SAME
