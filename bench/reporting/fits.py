@@ -67,7 +67,12 @@ class LineFit:
 
     @property
     def outlier(self) -> Latency | None:
-        """The latency furthest from the line, where it is off by more than 5 % and its noise."""
+        """The latency furthest from the line, where it is off by more than 5 % and its noise.
+
+        None where no point has the rounds that show the noise.
+        """
+        if not self.fit.freedom:
+            return None
         worst = max(self.latencies, key=self.residual)
         return worst if self.residual(worst) > max(OFF_THE_LINE, worst.margin) else None
 
@@ -75,10 +80,10 @@ class LineFit:
     def prediction(self) -> tuple[float, float, float] | None:
         """The last latency by the line through the others: seconds, low and high end.
 
-        None where the others are fewer than three.
+        None where the others are fewer than three, or have too few rounds for an interval.
         """
         *others, last = self.latencies
-        if len(others) < FEWEST:
+        if len(others) < FEWEST or all(len(latency.samples) < 2 for latency in others):
             return None
         return _fit(others, self.fit.between).predict(last.count)
 
@@ -127,6 +132,9 @@ def in_words(line: LineFit) -> str:
         off = percent(line.residual(outlier))
         return f"is not a straight line: {off} off at {outlier.count} steps"
     fit = line.fit
+    if not fit.freedom:
+        step, fixed = duration(fit.per_step), duration(fit.fixed)
+        return f"{step} a step after {fixed}, from single rounds"
     if fit.per_step_interval[0] <= 0:
         return "shows no growth with steps beyond its uncertainty"
     step = about(fit.per_step, fit.per_step_interval)
@@ -192,6 +200,10 @@ def _batch_lines(line: LineFit, too_large: int | None) -> Iterator[str]:
 
 
 def _line(line: LineFit, unit: str, place: str) -> str:
+    if not line.fit.freedom:
+        fixed, slope = duration(line.fit.fixed), duration(line.fit.per_step)
+        why = "too few rounds for an interval: one a point"
+        return f"{plain(line.name)}: fixed {fixed}, {slope} {unit}; {why}"
     fixed = plus_minus(line.fit.fixed, line.fit.fixed_interval)
     slope = plus_minus(line.fit.per_step, line.fit.per_step_interval)
     return f"{plain(line.name)}: fixed {fixed}, {slope} {unit}; {_quality(line, place)}"

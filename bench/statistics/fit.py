@@ -44,7 +44,8 @@ class Fit:
     misfit: bool
     """Whether they lie further off than at 95 %: no line, or cells that differ more than said."""
     freedom: float
-    """Degrees of freedom of the intervals (Satterthwaite, Biometrics Bulletin 2, 1946)."""
+    """Degrees of freedom of the intervals (Satterthwaite, Biometrics Bulletin 2, 1946); 0 where no
+    point has the rounds that show a spread: the intervals then have no end."""
     scale: float
     """The largest y."""
     covariance: tuple[float, float, float]
@@ -71,6 +72,8 @@ class Fit:
         return value, *self._around(value, variance)
 
     def _around(self, value: float, variance: float) -> tuple[float, float]:
+        if not self.freedom:
+            return -math.inf, math.inf
         widened = max(1.0, self.birge)
         reach = _quantile(self.freedom) * math.sqrt(max(0.0, variance)) * widened * self.scale
         return value - reach, value + reach
@@ -103,8 +106,8 @@ def fit_line(
     residuals = [b - fixed - per_step * a for a, b in zip(xs, ys, strict=True)]
     chi = math.fsum(r * r / v for r, v in zip(residuals, variances, strict=True))
     share = math.fsum(own) / math.fsum(variances)
-    reach = freedom / share**2 if share and freedom else math.inf
-    misfit = _is_misfit(chi, len(xs) - 2, reach)
+    reach = freedom / share**2 if share and freedom else math.inf if freedom else 0.0
+    misfit = bool(freedom) and _is_misfit(chi, len(xs) - 2, reach)
     return Fit(
         fixed=fixed * scale,
         per_step=per_step * scale,

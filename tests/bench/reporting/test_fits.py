@@ -103,6 +103,18 @@ def test_a_fit_is_a_line_and_is_checked_against_its_own_prediction() -> None:
     )
 
 
+def test_a_fit_of_single_rounds_has_no_interval_and_says_why() -> None:
+    rows = [
+        generate("tiny", "cpu", "64x64", count, MEASURED, samples=(time,))
+        for count, time in ((2, 0.02), (4, 0.033), (8, 0.05), (16, 0.09))
+    ]
+    (line,) = fits.step_lines(rows)[1:]
+    assert line.startswith("tiny-cpu-float32-64x64: fixed 1")
+    assert line.endswith(" a step; too few rounds for an interval: one a point")
+    assert "±" not in line
+    assert fits.in_words(fits.of_steps(rows)[0]).endswith(", from single rounds")
+
+
 def test_a_distance_is_set_against_the_medians_own_noise() -> None:
     assert lines(0.02, 0.06, 0.05)[1].endswith("; not a straight line: 44 % off at 4 steps")
     noisy = (0.02, 0.025, 0.03, 0.034, 0.038, 0.04, 0.05)
