@@ -123,24 +123,26 @@ def fit_line(
     )
 
 
-def _pooled(samples: Sequence[Sequence[float]], medians: Sequence[float]) -> tuple[float, int]:
+def _pooled(samples: Sequence[Sequence[float]], medians: Sequence[float]) -> tuple[float, float]:
     """Return the relative standard deviation of a round, from all points, and its freedom.
 
-    From the quartiles where a point has 20 rounds, so that a few slow ones change little.
+    From the quartiles where a point has 20 rounds, so that a few slow ones change little. Rounds
+    that correlate spread less around their own mean, and count as many as they are worth.
     """
-    squares, freedom = 0.0, 0
+    squares, freedom = 0.0, 0.0
     for rounds, middle in zip(samples, medians, strict=True):
         if len(rounds) < FEWEST_ROUNDS:
             continue
         ordered = sorted(rounds)
+        worth = max(effective(rounds), FEWEST_ROUNDS)
         if len(ordered) >= 20:
             quarter = len(ordered) // 4
             spread = (ordered[-1 - quarter] - ordered[quarter]) / 1.349
-            own = len(ordered) * 2 // 5  # what the quartiles are worth: 37 % of the rounds
+            own = worth * 2 / 5  # what the quartiles are worth: 37 % of the rounds
         else:
             spread = math.sqrt(math.fsum((value - fmean(ordered)) ** 2 for value in ordered))
-            own = len(ordered) - 1
-            spread /= math.sqrt(own)
+            spread /= math.sqrt(len(ordered) * (1 - 1 / worth))
+            own = worth - 1
         squares += own * (spread / middle) ** 2
         freedom += own
     return (math.sqrt(squares / freedom) if freedom else 0.0), freedom
