@@ -209,7 +209,7 @@ SERIES = (
     drift(3),
     regimes(6),
     regimes(20),
-    replace(regimes(6, slower=0.5), name="6 switches, half", least=HIDDEN),
+    replace(regimes(6, slower=0.5), name="6 switches, half"),
     replace(regimes(6, times=1.05, sigma=0.02), name="6 near switches", least=HIDDEN),
     rare(),
 )

@@ -25,6 +25,7 @@ __all__ = [
     "floor",
     "hold",
     "in_turns",
+    "slower",
 ]
 
 FASTER, SLOWER, SAME, UNDECIDED = "faster", "slower", "same", "undecided"
@@ -171,7 +172,15 @@ def hold(ratio: Ratio, limit: Floor) -> Verdict:
     verdict = Verdict(word, code, why, remedy, ratio, limit)
     if word in (FASTER, SLOWER) or verdict.smallest is None:
         return verdict
-    return replace(verdict, why=f"{why}; {percent(verdict.smallest)} slower would have shown")
+    return replace(verdict, why=f"{why}; {slower(verdict.smallest)} would have shown")
+
+
+def slower(share: float) -> str:
+    """Return `12 % slower`, or `3.5 times the time` where it takes twice as long or longer."""
+    if share < 1:
+        return f"{percent(share)} slower"
+    times = 1 + share
+    return f"{times:.2g} times the time" if times < 100 else "100 times the time or more"
 
 
 def floor(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0.0) -> Floor:

@@ -98,7 +98,7 @@ def of_steps(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
 
     `between` is the relative spread between cells that differ in nothing.
     """
-    return _fits(rows, "steps", lambda row: row.cell.steps, between)
+    return _fits(rows, "steps", _steps, between)
 
 
 def of_batches(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
@@ -107,9 +107,12 @@ def of_batches(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
 
 
 def step_lines(rows: Iterable[Row], between: float = BETWEEN) -> list[str]:
-    """Return the text of each fit over steps, below its heading; nothing where there is none."""
+    """Return the text of each fit over steps, below its heading; why where two steps give none."""
+    rows = list(rows)
     texts = [line for fit in of_steps(rows, between) for line in _step_lines(fit)]
     heading = "steps fit: time of a call = fixed + per step × steps (± 95 %)"
+    if not texts and max(map(len, _groups(rows, "steps", _steps).values()), default=0) == 2:
+        return ["steps fit: none, as a line needs three numbers of steps, and there are two"]
     return [heading, *texts] if texts else []
 
 
@@ -146,11 +149,7 @@ def in_words(line: LineFit) -> str:
 def _fits(
     rows: Iterable[Row], axis: str, count: Callable[[Row], int], between: float
 ) -> list[LineFit]:
-    groups: dict[str, list[Latency]] = {}
-    for row in rows:
-        if row.status == MEASURED and count(row):
-            latency = Latency(count(row), row.samples)
-            groups.setdefault(_without(row, axis), []).append(latency)
+    groups = _groups(rows, axis, count)
     ordered = {
         name: sorted(latencies, key=lambda latency: latency.count)
         for name, group in groups.items()
@@ -163,6 +162,22 @@ def _fits(
         if len({latency.count for latency in latencies}) >= FEWEST
         and _are_of_one_order([latency.seconds for latency in latencies])
     ]
+
+
+def _groups(
+    rows: Iterable[Row], axis: str, count: Callable[[Row], int]
+) -> dict[str, list[Latency]]:
+    """Return the latencies of each kind of call, by what its cells share."""
+    groups: dict[str, list[Latency]] = {}
+    for row in rows:
+        if row.status == MEASURED and count(row):
+            latency = Latency(count(row), row.samples)
+            groups.setdefault(_without(row, axis), []).append(latency)
+    return groups
+
+
+def _steps(row: Row) -> int:
+    return row.cell.steps
 
 
 def _step_lines(line: LineFit) -> Iterator[str]:

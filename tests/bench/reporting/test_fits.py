@@ -97,7 +97,10 @@ def test_a_fit_is_a_line_and_is_checked_against_its_own_prediction() -> None:
         "tiny-cpu-float32-64x64: fixed 10.09 ± 0.62 ms, 4.99 ± 0.17 ms a step; "
         "every point within 0.44 % of the line"
     )
-    assert lines(0.0201, 0.0299) == []
+    assert lines(0.0201, 0.0299) == [
+        "steps fit: none, as a line needs three numbers of steps, and there are two"
+    ]
+    assert lines(0.0201) == []
     assert lines(0.0201, 0.0299, 0.0501, 0.0898)[2] == (
         "  check: the smaller step counts predict 89.9 ± 2.8 ms at 16 steps; measured 89.8 ms"
     )
