@@ -176,11 +176,11 @@ def hold(ratio: Ratio, limit: Floor) -> Verdict:
 
 
 def slower(share: float) -> str:
-    """Return `12 % slower`, or `3.5 times the time` where it takes twice as long or longer."""
+    """Return `12 % slower`, or `3.5 times as slow` where it takes twice as long or longer."""
     if share < 1:
         return f"{percent(share)} slower"
     times = 1 + share
-    return f"{times:.2g} times the time" if times < 100 else "100 times the time or more"
+    return f"{times:.2g} times as slow" if times < 100 else "100 times as slow or more"
 
 
 def floor(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0.0) -> Floor:

@@ -258,7 +258,10 @@ def _power(comparison: Comparison, number: int) -> str:
     """Say how large a slowdown half of a side's rows would have shown."""
     smallest = [line.verdicts[number].smallest for line in comparison.lines]
     known = [share for share in smallest if share is not None]
-    return f"; half of the rows would show {slower(median(known))}" if known else ""
+    if not known:
+        return ""
+    label = comparison.sides[number + 1].label
+    return f"; half of the rows would show it if {label} were {slower(median(known))}"
 
 
 def undecided(comparison: Comparison) -> list[str]:

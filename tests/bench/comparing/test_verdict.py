@@ -125,7 +125,7 @@ def test_a_raised_floor_leaves_only_large_differences() -> None:
     base = [around(1.0, 1)]
     verdict = decide(base, [around(1.0, 2)], busy(2.0))
     assert verdict.code == "noisy"
-    assert " which is too wide to call them the same; 3 times the time would" in verdict.why
+    assert " which is too wide to call them the same; 3 times as slow would" in verdict.why
     assert decide(base, [around(2.5, 2)], busy(2.0)).word == UNDECIDED
     assert decide(base, [around(3.5, 2)], busy(2.0)).word == SLOWER
     assert decide(base, [around(0.3, 2)], busy(2.0)).word == FASTER
@@ -279,8 +279,8 @@ def test_the_same_runs_in_another_order_are_the_same() -> None:
     ("share", "text"),
     [
         (0.12, "12 % slower"),
-        (2.5, "3.5 times the time"),
-        (102.04, "100 times the time or more"),
+        (2.5, "3.5 times as slow"),
+        (102.04, "100 times as slow or more"),
     ],
 )
 def test_a_large_slowdown_is_said_in_times(share: float, text: str) -> None:
