@@ -27,6 +27,10 @@ LEAST = 0.93
 HIDDEN = 0.9
 """As `LEAST`, where many of the runs hardly show what correlates."""
 MOST_FALSE = 0.02
+UNSEEN, MOST_FALSE_UNSEEN = 0.6, 0.15
+"""As `LEAST` and `MOST_FALSE`, where most short runs show one of two speeds alone."""
+SHOWN = 100
+"""Rounds from which on they show both."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,24 @@ def regimes(
         below = (1 - slower) * normal.cdf(middle) + slower * normal.cdf(middle - math.log(times))
         low, high = (middle, high) if below < 0.5 else (low, middle)
     return Series(f"{switches:g} switches", math.exp(low), draw)
+
+
+def rare(stay: float = 20, slower: float = 0.3, times: float = 1.2) -> Series:
+    """Give samples that stay at the slower of two levels for so many rounds in the mean.
+
+    A share of them is `slower`; a short run often shows one level alone.
+    """
+    leave, sigma = 1 / stay, 0.02
+
+    def draw(rng: np.random.Generator, size: int) -> np.ndarray:
+        upper, levels = rng.random() < slower, []
+        for chance in rng.random(size):
+            levels.append(upper)
+            upper = chance >= leave if upper else chance < leave * slower / (1 - slower)
+        return np.where(levels, times, 1.0) * rng.lognormal(0.0, sigma, size)
+
+    middle = regimes(6, slower, times, sigma).median
+    return Series(f"stays of {stay:g}", middle, draw, least=UNSEEN)
 
 
 def drift(times: float) -> Series:
@@ -187,8 +209,9 @@ SERIES = (
     drift(3),
     regimes(6),
     regimes(20),
-    replace(regimes(6, slower=0.5), name="6 switches, half", least=HIDDEN),
+    replace(regimes(6, slower=0.5), name="6 switches, half"),
     replace(regimes(6, times=1.05, sigma=0.02), name="6 near switches", least=HIDDEN),
+    rare(),
 )
 
 Line = tuple[str, bool]
@@ -219,6 +242,13 @@ def verdict_table(trials: int) -> Iterator[Line]:
                 )
                 text = f"{series.name:<20}{spread:>8.0%}{count:>8}{equal:>8.1%}{slower:>12.1%}"
                 yield text, max(equal, slower) <= MOST_FALSE
+    for series, most in ((drift(3), MOST_FALSE), (rare(), MOST_FALSE_UNSEEN)):
+        for count in (6, 10, 15, 19, 30, 100, 1_000):
+            equal, slower = (
+                false_verdicts(series, count, trials // 4, rng, times) for times in (1, 1.05)
+            )
+            text = f"{series.name:<20}{0.02:>8.0%}{count:>8}{equal:>8.1%}{slower:>12.1%}"
+            yield text, max(equal, slower) <= (most if count < SHOWN else MOST_FALSE)
 
 
 def plan_table(trials: int) -> Iterator[Line]:

@@ -25,6 +25,7 @@ __all__ = [
     "floor",
     "hold",
     "in_turns",
+    "slower",
 ]
 
 FASTER, SLOWER, SAME, UNDECIDED = "faster", "slower", "same", "undecided"
@@ -106,7 +107,7 @@ def decide(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0
     where the samples are the same ones. `raised` and `noise` are those of `floor`.
     """
     ratio = ratio_of(base, new)
-    if list(map(tuple, base)) == list(map(tuple, new)):
+    if sorted(map(tuple, base)) == sorted(map(tuple, new)):
         why = "the samples of both sides are the same ones"
         return Verdict(SAME, "identical", why, "", ratio)
     if ratio is None:
@@ -116,7 +117,10 @@ def decide(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0
             why = f"{counted(ratio.count, 'round')}, and an interval needs {stats.MIN_ROUNDS}"
             remedy = "more rounds (a longer --benchmark-max-time) or several runs of each side"
             return Verdict(UNDECIDED, "too few rounds", why, remedy, ratio)
-        why = next(filter(None, (stats.why_no_interval(side[0]) for side in (base, new))))
+        whys = filter(None, (stats.why_no_interval(side[0]) for side in (base, new)))
+        if not (why := next(whys, "")):
+            why = "all rounds of a side took the same time: its clock is too coarse"
+            return Verdict(UNDECIDED, "equal rounds", why, "group more calls a round", ratio)
         return Verdict(UNDECIDED, "autocorrelated", why, _quieter(ratio), ratio)
     return hold(ratio, floor(base, new, raised, noise))
 
@@ -168,7 +172,15 @@ def hold(ratio: Ratio, limit: Floor) -> Verdict:
     verdict = Verdict(word, code, why, remedy, ratio, limit)
     if word in (FASTER, SLOWER) or verdict.smallest is None:
         return verdict
-    return replace(verdict, why=f"{why}; {percent(verdict.smallest)} slower would have shown")
+    return replace(verdict, why=f"{why}; {slower(verdict.smallest)} would have shown")
+
+
+def slower(share: float) -> str:
+    """Return `12 % slower`, or `3.5 times as slow` where it takes twice as long or longer."""
+    if share < 1:
+        return f"{percent(share)} slower"
+    times = 1 + share
+    return f"{times:.2g} times as slow" if times < 100 else "100 times as slow or more"
 
 
 def floor(base: Runs, new: Runs, raised: Sequence[Floor] = (), noise: float = 0.0) -> Floor:

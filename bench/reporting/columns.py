@@ -21,6 +21,7 @@ from bench.results.cell import AGREED, CALL_FLOP, JUDGED, Axis, Cell, Row
 from bench.results.rates import matrix_rate
 from bench.results.units import MIB
 from bench.statistics import stats
+from bench.statistics.correlation import effective
 from pipeline.errors import counted
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "STAGES",
     "Layout",
     "agreement_lines",
+    "has_p95",
     "layout_of",
     "of_family",
     "of_stages",
@@ -38,6 +40,9 @@ __all__ = [
 
 P95_ROUNDS = 200
 """Rounds from which on a 95th percentile rests on ten slower ones; of 20 it is their 91st."""
+
+P95_WORTH = 59
+"""As `P95_ROUNDS`, in independent ones: of as many one is slower than the percentile, at 95 %."""
 
 AGREEMENT = "agreement"
 """The heading of how many pictures show what their prompt says."""
@@ -329,8 +334,13 @@ def _stopped(row: Row) -> str:
     return STOPPED.get(row.limited_by, plain(row.limited_by))
 
 
+def has_p95(row: Row) -> bool:
+    """Say whether a row's rounds are worth independent ones enough for its 95th percentile."""
+    return len(row.samples) >= P95_ROUNDS and effective(row.samples) >= P95_WORTH
+
+
 def _p95(row: Row) -> float | None:
-    return stats.quantile(row.samples, 0.95) if len(row.samples) >= P95_ROUNDS else None
+    return stats.quantile(row.samples, 0.95) if has_p95(row) else None
 
 
 def _longest(rows: Sequence[Row]) -> float:

@@ -11,7 +11,7 @@ from bench.comparing import sides
 from bench.comparing.comparison import ABSENT, REFUSED, Comparison, Line, geometric_mean
 from bench.comparing.gate import Outcome
 from bench.comparing.noise import FEWEST, CellNoise, Noise, Rate
-from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, WORSE
+from bench.comparing.verdict import FASTER, SAME, SLOWER, UNDECIDED, WORSE, slower
 from bench.reporting.columns import layout_of
 from bench.reporting.layout import GAP, ID_WIDTH, Column, Notes, Screen
 from bench.reporting.tables import families_of
@@ -258,7 +258,10 @@ def _power(comparison: Comparison, number: int) -> str:
     """Say how large a slowdown half of a side's rows would have shown."""
     smallest = [line.verdicts[number].smallest for line in comparison.lines]
     known = [share for share in smallest if share is not None]
-    return f"; half of the rows would show {percent(median(known))} slower" if known else ""
+    if not known:
+        return ""
+    label = comparison.sides[number + 1].label
+    return f"; half of the rows would show it if {label} were {slower(median(known))}"
 
 
 def undecided(comparison: Comparison) -> list[str]:

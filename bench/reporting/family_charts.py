@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from math import ceil
+from math import ceil, isinf
 from statistics import median
 from typing import Literal
 
@@ -292,6 +292,8 @@ def _fit_figures(fit: Fit) -> tuple[str, ...]:
 
 def _estimate(value: float, interval: tuple[float, float]) -> tuple[str, str]:
     """Return a time and its interval, in the time's unit and digits."""
+    if isinf(interval[1]):
+        return duration(value), NOTHING
     margin = relative(value, interval)
     unit, scale = unit_of(abs(value))
     ends = _ends([end * scale for end in interval], value * scale, margin)

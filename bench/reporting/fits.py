@@ -67,7 +67,12 @@ class LineFit:
 
     @property
     def outlier(self) -> Latency | None:
-        """The latency furthest from the line, where it is off by more than 5 % and its noise."""
+        """The latency furthest from the line, where it is off by more than 5 % and its noise.
+
+        None where no point has the rounds that show the noise.
+        """
+        if not self.fit.freedom:
+            return None
         worst = max(self.latencies, key=self.residual)
         return worst if self.residual(worst) > max(OFF_THE_LINE, worst.margin) else None
 
@@ -75,10 +80,10 @@ class LineFit:
     def prediction(self) -> tuple[float, float, float] | None:
         """The last latency by the line through the others: seconds, low and high end.
 
-        None where the others are fewer than three.
+        None where the others are fewer than three, or have too few rounds for an interval.
         """
         *others, last = self.latencies
-        if len(others) < FEWEST:
+        if len(others) < FEWEST or all(len(latency.samples) < 2 for latency in others):
             return None
         return _fit(others, self.fit.between).predict(last.count)
 
@@ -93,7 +98,7 @@ def of_steps(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
 
     `between` is the relative spread between cells that differ in nothing.
     """
-    return _fits(rows, "steps", lambda row: row.cell.steps, between)
+    return _fits(rows, "steps", _steps, between)
 
 
 def of_batches(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
@@ -102,9 +107,12 @@ def of_batches(rows: Iterable[Row], between: float = BETWEEN) -> list[LineFit]:
 
 
 def step_lines(rows: Iterable[Row], between: float = BETWEEN) -> list[str]:
-    """Return the text of each fit over steps, below its heading; nothing where there is none."""
+    """Return the text of each fit over steps, below its heading; why where two steps give none."""
+    rows = list(rows)
     texts = [line for fit in of_steps(rows, between) for line in _step_lines(fit)]
     heading = "steps fit: time of a call = fixed + per step × steps (± 95 %)"
+    if not texts and max(map(len, _groups(rows, "steps", _steps).values()), default=0) == 2:
+        return ["steps fit: none, as a line needs three numbers of steps, and there are two"]
     return [heading, *texts] if texts else []
 
 
@@ -127,6 +135,9 @@ def in_words(line: LineFit) -> str:
         off = percent(line.residual(outlier))
         return f"is not a straight line: {off} off at {outlier.count} steps"
     fit = line.fit
+    if not fit.freedom:
+        step, fixed = duration(fit.per_step), duration(fit.fixed)
+        return f"{step} a step after {fixed}, from single rounds"
     if fit.per_step_interval[0] <= 0:
         return "shows no growth with steps beyond its uncertainty"
     step = about(fit.per_step, fit.per_step_interval)
@@ -138,11 +149,7 @@ def in_words(line: LineFit) -> str:
 def _fits(
     rows: Iterable[Row], axis: str, count: Callable[[Row], int], between: float
 ) -> list[LineFit]:
-    groups: dict[str, list[Latency]] = {}
-    for row in rows:
-        if row.status == MEASURED and count(row):
-            latency = Latency(count(row), row.samples)
-            groups.setdefault(_without(row, axis), []).append(latency)
+    groups = _groups(rows, axis, count)
     ordered = {
         name: sorted(latencies, key=lambda latency: latency.count)
         for name, group in groups.items()
@@ -155,6 +162,22 @@ def _fits(
         if len({latency.count for latency in latencies}) >= FEWEST
         and _are_of_one_order([latency.seconds for latency in latencies])
     ]
+
+
+def _groups(
+    rows: Iterable[Row], axis: str, count: Callable[[Row], int]
+) -> dict[str, list[Latency]]:
+    """Return the latencies of each kind of call, by what its cells share."""
+    groups: dict[str, list[Latency]] = {}
+    for row in rows:
+        if row.status == MEASURED and count(row):
+            latency = Latency(count(row), row.samples)
+            groups.setdefault(_without(row, axis), []).append(latency)
+    return groups
+
+
+def _steps(row: Row) -> int:
+    return row.cell.steps
 
 
 def _step_lines(line: LineFit) -> Iterator[str]:
@@ -192,6 +215,10 @@ def _batch_lines(line: LineFit, too_large: int | None) -> Iterator[str]:
 
 
 def _line(line: LineFit, unit: str, place: str) -> str:
+    if not line.fit.freedom:
+        fixed, slope = duration(line.fit.fixed), duration(line.fit.per_step)
+        why = "too few rounds for an interval: one a point"
+        return f"{plain(line.name)}: fixed {fixed}, {slope} {unit}; {why}"
     fixed = plus_minus(line.fit.fixed, line.fit.fixed_interval)
     slope = plus_minus(line.fit.per_step, line.fit.per_step_interval)
     return f"{plain(line.name)}: fixed {fixed}, {slope} {unit}; {_quality(line, place)}"

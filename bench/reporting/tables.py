@@ -302,7 +302,7 @@ def _how_to_read(rows: Sequence[Row]) -> Iterator[str]:
     yield "times: median wall-clock time after warm-up, the device synchronised"
     yield "±\u00a095\u00a0%: half the 95\u00a0% interval of the median, relative to it"
     yield "slowest: the longest round"
-    if any(len(row.samples) >= columns.P95_ROUNDS for row in rows):
+    if any(map(columns.has_p95, rows)):
         yield f"p95: 95th percentile, given from {columns.P95_ROUNDS}\u00a0rounds\u00a0on"
     if any(row.cell.family == "generate" for row in rows):
         yield "it/s: denoising steps per second of the whole call"

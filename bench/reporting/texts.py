@@ -75,9 +75,9 @@ def wrapped(line: str, width: int, indent: int = 0) -> str:
 
 def unit_of(seconds: float) -> tuple[str, float]:
     """Return the unit that `seconds` reads well in, and how many of it make a second."""
-    if seconds >= 1:
+    if abs(seconds) >= 1:
         return "s", 1.0
-    return ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
+    return ("ms", 1e3) if abs(seconds) >= 1e-3 else ("µs", 1e6)
 
 
 def duration(seconds: float | None, margin: float | None = None) -> str:

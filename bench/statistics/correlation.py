@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[np.float64]]
 
-__all__ = ["effective", "rank_lag1", "worth"]
+__all__ = ["effective", "rank_lag1", "resolution", "worth"]
 
 FEWEST = 6
 """Fewer samples show no correlation at all."""
@@ -29,6 +29,15 @@ FEW_CLUMPS = 1.645
 """How many standard errors below its mean a number of clumps is seen: 5 % of independent samples
 show one by chance."""
 
+FEW_CLUMPS_APART = 1.0
+"""As `FEW_CLUMPS`, where two levels are apart: few independent samples have such levels at all."""
+
+APART = 4.0
+"""How many standard deviations two levels are apart."""
+
+FEWEST_APART = 10
+"""Fewer samples lie at two levels too often by chance; their interval is wide anyhow."""
+
 
 def effective(samples: Sequence[float]) -> float:
     """Estimate, rather too low than too high, how many independent samples these are worth.
@@ -43,6 +52,8 @@ def effective(samples: Sequence[float]) -> float:
       summed in pairs of lags while a pair is positive (Geyer, Statistical Science 7, 1992),
       corrected for the subtracted mean (Wolff, Computer Physics Communications 156, 2004), plus two
       standard errors (Sokal 1997).
+
+    Where the two speeds are apart, the samples are worth no more than there are stays at one.
 
     tests/coverage_simulation.py says what intervals based on it cover.
     """
@@ -59,14 +70,19 @@ def _effective(samples: tuple[float, ...]) -> float:
     errors = next(errors for below, errors in LIMITS if count < below)
     values = np.asarray(samples, float)
     upper = values > _parting(values)
-    seen = lag > errors / math.sqrt(count) - 1 / count or _clumped(upper)
+    apart = _apart(values[upper], values[~upper])
+    clumped = _clumped(upper, FEW_CLUMPS_APART if apart else FEW_CLUMPS)
+    lone = apart and int(upper.sum()) == count - 1  # no spike: those are slow
+    seen = lag > errors / math.sqrt(count) - 1 / count or clumped or lone
     if count < FEWEST or not seen:
         return float(count)
     rho = min(0.999, max(0.0, lag + (1 + 4 * lag) / count))
     rho = min(0.999, rho + math.sqrt((1 - rho * rho) / count))
     levels = [values > level for level in np.quantile(values, LEVELS)]
     factors = [_inflation(above) for above in (*levels, upper)]
-    return count / max((1 + rho) / (1 - rho), *factors)
+    number = count / max((1 + rho) / (1 - rho), *factors)
+    stays = 1 + int((upper[1:] != upper[:-1]).sum())
+    return min(number, stays) if apart and (clumped or lone) else number
 
 
 def worth(samples: Sequence[float]) -> str:
@@ -77,6 +93,21 @@ def worth(samples: Sequence[float]) -> str:
         if number >= 1
         else "worth less than one independent one"
     )
+
+
+def resolution(samples: Sequence[float]) -> float:
+    """Return the tick of a coarse clock: the smallest step between values, or from 0 to one.
+
+    0 unless the samples have at most half as many values as there are samples.
+    """
+    import numpy as np
+
+    values = np.unique(np.asarray(samples, float))
+    if 2 * len(values) > len(samples):
+        return 0.0
+    steps = np.diff(values, prepend=0.0)
+    steps = steps[steps > 1e-9 * values[-1]]  # a tick is rounded at each multiple
+    return float(steps.min()) if len(steps) else 0.0
 
 
 def rank_lag1(samples: Sequence[float]) -> float:
@@ -110,8 +141,18 @@ def _parting(values: "Array") -> float:
     return float(ordered[np.argmax(between)]) if len(between) else float(ordered[0])
 
 
-def _clumped(above: "np.ndarray[Any, np.dtype[np.bool_]]") -> bool:
+def _apart(upper: "Array", lower: "Array") -> bool:
+    """Say whether two levels lie further apart than their samples spread."""
+    if not len(upper) or not len(lower) or len(upper) + len(lower) < FEWEST_APART:
+        return False
+    step = resolution([*upper, *lower]) / math.sqrt(12)  # two ticks of a coarse clock are no levels
+    return bool(upper.mean() - lower.mean() > APART * max(upper.std(), lower.std(), step))
+
+
+def _clumped(above: "np.ndarray[Any, np.dtype[np.bool_]]", errors: float) -> bool:
     """Say whether the rarer of yes and no comes in fewer clumps than by chance.
+
+    That is by more than so many standard `errors`.
 
     Of independent ones the number of clumps is hypergeometric (Wald & Wolfowitz, Annals of
     Mathematical Statistics 11, 1940); half a clump is the correction for continuity.
@@ -124,7 +165,7 @@ def _clumped(above: "np.ndarray[Any, np.dtype[np.bool_]]") -> bool:
     clumps = int(above[0]) + int((above[1:] & ~above[:-1]).sum())
     share = (count - rarer + 1) / count
     variance = rarer * share * (1 - share) * (count - rarer) / (count - 1)
-    return clumps + 0.5 < rarer * share - FEW_CLUMPS * math.sqrt(variance)
+    return clumps + 0.5 < rarer * share - errors * math.sqrt(variance)
 
 
 def _inflation(above: "np.ndarray[Any, np.dtype[np.bool_]]") -> float:

@@ -44,7 +44,8 @@ class Fit:
     misfit: bool
     """Whether they lie further off than at 95 %: no line, or cells that differ more than said."""
     freedom: float
-    """Degrees of freedom of the intervals (Satterthwaite, Biometrics Bulletin 2, 1946)."""
+    """Degrees of freedom of the intervals (Satterthwaite, Biometrics Bulletin 2, 1946); 0 where no
+    point has the rounds that show a spread: the intervals then have no end."""
     scale: float
     """The largest y."""
     covariance: tuple[float, float, float]
@@ -71,6 +72,8 @@ class Fit:
         return value, *self._around(value, variance)
 
     def _around(self, value: float, variance: float) -> tuple[float, float]:
+        if not self.freedom:
+            return -math.inf, math.inf
         widened = max(1.0, self.birge)
         reach = _quantile(self.freedom) * math.sqrt(max(0.0, variance)) * widened * self.scale
         return value - reach, value + reach
@@ -103,8 +106,8 @@ def fit_line(
     residuals = [b - fixed - per_step * a for a, b in zip(xs, ys, strict=True)]
     chi = math.fsum(r * r / v for r, v in zip(residuals, variances, strict=True))
     share = math.fsum(own) / math.fsum(variances)
-    reach = freedom / share**2 if share and freedom else math.inf
-    misfit = _is_misfit(chi, len(xs) - 2, reach)
+    reach = freedom / share**2 if share and freedom else math.inf if freedom else 0.0
+    misfit = bool(freedom) and _is_misfit(chi, len(xs) - 2, reach)
     return Fit(
         fixed=fixed * scale,
         per_step=per_step * scale,
@@ -120,24 +123,26 @@ def fit_line(
     )
 
 
-def _pooled(samples: Sequence[Sequence[float]], medians: Sequence[float]) -> tuple[float, int]:
+def _pooled(samples: Sequence[Sequence[float]], medians: Sequence[float]) -> tuple[float, float]:
     """Return the relative standard deviation of a round, from all points, and its freedom.
 
-    From the quartiles where a point has 20 rounds, so that a few slow ones change little.
+    From the quartiles where a point has 20 rounds, so that a few slow ones change little. Rounds
+    that correlate spread less around their own mean, and count as many as they are worth.
     """
-    squares, freedom = 0.0, 0
+    squares, freedom = 0.0, 0.0
     for rounds, middle in zip(samples, medians, strict=True):
         if len(rounds) < FEWEST_ROUNDS:
             continue
         ordered = sorted(rounds)
+        worth = max(effective(rounds), FEWEST_ROUNDS)
         if len(ordered) >= 20:
             quarter = len(ordered) // 4
             spread = (ordered[-1 - quarter] - ordered[quarter]) / 1.349
-            own = len(ordered) * 2 // 5  # what the quartiles are worth: 37 % of the rounds
+            own = worth * 2 / 5  # what the quartiles are worth: 37 % of the rounds
         else:
             spread = math.sqrt(math.fsum((value - fmean(ordered)) ** 2 for value in ordered))
-            own = len(ordered) - 1
-            spread /= math.sqrt(own)
+            spread /= math.sqrt(len(ordered) * (1 - 1 / worth))
+            own = worth - 1
         squares += own * (spread / middle) ** 2
         freedom += own
     return (math.sqrt(squares / freedom) if freedom else 0.0), freedom

@@ -78,9 +78,12 @@ def middle(runs: Runs) -> float:
 
 
 def _reaches(samples: Sequence[float]) -> tuple[float, float] | None:
-    """Return how far the median's interval reaches down and up, in logarithms."""
+    """Return how far the median's interval reaches down and up, in logarithms.
+
+    None where there is none, and where equal samples do not show how coarse their clock is.
+    """
     interval = stats.median_interval(samples)
-    if interval is None:
+    if interval is None or interval[0] == interval[1]:
         return None
     centre = median_of(samples)
     low, high = interval

@@ -6,7 +6,7 @@ from functools import lru_cache
 from statistics import NormalDist, median
 
 from bench.statistics.checks import checked
-from bench.statistics.correlation import effective, worth
+from bench.statistics.correlation import effective, resolution, worth
 
 __all__ = [
     "CONFIDENCE",
@@ -65,7 +65,11 @@ def median_interval(samples: Sequence[float]) -> tuple[float, float] | None:
     the ranks of as many as `bench.statistics.correlation` says that they are worth. Below 19
     samples, which do not show it, the interval is widened by `UNSEEN`.
 
-    None below 6 samples, and where they are worth fewer than 6: `why_no_interval` says which.
+    A coarse clock gives many samples the same value, which is off by up to half a tick: half the
+    smallest step between two values, or from 0 to one, is added at both ends.
+
+    None below 6 samples, and where they are worth fewer than 6: `why_no_interval` says which. Of
+    equal samples, which do not show the tick, it has no width, and no ratio rests on it.
     """
     return _interval(tuple(samples))
 
@@ -83,13 +87,17 @@ def _interval(samples: tuple[float, ...]) -> tuple[float, float] | None:
         rank = max(1, rank * (count + 1) // (whole + 1))
     ordered = _ordered(samples)
     low, centre, high = ordered[rank - 1], median(ordered), ordered[-rank]
-    times = UNSEEN.get(count, 1.0)
-    if times == 1:
+    if ordered[0] == ordered[-1]:
         return low, high
-    wide_high = centre + times * (high - centre)
-    if low <= 0:
-        return centre - times * (centre - low), wide_high
-    return 1 / (1 / centre + times * (1 / low - 1 / centre)), wide_high  # a time stays above 0
+    half_tick = resolution(samples) / 2
+    times = UNSEEN.get(count, 1.0)
+    if times > 1:
+        high = centre + times * (high - centre)
+        if low > 0:  # a time stays above 0
+            low = 1 / (1 / centre + times * (1 / low - 1 / centre))
+        else:
+            low = centre - times * (centre - low)
+    return (max(low - half_tick, low / 2) if low > 0 else low - half_tick), high + half_tick
 
 
 def why_no_interval(samples: Sequence[float]) -> str:

@@ -17,6 +17,7 @@ from bench.comparing.verdict import (
     decide,
     floor,
     in_turns,
+    slower,
 )
 from support.comparisons import around
 
@@ -124,7 +125,7 @@ def test_a_raised_floor_leaves_only_large_differences() -> None:
     base = [around(1.0, 1)]
     verdict = decide(base, [around(1.0, 2)], busy(2.0))
     assert verdict.code == "noisy"
-    assert " which is too wide to call them the same; 20" in verdict.why
+    assert " which is too wide to call them the same; 3 times as slow would" in verdict.why
     assert decide(base, [around(2.5, 2)], busy(2.0)).word == UNDECIDED
     assert decide(base, [around(3.5, 2)], busy(2.0)).word == SLOWER
     assert decide(base, [around(0.3, 2)], busy(2.0)).word == FASTER
@@ -261,3 +262,26 @@ def test_the_same_code_in_ever_new_processes_is_rarely_told_apart() -> None:
         words.append(decide([around(one, trial)], [around(other, 1000 + trial)]).word)
     assert sum(word in (FASTER, SLOWER) for word in words) <= 4
     assert words.count(SAME) >= 150
+
+
+def test_equal_rounds_decide_nothing() -> None:
+    verdict = decide([[1.0] * 6], [[1.2] * 6])
+    assert (verdict.word, verdict.code) == (UNDECIDED, "equal rounds")
+    assert verdict.why == "all rounds of a side took the same time: its clock is too coarse"
+
+
+def test_the_same_runs_in_another_order_are_the_same() -> None:
+    one, other = around(1.0, 1), around(1.3, 2)
+    assert decide([one, other], [other, one]).word == SAME
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.12, "12 % slower"),
+        (2.5, "3.5 times as slow"),
+        (102.04, "100 times as slow or more"),
+    ],
+)
+def test_a_large_slowdown_is_said_in_times(share: float, text: str) -> None:
+    assert slower(share) == text

@@ -62,6 +62,11 @@ def test_p95_is_given_from_200_rounds_on() -> None:
     assert "p95" not in table_of(few)[0]
 
 
+def test_p95_needs_rounds_that_are_worth_enough() -> None:
+    drifting = measured(*[0.01 + number / 1e6 for number in range(300)])
+    assert column(table_of(drifting, measured(*[0.01] * 200)), "p95") == ["–", "10.00"]
+
+
 def test_a_round_that_was_stopped_is_seen() -> None:
     stopped = measured(*[0.01] * 999, 3.0)
     assert column(table_of(stopped), "slowest") == ["3 000"]

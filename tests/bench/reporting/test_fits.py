@@ -97,10 +97,25 @@ def test_a_fit_is_a_line_and_is_checked_against_its_own_prediction() -> None:
         "tiny-cpu-float32-64x64: fixed 10.09 ± 0.62 ms, 4.99 ± 0.17 ms a step; "
         "every point within 0.44 % of the line"
     )
-    assert lines(0.0201, 0.0299) == []
+    assert lines(0.0201, 0.0299) == [
+        "steps fit: none, as a line needs three numbers of steps, and there are two"
+    ]
+    assert lines(0.0201) == []
     assert lines(0.0201, 0.0299, 0.0501, 0.0898)[2] == (
         "  check: the smaller step counts predict 89.9 ± 2.8 ms at 16 steps; measured 89.8 ms"
     )
+
+
+def test_a_fit_of_single_rounds_has_no_interval_and_says_why() -> None:
+    rows = [
+        generate("tiny", "cpu", "64x64", count, MEASURED, samples=(time,))
+        for count, time in ((2, 0.02), (4, 0.033), (8, 0.05), (16, 0.09))
+    ]
+    (line,) = fits.step_lines(rows)[1:]
+    assert line.startswith("tiny-cpu-float32-64x64: fixed 1")
+    assert line.endswith(" a step; too few rounds for an interval: one a point")
+    assert "±" not in line
+    assert fits.in_words(fits.of_steps(rows)[0]).endswith(", from single rounds")
 
 
 def test_a_distance_is_set_against_the_medians_own_noise() -> None:

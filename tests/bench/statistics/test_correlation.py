@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.statistics.correlation import effective, rank_lag1
-from coverage_simulation import autoregressive, regimes
+from coverage_simulation import autoregressive, regimes, spiky
 
 
 def worth(rho: float, count: int = 1000) -> float:
@@ -53,6 +53,31 @@ def test_a_rare_second_speed_is_seen_where_it_comes_in_few_clumps() -> None:
     assert rank_lag1(clumped.tolist()) < 0.1  # too little to be seen among 60
     assert effective(clumped.tolist()) < 10
     assert effective(scattered.tolist()) == 60
+
+
+@pytest.mark.parametrize("count", [19, 30, 100])
+@pytest.mark.parametrize("times", [1.2, 1 / 1.2])
+def test_a_run_that_switches_once_between_two_speeds_is_worth_two(count: int, times: float) -> None:
+    values = np.random.default_rng(count).lognormal(0, 0.02, count)
+    values[:2] *= times
+    assert effective(values.tolist()) <= 2
+
+
+def test_one_fast_round_is_another_speed_and_one_slow_round_is_a_spike() -> None:
+    noise = np.random.default_rng(3).lognormal(0, 0.02, 19)
+    fast, slow = noise.copy(), noise.copy()
+    fast[0] /= 1.2
+    slow[0] *= 1.2
+    assert effective(fast.tolist()) <= 2
+    assert effective(slow.tolist()) == 19
+
+
+def test_spikes_and_two_ticks_of_a_coarse_clock_are_no_speeds() -> None:
+    random = np.random.default_rng(4)
+    seen = sum(effective(spiky().draw(random, 30).tolist()) < 30 for _ in range(200))
+    ticks = [np.round(random.normal(1.13, 0.02, 30), 1).tolist() for _ in range(200)]
+    assert seen < 25
+    assert sum(effective(values) < 30 for values in ticks) < 25
 
 
 def test_outliers_do_not_hide_a_correlation() -> None:

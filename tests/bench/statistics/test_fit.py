@@ -78,6 +78,14 @@ def test_cells_that_differ_more_than_assumed_are_mostly_said_to_be_a_misfit():
     assert result.misfit > 0.4
 
 
+def test_single_rounds_show_no_spread_so_there_is_no_interval_and_no_misfit():
+    fit = fit_line([2, 4, 8], [[0.03], [0.09], [0.10]])
+    assert fit.freedom == 0
+    assert not fit.misfit
+    for interval in (fit.fixed_interval, fit.per_step_interval, fit.predict(16)[1:]):
+        assert interval == (-math.inf, math.inf)
+
+
 @pytest.mark.parametrize(
     ("x", "samples", "message"),
     [

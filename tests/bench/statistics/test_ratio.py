@@ -26,9 +26,17 @@ def test_the_ratio_is_that_of_the_medians() -> None:
     assert (result.unit, result.count) == (ROUNDS, 6)
 
 
-def test_samples_without_spread_have_an_interval_without_width() -> None:
+def test_equal_samples_do_not_show_how_coarse_their_clock_is() -> None:
     result = ratio([[0.25] * 8], [[0.5] * 8])
-    assert (result.low, result.value, result.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert (result.low, result.value, result.high) == (None, 2.0, None)
+
+
+def test_a_coarse_clock_widens_the_interval_by_half_a_tick() -> None:
+    random = np.random.default_rng(0)
+    base, new = (np.round(random.normal(value, 0.03, 200), 1).tolist() for value in (1.0, 1.06))
+    result = ratio([base], [new])
+    assert result.value == pytest.approx(1.1)
+    assert result.low < 1.06 < result.high
 
 
 def test_below_six_rounds_there_is_a_ratio_without_an_interval() -> None:
@@ -86,7 +94,7 @@ def test_a_unit_does_not_change_the_interval(base: list[float], scale: float) ->
 
 
 def test_samples_of_zero_and_runs_far_apart_stay_finite() -> None:
-    result = ratio([[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0]], [[1.0] * 7])
+    result = ratio([[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0]], [[1.0] * 6 + [1.1]])
     assert 0 < result.low <= 1 <= result.high < math.inf
     wide = ratio([[1e-12], [1e12]], [[1.0]])
     assert wide.high < math.inf
