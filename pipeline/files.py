@@ -32,16 +32,18 @@ It is a checkout's; a wheel has it inside this package."""
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path, follow: bool = True) -> Iterator[IO[bytes]]:
     """Open a file that takes the name `path` when the block ends, and vanishes when it fails.
 
     Missing folders above `path` are made. A symbolic link stays: the file that it names is
-    written. A pipe or a device stays too, and gets everything when the block ends. Raises
-    `PipelineError` where `path` cannot be written (a parent that is a file, a full disk, no
+    written. A pipe or a device stays too, and gets everything when the block ends. Without
+    `follow`, for a name that the user has not typed, the file takes the place of each of them.
+    Raises `PipelineError` where `path` cannot be written (a parent that is a file, a full disk, no
     permission).
     """
+    place = path.resolve if follow else path.absolute
     try:
-        with _through(path) if _is_special(path) else _replacing(path.resolve()) as file:
+        with _through(path) if follow and _is_special(path) else _replacing(place()) as file:
             yield file
     except OSError as error:
         expected = f"a place that can be written ({error.strerror})"
