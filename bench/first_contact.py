@@ -97,8 +97,7 @@ def _checked(options: argparse.Namespace) -> Path:
         parse_size(text, "--size")
     for text in parse_list(options.steps):
         parse_count(text, "--steps")
-    for name in parse_list(options.model):
-        models.resolve(name)
+    options.model = ",".join(map(_model, parse_list(options.model)))
     options.large = _words(options.large, "--large")
     options.pytest = _words(options.pytest, "--pytest")
     folder = parse_folder(options.out, "--out")
@@ -107,6 +106,12 @@ def _checked(options: argparse.Namespace) -> Path:
     with _in_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _model(name: str) -> str:
+    """Return a model as pytest finds it from the repository's folder."""
+    model = models.resolve(name)
+    return name if model.folder in (None, models.TINY) else str(model.folder.resolve())
 
 
 def _words(text: str, name: str) -> list[str]:
@@ -131,7 +136,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
 
 def _write(folder: Path, outcomes: Sequence[Outcome]) -> None:
     text = json.dumps([asdict(outcome) for outcome in outcomes], indent=1)
-    with writing(folder / "first-contact.json") as file:
+    with writing(folder / "first-contact.json", follow=False) as file:
         file.write(text.encode())
 
 

@@ -213,17 +213,30 @@ def test_a_wrong_question_is_one_line(
     assert os.listdir(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("made", ["fifo", "folder"])
 def test_a_folder_that_cannot_be_written_is_one_line_before_the_first_part(
-    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(availability, "cuda", lambda: None)
-    monkeypatch.setattr("pipeline.files.READER_S", 0.0)
-    if made == "fifo":
-        os.mkfifo(tmp_path / "first-contact.json")
-    else:
-        (tmp_path / "first-contact.json").mkdir()
+    (tmp_path / "first-contact.json").mkdir()
     assert first_contact.main(["--out", str(tmp_path)]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith(f"output {tmp_path / 'first-contact.json'}: expected a place that can be")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_in_the_place_of_its_results_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "first-contact.json")
+    first_contact._write(tmp_path, [first_contact.Outcome("modes", 1.0, "exit code 0")])
+    [outcome] = json.loads((tmp_path / "first-contact.json").read_text())
+    assert outcome["part"] == "modes"
+
+
+def test_a_folder_of_a_model_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert first_contact._model("model") == str(tmp_path / "model")
+    assert first_contact._model("tiny") == "tiny"
