@@ -22,7 +22,7 @@ from bench.reporting import compare_markdown, compare_tables, report, tables
 from bench.reporting.texts import wrapped
 from bench.results import record
 from pipeline.arguments import Parser, parse_list
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, plain
 from pipeline.exits import DOES_NOT_HOLD, HOLDS, INTERRUPTED, exit_code
 
 __all__ = ["main"]
@@ -148,7 +148,7 @@ def _named(name: str, table: str, markdown: bool) -> str:
 def write_report(options: argparse.Namespace) -> int:
     """Write the report of result files, or of the last run's journal."""
     report.write(options.files, options.out)
-    print(f"report: {options.out}")
+    print(f"report: {plain(str(options.out))}")
     return HOLDS
 
 

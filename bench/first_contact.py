@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -31,8 +32,12 @@ from bench.results.cell import (
     Row,
 )
 from bench.results.record import Run
-from pipeline.arguments import Parser, parse_count, parse_folder
-from pipeline.errors import PipelineError
+from pipeline import availability
+from pipeline.arguments import Parser, parse_count, parse_folder, parse_list, parse_size
+from pipeline.errors import PipelineError, counted, plain
+from pipeline.exits import DOES_NOT_HOLD, HOLDS, exit_code
+from pipeline.files import writing
+from pipeline.stable_diffusion import models
 
 __all__ = ["PARTS", "Part", "main"]
 
@@ -65,32 +70,85 @@ class Outcome:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run every part; return 0 if all facts hold, 1 if one does not, 2 for a wrong question."""
-    options = _parser().parse_args(arguments)
+    return exit_code(lambda: _verify(_parser().parse_args(arguments)))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    folder = _checked(options)
+    parts = [part for part in PARTS if part.name in options.only]
+    outcomes: list[Outcome] = []
+    _write(folder, outcomes)
+    limit = sum(part.limit_s for part in parts) * options.slower
+    print(f"{counted(len(parts), 'part')}, at most {limit} s; results: {plain(str(folder))}")
+    sys.stdout.flush()  # a place that cannot be written is found before the first part
+    for part in parts:
+        with _in_folder(folder):
+            outcomes.append(_run(part, folder.resolve(), options))
+        _write(folder, outcomes)
+    facts = [holds for outcome in outcomes for holds, _ in outcome.facts]
+    print(f"{sum(facts)} of {counted(len(facts), 'fact')} hold")
+    return HOLDS if all(facts) else DOES_NOT_HOLD
+
+
+def _checked(options: argparse.Namespace) -> Path:
+    """Read every option, and make the folder; raises `PipelineError`, also without a device."""
+    options.slower = parse_count(options.slower, "--slower")
+    for text in parse_list(options.size):
+        parse_size(text, "--size")
+    for text in parse_list(options.steps):
+        parse_count(text, "--steps")
+    options.model = ",".join(map(_model, parse_list(options.model)))
+    options.large = _words(options.large, "--large")
+    options.pytest = _words(options.pytest, "--pytest")
+    folder = parse_folder(options.out, "--out")
+    if (absent := availability.cuda()) is not None:
+        raise PipelineError("first contact", absent.what, str(absent))
+    with _in_folder(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _model(name: str) -> str:
+    """Return a model as pytest finds it from the repository's folder."""
+    model = models.resolve(name)
+    return name if model.folder in (None, models.TINY) else str(model.folder.resolve())
+
+
+def _words(text: str, name: str) -> list[str]:
+    """Split `text` as a shell does."""
     try:
-        folder = parse_folder(options.out, "--out")
-        options.slower = parse_count(options.slower, "--slower")
-    except PipelineError as error:
-        print(error, file=sys.stderr)
-        return 2
-    folder.mkdir(parents=True, exist_ok=True)
-    outcomes = []
-    for part in PARTS:
-        if options.only and part.name not in options.only:
-            continue
-        outcomes.append(_run(part, folder.resolve(), options))
-        text = json.dumps([asdict(outcome) for outcome in outcomes], indent=1)
-        (folder / "first-contact.json").write_text(text, encoding="utf-8")
-    return 0 if all(holds for outcome in outcomes for holds, _ in outcome.facts) else 1
+        return shlex.split(text)
+    except ValueError as error:
+        raise PipelineError(f"{name} {text}", "quotes that are closed", f"change {name}") from error
+
+
+@contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    """Turn an error of a file in the folder into one line; one of standard output has no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        expected = f"a folder that can be written ({error.strerror})"
+        raise PipelineError(f"--out {folder}", expected, "change --out") from error
+
+
+def _write(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    text = json.dumps([asdict(outcome) for outcome in outcomes], indent=1)
+    with writing(folder / "first-contact.json", follow=False) as file:
+        file.write(text.encode())
 
 
 def _run(part: Part, folder: Path, options: argparse.Namespace) -> Outcome:
     result, log = folder / f"{part.name}.json", folder / f"{part.name}.log"
-    result.unlink(missing_ok=True)
+    for path in (result, log):
+        path.unlink(missing_ok=True)
     model = ["--sd-model", options.model, "--sd-size", options.size, "--sd-device", "cuda"]
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    chosen = part.arguments.replace("STEPS", options.steps).replace("LARGE", options.large)
-    command += [*model, *shlex.split(chosen), "--benchmark-json", str(result)]
-    command += shlex.split(options.pytest)
+    chosen = part.arguments.replace("STEPS", options.steps)
+    chosen = chosen.replace("LARGE", shlex.join(options.large))
+    command += [*model, *shlex.split(chosen), "--benchmark-json", str(result), *options.pytest]
     limit_s = part.limit_s * options.slower
     started, begun = time(), perf_counter()
     with log.open("w", encoding="utf-8") as output:
@@ -138,7 +196,7 @@ def _verified(part: Part, run: Run) -> Iterator[Fact]:
             line = f"{row.cell.id}: {row.status}: {row.reason}; {row.remedy}"
             yield _may_be_absent(row), line
     unread = _unread(run.machine.get("guards", {}))
-    yield not unread, f"not read of the GPU: {unread or 'nothing'}"
+    yield not unread, f"not read of the GPU: {_in_words(unread)}"
     yield from part.verify(run)
 
 
@@ -154,12 +212,17 @@ def _unread(guards: Mapping[str, str]) -> dict[str, str]:
     return {name: why for name, why in guards.items() if why and name not in of_cpu}
 
 
+def _in_words(unread: Mapping[str, str]) -> str:
+    return "; ".join(f"{name} ({why})" for name, why in unread.items()) or "nothing"
+
+
 def _machine(run: Run) -> Iterator[Fact]:
     """Yield what the driver, torch and the sensors say, and whether every contract holds."""
     gpus = (run.machine.get("hardware") or {}).get("gpus") or []
     software = run.machine.get("software") or {}
     torch = (software.get("packages") or {}).get("torch")
-    yield bool(gpus), f"driver {software.get('driver')}, torch {torch}: {gpus or 'no GPU'}"
+    names = ", ".join(dict.fromkeys(str(gpu.get("model")) for gpu in gpus)) or "no GPU"
+    yield bool(gpus), f"driver {software.get('driver') or 'unknown'}, torch {torch}: {names}"
     held = [row for row in run.rows if row.status == CHECKED]
     yield bool(held), f"{len(held)} cells hold their contract"
 
@@ -180,7 +243,8 @@ def _modes(run: Run) -> Iterator[Fact]:
             speed += f", {row.extra[CALL_FLOP] / seconds / rate:.0%} of the matrix rate"
         yield True, f"{name}: {speed}"
         stages = ", ".join(f"{stage} {took * 1e3:.3g} ms" for stage, took in row.stages.items())
-        yield bool(row.busy and row.stages), f"{name}: busy {row.busy} s of {seconds} s; {stages}"
+        busy = units.percent(row.busy / seconds) if row.busy else "not measured"
+        yield bool(row.busy and row.stages), f"{name}: busy {busy}; {stages or 'no stages'}"
         yield from _memory_and_energy(row)
     yield bool(rows), f"{len(rows)} cells were measured"
 
@@ -191,9 +255,10 @@ def _memory_and_energy(row: Row) -> Iterator[Fact]:
         text = f"{units.memory(estimate)} estimated, {units.memory(peak)} measured"
         yield True, f"{row.cell.id}: {text}: {estimate / peak:.2f}"
     joules = row.extra.get("energy_j_per_image")
-    yield joules is not None, f"{row.cell.id}: energy {joules} J an image"
+    energy = "no energy" if joules is None else f"energy {joules:.3g} J an image"
+    yield joules is not None, f"{row.cell.id}: {energy}"
     unread = _unread(row.guards)
-    yield not unread, f"{row.cell.id}: guards that could not be read: {unread or 'none'}"
+    yield not unread, f"{row.cell.id}: not read of the GPU: {_in_words(unread)}"
 
 
 def _out_of_memory(run: Run) -> Iterator[Fact]:
@@ -267,6 +332,7 @@ PARTS = (
 
 def _parser() -> Parser:
     parser = Parser(prog="python -m bench.first_contact", description=__doc__.splitlines()[0])
+    names = [part.name for part in PARTS]
     parser.add_argument("--out", default="first-contact", metavar="FOLDER", help="for the results")
     parser.add_argument("--model", default="arch:sd15", help="as --sd-model (default: arch:sd15)")
     parser.add_argument("--size", default="512", help="as --sd-size (default: 512)")
@@ -278,12 +344,19 @@ def _parser() -> Parser:
         help="what does not fit into memory (default: %(default)s)",
     )
     parser.add_argument(
-        "--only", nargs="*", metavar="PART", choices=[part.name for part in PARTS], help="not all"
+        "--only",
+        nargs="+",
+        metavar="PART",
+        choices=names,
+        default=names,
+        help=f"not all: {', '.join(names)}",
     )
     parser.add_argument(
         "--slower", default="1", metavar="N", help="give each part N times its limit (default: 1)"
     )
-    parser.add_argument("--pytest", default="", help="more options of pytest, as one text")
+    parser.add_argument(
+        "--pytest", default="", help="more options of pytest, as one text after =: --pytest=-x"
+    )
     return parser
 
 

@@ -167,13 +167,18 @@ def _check_json(path: Any) -> None:
         return
     target = Path(path)
     given = f"--benchmark-json {target}"
-    for folder in target.parents:
-        if folder.exists() and not folder.is_dir():
-            raise PipelineError(given, f"a folder, but {folder} is a file", "choose another folder")
-    if not target.parent.is_dir():
-        raise PipelineError(given, "a folder that exists", f"mkdir -p {target.parent}")
-    if target.is_dir():
-        raise PipelineError(given, "a file, not a folder", "add a name")
+    try:
+        for folder in target.parents:
+            if folder.exists() and not folder.is_dir():
+                expected = f"a folder, but {folder} is a file"
+                raise PipelineError(given, expected, "choose another folder")
+        if not target.parent.is_dir():
+            raise PipelineError(given, "a folder that exists", f"mkdir -p {target.parent}")
+        if target.is_dir():
+            raise PipelineError(given, "a file, not a folder", "add a name")
+    except OSError as error:  # such as a name that is too long
+        expected = f"a file that can be written ({error.strerror})"
+        raise PipelineError(given, expected, "change --benchmark-json") from error
 
 
 def _check_seconds(name: str, text: str) -> None:

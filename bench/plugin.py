@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check the command line, pin threads and allocator, and register the harness's hooks."""
     internals.refuse_replacements(config)
+    internals.avoid_loop(config)
     exits.use_plain_signs(sys.stdout)
     required = options.required(config)
     missing = options.absent_weights(config) if "weights" in required else None

@@ -133,8 +133,11 @@ def parse_file(text: str, name: str) -> Path:
 def parse_folder(text: str, name: str) -> Path:
     """Return `text` as a folder that exists or can be made.
 
-    Raises `PipelineError` where it, or a folder above it, is a file, and for a null byte.
+    Raises `PipelineError` where it, or a folder above it, is a file, for a null byte, and for an
+    empty text.
     """
+    if not text:
+        raise PipelineError(f"{name} ''", "the name of a folder", f"change {name}")
     if "\0" in text:
         raise PipelineError(f"{name} {text}", "a name without a null byte", f"change {name}")
     folder = Path(text)

@@ -366,7 +366,7 @@ def _model(options: Options) -> models.Model | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with writing(path) as file:
+    with writing(path, follow=False) as file:
         file.write(content)
     print(plain(str(path)))
 

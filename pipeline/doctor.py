@@ -17,6 +17,11 @@ __all__ = ["Finding", "here", "show"]
 MEASURING = "bench.machine.doctor"
 """The half that concerns measuring: printed where `bench` is installed beside `pipeline`."""
 
+LONGEST_STATE = "not readable"
+
+LEAST_TEXT = 20
+"""Columns that a finding's text has, however narrow the terminal is."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -31,7 +36,7 @@ class Finding:
 
 
 def show() -> None:
-    """Print everything, as wide as the terminal."""
+    """Print everything, as wide as the terminal, and wide enough for a few words a line."""
     from rich.console import Console
     from rich.text import Text
 
@@ -43,11 +48,13 @@ def show() -> None:
         if not MEASURING.startswith(str(error.name)):
             raise
     lines = [line for _, findings in sections for one in findings for line in one.name.split("\n")]
+    first = max(map(len, lines))
+    console.width = max(console.width, first + len(LONGEST_STATE) + LEAST_TEXT)
     for title, findings in sections:
         if title:
             console.print()
             console.print(Text(title, "bold"))
-        console.print(_table(findings, max(map(len, lines))))
+        console.print(_table(findings, first))
 
 
 def here() -> list[Finding]:
@@ -88,7 +95,7 @@ def _table(findings: Sequence[Finding], width: int) -> "Table":
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True, min_width=width)
-    table.add_column(no_wrap=True, min_width=len("not readable"))
+    table.add_column(no_wrap=True, min_width=len(LONGEST_STATE))
     table.add_column()
     for finding in findings:
         text = "\n→ ".join(part for part in (finding.text, finding.remedy) if part)

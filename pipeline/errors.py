@@ -14,6 +14,9 @@ __all__ = [
     "with_article",
 ]
 
+LONGEST = 400
+"""How much an error says of what was given, in characters."""
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -45,8 +48,9 @@ class PipelineError(Exception):
     """A question that cannot be answered as it was put; `str()` is one line."""
 
     def __init__(self, given: str, expected: str, remedy: str) -> None:
-        """Join the three parts; line breaks inside them become spaces."""
-        line = f"{given}: expected {expected}; {remedy}"
+        """Join the three parts; line breaks inside them become spaces, and `given` is cut."""
+        shown = given if len(given) <= LONGEST else f"{given[: LONGEST - 1]}…"
+        line = f"{shown}: expected {expected}; {remedy}"
         super().__init__(plain(line))
         self.given, self.expected, self.remedy = given, expected, remedy
 

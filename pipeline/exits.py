@@ -3,6 +3,7 @@
 import codecs
 import errno
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -27,8 +28,11 @@ HOLDS, DOES_NOT_HOLD, WRONG_QUESTION, INTERRUPTED, UNREAD = 0, 1, 2, 130, 141
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """What standard output answers on a full disk; an error of another file carries its name."""
 
-SIGNS = dict(zip("×→·…±–—−⁻µ∞─━═│┃▁▂▃▄▅▆▇█", "x>-.~----u8---||_.-=+*%#", strict=True))
-"""What stands for a sign that a stream cannot write: one for one, so that columns stay aligned."""
+SIGNS = dict(zip("×→·…–—−⁻µ∞─━═│┃▁▂▃▄▅▆▇█", "x>-.----u8---||_.-=+*%#", strict=True))
+SIGNS["±"] = "+/-"
+"""What stands for a sign that a stream cannot write; a footnote's ¹² becomes [12]."""
+
+_PIECES = re.compile("[!-~]+| {2,}|⁻?[⁰¹²³⁴⁵⁶⁷⁸⁹]+|.")
 
 
 def exit_code(command: Callable[[], int], interrupted: str = "interrupted") -> int:
@@ -75,10 +79,31 @@ def use_plain_signs(stream: TextIO | None) -> None:
 
 
 def _plain_signs(error: UnicodeError) -> tuple[str, int]:
+    """Write the rest of the line in other signs; longer ones take from the spaces after them."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    text = error.object[error.start : error.end]
-    return "".join(map(_plain_sign, text)), error.end
+    line = error.object[error.start :].partition("\n")[0]
+    shown, longer = "", 0
+    for piece in _PIECES.findall(line):
+        if piece.startswith("  "):
+            kept = max(1, len(piece) - longer)
+            longer -= len(piece) - kept
+            shown += " " * kept
+        else:
+            plain = _in_plain_signs(piece, error.encoding)
+            longer += len(plain) - len(piece)
+            shown += plain
+    return shown, error.start + len(line)
+
+
+def _in_plain_signs(piece: str, encoding: str) -> str:
+    try:
+        piece.encode(encoding)
+    except UnicodeEncodeError:
+        digits = unicodedata.normalize("NFKD", piece)
+        is_mark = piece != digits and digits.isascii() and digits.isdigit()
+        return f"[{digits}]" if is_mark else "".join(map(_plain_sign, piece))
+    return piece
 
 
 def _plain_sign(sign: str) -> str:

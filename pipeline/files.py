@@ -1,4 +1,7 @@
-"""Files that are whole or absent: written under a temporary name, then renamed."""
+"""Files that are whole or absent: written under a temporary name, then renamed.
+
+Nothing here waits for ever: a pipe has ten seconds to find its other end.
+"""
 
 import errno
 import os
@@ -6,17 +9,17 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO, RawIOBase
 from pathlib import Path
 from time import monotonic, sleep
 from typing import IO
 
 from pipeline.errors import PipelineError
 
-__all__ = ["FIXTURES", "writing"]
+__all__ = ["FIXTURES", "read_bytes", "writing"]
 
 READER_S = 10.0
-"""How long a pipe waits for somebody to read it."""
+"""How long a pipe waits for somebody to read it, or to write into it."""
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -29,20 +32,54 @@ It is a checkout's; a wheel has it inside this package."""
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path, follow: bool = True) -> Iterator[IO[bytes]]:
     """Open a file that takes the name `path` when the block ends, and vanishes when it fails.
 
     Missing folders above `path` are made. A symbolic link stays: the file that it names is
-    written. A pipe or a device stays too, and gets everything when the block ends. Raises
-    `PipelineError` where `path` cannot be written (a parent that is a file, a full disk, no
+    written. A pipe or a device stays too, and gets everything when the block ends. Without
+    `follow`, for a name that the user has not typed, the file takes the place of each of them.
+    Raises `PipelineError` where `path` cannot be written (a parent that is a file, a full disk, no
     permission).
     """
+    place = path.resolve if follow else path.absolute
     try:
-        with _through(path) if _is_special(path) else _replacing(path.resolve()) as file:
+        with _through(path) if follow and _is_special(path) else _replacing(place()) as file:
             yield file
     except OSError as error:
         expected = f"a place that can be written ({error.strerror})"
         raise PipelineError(f"output {path}", expected, "choose another folder") from error
+
+
+def read_bytes(path: Path, most: int) -> bytes | None:
+    """Return what a file or a pipe holds, or None where that is more than `most` bytes.
+
+    Raises OSError for a device, which may have no end, and for a pipe that nobody writes into.
+    """
+    with BufferedReader(FileIO(path, opener=_at_once)) as file:
+        kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
+        begun = b""
+        if kind == stat.S_IFIFO:
+            begun = _first_byte(file.raw)
+            os.set_blocking(file.fileno(), True)
+        elif kind != stat.S_IFREG:
+            raise OSError(errno.EINVAL, "it is no file but a device")
+        content = begun + file.read(most + 1 - len(begun))
+    return content if len(content) <= most else None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _first_byte(pipe: RawIOBase) -> bytes:
+    """Return a pipe's first byte, or nothing where somebody has yet to write it."""
+    end = monotonic() + READER_S
+    while (byte := pipe.read(1)) == b"":  # None where a writer is there
+        if monotonic() >= end:
+            raise OSError(errno.ENXIO, "nobody writes into this pipe")
+        sleep(0.02)
+    return byte or b""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import pytest
 
 __all__ = [
     "READ_AGAINST",
+    "avoid_loop",
     "commit_info",
     "compared",
     "gate",
@@ -108,6 +109,17 @@ def gate(config: pytest.Config) -> str:
         if isinstance(check, PercentageRegressionCheck):
             return f" --fail-on slower:{check.threshold:g}%"
     return ""
+
+
+def avoid_loop(config: pytest.Config) -> None:
+    """Give the plugin no folder where its own is a link to itself: it would raise.
+
+    The journal has its place in that folder too, and says that it cannot be written.
+    """
+    try:
+        Path(config.option.benchmark_storage.removeprefix("file://")).resolve()
+    except (OSError, RuntimeError):
+        config.option.benchmark_storage = f"file://{os.devnull}"
 
 
 def refuse_replacements(config: pytest.Config) -> None:

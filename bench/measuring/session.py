@@ -26,6 +26,7 @@ from bench.results.cell import ESTIMATED, FAILED, MEASURED, OUT_OF_MEMORY, UNAVA
 from bench.statistics import stats
 from pipeline import availability, needs
 from pipeline.errors import Missing, PipelineError, UnavailableError
+from pipeline.errors import plain as plain_text
 
 __all__ = ["Session"]
 
@@ -314,11 +315,13 @@ class Session:
         terminalreporter.write_line("")
         self._write_where_the_plugin_has_nothing()
         if self._saving.written:
-            terminalreporter.write_line(f"results: {self._config.option.benchmark_json}")
+            target = plain_text(str(self._config.option.benchmark_json))
+            terminalreporter.write_line(f"results: {target}")
         for path in internals.compared(self._config):
             own = self._config.option.benchmark_json or self._saving.journal or "FILE"
             gate = internals.gate(self._config)
-            terminalreporter.write_line(f"to compare: python -m bench compare {path} {own}{gate}")
+            line = plain_text(f"to compare: python -m bench compare {path} {own}{gate}")
+            terminalreporter.write_line(line)
         journal, root = self._saving.journal, self._config.rootpath
         if journal is not None and not Path.cwd().is_relative_to(root):  # show looks upwards
             terminalreporter.write_line(f"to see this again: python -m bench show {journal}")

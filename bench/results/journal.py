@@ -16,10 +16,10 @@ from bench.results.run import (
     ENDED,
     SCHEMA,
     Run,
+    bytes_of,
     check_schema,
     first_wrong,
     machine_of,
-    text_of,
     wrong,
 )
 
@@ -120,7 +120,7 @@ def load_journal(path: Path) -> Run:
 
     Raises `PipelineError` where the first line is not that of a journal.
     """
-    *lines, rest = text_of(path).split("\n")
+    *lines, rest = bytes_of(path).split(b"\n")
     if not lines:
         raise wrong(path, "a journal, but it has no whole line", "no cell had begun; measure again")
     head = _entry(lines[0])
@@ -150,8 +150,8 @@ def load_journal(path: Path) -> Run:
     return Run(machine, tuple(rows.values()), begun, complete=complete, skipped=skipped)
 
 
-def _entry(line: str) -> Any:
-    """Return the JSON of one line, or None where it is none; NaN and infinities are none."""
+def _entry(line: bytes) -> Any:
+    """Return the JSON of one line, or None where it is none, such as NaN or not UTF-8."""
     try:
         return msgspec.json.decode(line)
     except (ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """One run as it was recorded, and what reading any record of it shares."""
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,14 @@ from bench.results.cell import Row
 from bench.results.rates import start_and_end
 from bench.results.reading import read
 from pipeline.errors import PipelineError
+from pipeline.files import read_bytes
 
 __all__ = [
     "AGAIN",
     "ENDED",
     "SCHEMA",
     "Run",
+    "bytes_of",
     "check_schema",
     "first_wrong",
     "machine_of",
@@ -58,17 +61,27 @@ class Run:
     """Lines of a journal that could not be read."""
 
 
-def text_of(path: Path) -> str:
-    """Read a text file; raises `PipelineError` for one that is none, or too large."""
+def bytes_of(path: Path) -> bytes:
+    """Read a file without a byte order mark, which some shells write.
+
+    Raises `PipelineError` for one that cannot be read, or is too large.
+    """
     try:
-        if path.is_file() and path.stat().st_size > MAXIMUM_BYTES:
-            raise wrong(path, "at most 1 GB", "measure fewer cells into one file")
-        return path.read_text(encoding="utf-8-sig")  # some shells write a byte order mark
-    except UnicodeDecodeError as error:
-        raise wrong(path, "a text file", "pass what --benchmark-json wrote") from error
+        content = read_bytes(path, MAXIMUM_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         cause = getattr(error, "strerror", None) or str(error)
         raise wrong(path, f"a file that can be read ({cause})", "check the path") from error
+    if content is None:
+        raise wrong(path, "at most 1 GB", "measure fewer cells into one file")
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def text_of(path: Path) -> str:
+    """Read a text file; raises `PipelineError` as `bytes_of`, and for what is not text."""
+    try:
+        return bytes_of(path).decode()
+    except UnicodeDecodeError as error:
+        raise wrong(path, "a text file", "pass what --benchmark-json wrote") from error
 
 
 def parsed(path: Path, text: str) -> Any:

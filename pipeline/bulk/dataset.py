@@ -78,7 +78,7 @@ def write(table: "pa.Table", out: Path) -> None:
 
     ids = "\0".join(table["id"].to_pylist())
     digest = blake2b(ids.encode(), digest_size=12).hexdigest()
-    with writing(out / PARTS / f"part-{digest}.parquet") as file:
+    with writing(out / PARTS / f"part-{digest}.parquet", follow=False) as file:
         parquet.write_table(table.select(schema().names).cast(schema()), file)
 
 

@@ -199,7 +199,7 @@ class Preprocess:
         if self._settings.store == PARQUET:
             return {"image_bytes": encoded}
         name = dataset.image_path(row["id"])
-        with writing(self._out / name) as file:
+        with writing(self._out / name, follow=False) as file:
             file.write(encoded)
         return {"image": name}
 

@@ -238,7 +238,7 @@ def _save(tensor: "torch.Tensor", output: Path, note: str | None) -> PipelineErr
 
     encoded = fast.png(np.asarray(to_image(tensor)), NOTE, note or "")
     try:
-        with writing(output) as file:
+        with writing(output, follow=False) as file:
             file.write(encoded)
     except PipelineError as error:
         return error.with_traceback(None)

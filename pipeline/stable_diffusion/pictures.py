@@ -24,6 +24,8 @@ def find(path: Path, drawing: Drawing, index: int) -> "Image | None":
     """Return image `index` where an earlier run left it whole and with the same settings."""
     from PIL import Image, PngImagePlugin
 
+    if not path.is_file():  # opening a pipe would wait for somebody to write
+        return None
     try:
         with Image.open(path, formats=["PNG"]) as image:
             image.load()
@@ -38,7 +40,7 @@ def find(path: Path, drawing: Drawing, index: int) -> "Image | None":
 
 def save(image: "Image", path: Path) -> None:
     """Write a PNG with what made the image as text, and print its path."""
-    with writing(path) as file:
+    with writing(path, follow=False) as file:
         file.write(encode(image))
     print(plain(str(path)))
 

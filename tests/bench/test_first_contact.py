@@ -1,6 +1,7 @@
 """The first contact with a GPU, on the simulated one: what it verifies and leaves, row by row."""
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from bench import first_contact
 from bench.results import record
 from bench.results.cell import CHECKED, FAILED, MEASURED, NOT_COMPARABLE, UNAVAILABLE, Cell, Row
+from pipeline import availability
 from simulated_cuda.plugin import LARGE
+from support.helpers import NO_CUDA
 from support.runs import Run, copy_of_bench, python_in
 from support.simulation import BRIEF, python_on_cuda
 
@@ -58,6 +61,9 @@ def on_cuda(rows: Rows) -> Iterator[Row]:
 def test_every_fact_holds_on_a_device_that_works(contact: Run) -> None:
     assert (contact.code, contact.err) == (0, ""), contact.out
     assert "FAIL" not in contact.out
+    assert "{" not in contact.out  # words, no Python
+    count = contact.out.count("\nok   ")
+    assert contact.out.endswith(f"\n{count} of {count} facts hold\n")
     titles = [line for line in contact.out.splitlines() if line.startswith("== ")]
     assert [title.split(", ")[0] for title in titles] == [
         f"== {part}: exit code 0" for part in PARTS
@@ -173,10 +179,18 @@ def test_flux_may_lack_a_julia_but_not_a_device(status: str, reason: str, holds:
     ("arguments", "line"),
     [
         (["--out", "file"], "--out file: expected a folder, but file is a file; change --out"),
+        (["--out", ""], "--out '': expected the name of a folder; change --out"),
         (
             ["--slower", "0.5"],
             "--slower 0.5: expected a whole number of at least 1; change --slower",
         ),
+        (["--pytest", 'a "b'], '--pytest a "b: expected quotes that are closed; change --pytest'),
+        (["--large", 'x "y'], '--large x "y: expected quotes that are closed; change --large'),
+        (["--size", "511"], "--size 511: expected sides divisible by 8; try 504x504 or 512x512"),
+        (["--steps", "0"], "--steps 0: expected a whole number of at least 1; change --steps"),
+        (["--model", "arch:x"], "--sd-model arch:x: expected one of "),
+        (["--only"], "python -m bench.first_contact: argument --only: expected at least one "),
+        ([], "first contact: expected a CUDA device; no CUDA"),
     ],
 )
 def test_a_wrong_question_is_one_line(
@@ -188,5 +202,41 @@ def test_a_wrong_question_is_one_line(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
-    assert first_contact.main(arguments) == 2
-    assert capsys.readouterr().err == f"{line}\n"
+    monkeypatch.setattr(availability, "cuda", lambda: NO_CUDA)
+    try:
+        code: object = first_contact.main(arguments)
+    except SystemExit as ended:  # argparse's
+        code = ended.code
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(line)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_before_the_first_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(availability, "cuda", lambda: None)
+    (tmp_path / "first-contact.json").mkdir()
+    assert first_contact.main(["--out", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"output {tmp_path / 'first-contact.json'}: expected a place that can be")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_in_the_place_of_its_results_holds_nothing_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "first-contact.json")
+    first_contact._write(tmp_path, [first_contact.Outcome("modes", 1.0, "exit code 0")])
+    [outcome] = json.loads((tmp_path / "first-contact.json").read_text())
+    assert outcome["part"] == "modes"
+
+
+def test_a_folder_of_a_model_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert first_contact._model("model") == str(tmp_path / "model")
+    assert first_contact._model("tiny") == "tiny"

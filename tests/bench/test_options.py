@@ -80,6 +80,11 @@ def asked(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
             "--benchmark-json folder",
             "--benchmark-json folder: expected a file, not a folder; add a name",
         ),
+        (
+            f"--benchmark-json {'a' * 300}",
+            f"--benchmark-json {'a' * 300}: expected a file that can be written (File name too "
+            "long); change --benchmark-json",
+        ),
     ],
 )
 def test_a_wrong_question_is_answered_with_one_line(

@@ -350,3 +350,14 @@ def test_what_doctor_says_fits_the_terminal(
     assert code == 0
     assert max(map(len, lines)) <= columns
     assert not any("…" in line for line in lines)
+
+
+@pytest.mark.usefixtures("online")
+def test_on_a_very_narrow_terminal_doctor_still_says_why_and_what_to_do(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    code, lines, _ = command("doctor")
+    said = " ".join(line[37:].strip() for line in lines)
+    assert code == 0
+    assert "no Julia: this test hides it → run another test" in said

@@ -132,8 +132,8 @@ def test_another_fault_of_the_system_is_no_fault_of_the_output() -> None:
 @pytest.mark.parametrize(
     ("encoding", "line"),
     [
-        ("ascii", "768x512 > a-b 5 ~ 1 10-3 . 2 ? ? --|"),
-        ("latin-1", "768×512 > a-b 5 ± 1 10-³ . ² é ? --|"),
+        ("ascii", "768x512 > a-b 5 +/- 1 10-3 . [2] ? ? --|"),
+        ("latin-1", "768×512 > a-b 5 ± 1 10-3 . ² é ? --|"),
         ("utf-8", "768×512 → a–b 5 ± 1 10⁻³ … ² é 猫 ──│"),
     ],
 )
@@ -162,3 +162,22 @@ def test_a_reader_that_goes_away_leaves_no_traceback(tmp_path: Path, command: st
             check=False,
         )
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2steps\u00b9,\u00b9\u00b2       5 ms\n1steps           5 ms\n",
+         "2steps[1],[12]   5 ms\n1steps           5 ms\n"),
+        ("\u00b1 95 %   ms  GB\n  5 %   1   2\n", "+/- 95 % ms  GB\n  5 %   1   2\n"),
+        ("(\u00b1 5 %)\n", "(+/- 5 %)\n"),
+    ],
+)  # fmt: skip
+def test_in_ascii_a_footnote_is_no_part_of_a_name_and_columns_stay_where_they_are(
+    text: str, shown: str
+) -> None:
+    stream = TextIOWrapper(BytesIO(), "ascii", newline="")
+    use_plain_signs(stream)
+    stream.write(text)
+    stream.flush()
+    assert stream.buffer.getvalue().decode() == shown  # type: ignore[attr-defined]

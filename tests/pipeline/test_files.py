@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.files import FIXTURES, writing
+from pipeline.files import FIXTURES, read_bytes, writing
 
 
 @pytest.fixture
@@ -154,6 +154,29 @@ def test_a_block_that_fails_writes_nothing_into_a_pipe(tmp_path: Path) -> None:
         fail()
     assert os.read(reading, 10) == b""
     os.close(reading)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    content = bytes(range(256)) * 1000  # more than a pipe holds
+    for most, expected in ((len(content), content), (len(content) - 1, None)):
+        with ThreadPoolExecutor(1) as pool:
+            writer = pool.submit(write, tmp_path / "fifo", content)
+            assert read_bytes(tmp_path / "fifo", most) == expected
+            writer.exception()  # it may have been left with a byte that nobody took
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_that_nobody_writes_and_a_device_are_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.files.READER_S", 0.0)
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="nobody writes into this pipe"):
+        read_bytes(tmp_path / "fifo", 9)
+    with pytest.raises(OSError, match="it is no file but a device"):
+        read_bytes(Path(os.devnull), 9)
 
 
 def test_a_device_stays_a_device(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """`generate` writes each picture as it is drawn, and what is already there is not drawn again."""
 
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,6 +162,25 @@ def test_a_picture_that_somebody_else_made_is_drawn_over(
     assert command(*QUESTION, "--count", "2")[0] == 0
     assert sampled == [0, 1]
     assert opened(Path("run", GENERATED[0])).text["seed"] == "0"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+@pytest.mark.parametrize("verb", ["generate", "run"])
+def test_a_pipe_and_a_link_in_the_place_of_pictures_are_replaced_and_no_target_is_touched(
+    command: Command, verb: str
+) -> None:
+    Path("run").mkdir()
+    Path("precious").write_text("precious")
+    places = [*GENERATED[:2], *(PREPROCESSED[:2] if verb == "run" else [])]
+    for name in places[::2]:
+        os.mkfifo(Path("run", name))
+    for name in places[1::2]:
+        Path("run", name).symlink_to("../precious")
+    assert command(verb, *QUESTION[1:], "--count", "2")[0] == 0
+    assert Path("precious").read_text() == "precious"
+    for name in places:
+        assert stat.S_ISREG(Path("run", name).lstat().st_mode)
+        assert opened(Path("run", name)).format == "PNG"
 
 
 def test_the_time_that_is_printed_is_that_of_drawing(

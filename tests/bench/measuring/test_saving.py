@@ -31,19 +31,23 @@ def test_on_a_full_disk_the_run_goes_on_and_an_older_json_stays_whole(tmp_path: 
     assert "Traceback" not in run.out + run.err
 
 
-@pytest.mark.parametrize("kind", ["a file", "a folder that is read-only"])
+@pytest.mark.parametrize("kind", ["a file", "a link to itself", "a folder that is read-only"])
 def test_without_a_place_for_its_journal_a_run_says_so_once_and_goes_on(
     kind: str, tmp_path: Path
 ) -> None:
     folder = suite_in(tmp_path, "sessions")
     if kind == "a file":
         (folder / ".benchmarks").touch()
+    elif kind == "a link to itself":
+        (folder / ".benchmarks").symlink_to(".benchmarks")
     elif os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     else:
         (folder / ".benchmarks").mkdir(mode=0o500)
-    run = pytest_in(folder, *BRIEF)
+    run = pytest_in(folder, *BRIEF[:-1], "--benchmark-json=o\nu\x1bt.json")
     assert run.code == 0, run.out
+    (folder / "o\nu\x1bt.json").rename(folder / "out.json")
+    assert "\nresults: o u\ufffdt.json\n" in run.out
     assert run.out.count("no journal: .benchmarks/journals cannot be written (") == 1
     assert list(run.measured) == ["first", "second", "third", "fourth"]
 

@@ -282,7 +282,7 @@ def test_it_runs_optimised_from_another_folder_into_a_pipe_of_ascii(tmp_path: Pa
     assert "--benchmark-sort: of pytest-benchmark's own table; add --stock-table" in run.out
     assert "\npreprocess: cell 1 of 5, about " in run.out
     assert "\\u" not in run.out
-    assert "~ 95 %" in run.out
+    assert "+/- 95 %" in run.out
     assert [path.name for path in elsewhere.iterdir()] == ["calls.json"]  # the suite's own
     assert record.load(folder / record.JOURNAL).complete
     journal = (folder / record.JOURNAL).resolve()

@@ -23,6 +23,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_is_written_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     record.write(Path("out.json"), document(rows()))
+    assert main(["report", "out.json", "-o", "a\nb\x1b.html"]) == 0
+    assert capsys.readouterr().out == "report: a b\ufffd.html\n"
     assert main(["report", "out.json", "-o", "new/page.html"]) == 0
     assert capsys.readouterr().out == "report: new/page.html\n"
     text = Path("new/page.html").read_text(encoding="utf-8")

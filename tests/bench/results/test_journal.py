@@ -174,6 +174,7 @@ def test_a_bad_first_line_is_named(path: Path, line: str, message: str) -> None:
     "line",
     [
         "\x00\x00gar{bage",
+        '{"row": {"name": "\udcff\udcfe"}}',  # bytes that are not UTF-8
         '{"row": {"name": "x"',
         '{"row": NaN}',
         "7",
@@ -189,7 +190,7 @@ def test_a_bad_first_line_is_named(path: Path, line: str, message: str) -> None:
 def test_a_bad_line_is_skipped_and_counted_and_no_row_is_lost(path: Path, line: str) -> None:
     write_journal(path, small())
     first, *rest = path.read_text().split("\n")
-    path.write_text("\n".join([first, rest[0], line, *rest[1:]]))
+    path.write_text("\n".join([first, rest[0], line, *rest[1:]]), errors="surrogateescape")
     run = load_journal(path)
     assert list(run.rows) == small()
     assert (run.skipped, run.complete, run.machine) == (1, True, MACHINE)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench.results import record
 from bench.results.cell import MEASURED
+from pipeline.errors import PipelineError
 from support.damage import OTHERS, changed, loads_or_is_refused, places, refused
 from support.helpers import fresh_python
 from support.results import BAD_FILES, MACHINE, TINY, document, rows, small
@@ -222,3 +223,12 @@ def test_a_file_cut_at_any_byte_is_refused(tmp_path: Path) -> None:
     for end in range(0, len(whole), 7):
         path.write_text(whole[:end])
         assert refused(path).endswith("it may be cut off: measure again")
+
+
+def test_a_name_of_a_thousand_characters_is_not_repeated_whole() -> None:
+    path = Path("n" * 1000)
+    with pytest.raises(PipelineError) as error:
+        record.load(path)
+    line = str(error.value)
+    assert len(line) < 500
+    assert line.startswith("n" * 399 + "…: expected a file that can be read (")
