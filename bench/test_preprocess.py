@@ -16,6 +16,7 @@ from bench.workloads import exactness, own, peers, pictures
 from pipeline import contracts
 from pipeline.contracts import SIZE, Violation
 from pipeline.errors import ContractError
+from pipeline.preprocessing import fast
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.preprocessing.decoding import decode
 from pipeline.preprocessing.preprocess import Settings, preprocess
@@ -34,6 +35,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     """Time what the cell's regime names, on the same pictures on every machine."""
     preprocessing.load()
+    if cell.axes["regime"] != "transform" and not {"peer", "call"} & cell.axes.keys():
+        regime = {**cell.regime, "decoder": _decoder(cell)}
+        measure.row = replace(measure.row, cell=replace(cell, regime=regime))
     paths = _paths(cell, axes)
     regimes = {"decode": _decode, "transform": _transform, "file": _file, "stream": _stream,
                "scaled": _file}  # fmt: skip
@@ -79,6 +83,12 @@ def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
         remedy = "no number is given for other pixels"
         measure.row = replace(measure.row, status=NOT_COMPARABLE, reason=reason, remedy=remedy)
         pytest.skip(reason)  # it is a row, and not a failure of this run
+
+
+def _decoder(cell: Cell) -> str:
+    """Return the libraries that decode the files of a cell, with their versions."""
+    formats = [str(cell.axes["format"])] if "format" in cell.axes else ["png", "jpeg"]
+    return ", ".join(map(fast.decoder, formats))
 
 
 def _decode(cell: Cell, paths: list[Path]) -> Callable[[], Any]:

@@ -12,7 +12,6 @@ from bench.results.cell import Cell
 from bench.workloads import peers, pictures
 from pipeline.arguments import Size, parse_count, parse_size, size_label
 from pipeline.errors import PipelineError
-from pipeline.preprocessing import fast
 
 __all__ = ["AXES", "CALL", "IMAGES", "STREAMED", "preprocess"]
 
@@ -167,17 +166,10 @@ def _cell(regime: str, source: _Source, color: str, device: str, threads: int, p
         regime={
             **_REGIMES[regime],
             **tensor,
-            **({} if peer or regime == "transform" else {"decoder": _decoder(source)}),
             "threads": threads or 1,
             **source.regime,
         },
     )
-
-
-def _decoder(source: _Source) -> str:
-    """Return the libraries that decode the files of a cell, with their versions."""
-    formats = [str(source.axes["format"])] if "format" in source.axes else ["png", "jpeg"]
-    return ", ".join(map(fast.decoder, formats))
 
 
 def _megapixels(size: Size) -> int:

@@ -13,6 +13,7 @@ from bench.measuring.session import OPTIONAL
 from bench.results import record, thumbnail
 from bench.results.cell import CHECKED, FAILED, MEASURED, UNAVAILABLE
 from bench.results.rates import matrix_rate
+from pipeline.preprocessing import fast
 from pipeline.stable_diffusion.models import TINY
 from support.commands import runner
 from support.grids import default_cells
@@ -207,6 +208,7 @@ def test_importing_torchvision_is_not_preprocessing(measured: Run) -> None:
     assert alone.code == 0, alone.out
     (row,) = record.load(measured.folder / "alone.json").rows
     assert row.limited_by != "first call"
+    assert row.cell.regime["decoder"] == fast.decoder("png")
 
 
 def test_the_plugin_compares_a_result_file(measured: Run) -> None:

@@ -198,8 +198,6 @@ def test_every_row_of_preprocessing_states_its_regime() -> None:
         stated = {"includes", "threads", "batch", "layout"}
         if cell.axes["regime"] != "decode":
             stated |= {"antialias", "output"}
-        if cell.axes["regime"] != "transform" and "peer" not in cell.axes:
-            stated |= {"decoder"}
         assert set(cell.regime) == stated
         assert cell.regime["threads"] == cell.axes.get("threads", 1)
         assert cell.images == cell.regime["batch"]
