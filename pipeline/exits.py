@@ -130,5 +130,8 @@ def _drop_output() -> None:
 
 
 def _complain(line: str) -> None:
-    with suppress(OSError):  # standard error may be closed or full too
-        print(line, file=sys.stderr)
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # standard error may be closed or full too
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

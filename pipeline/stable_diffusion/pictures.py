@@ -42,7 +42,7 @@ def save(image: "Image", path: Path) -> None:
     """Write a PNG with what made the image as text, and print its path."""
     with writing(path, follow=False) as file:
         file.write(encode(image))
-    print(plain(str(path)))
+    print(plain(str(path)), flush=True)  # as soon as it is there, in a pipe too
 
 
 def encode(image: "Image") -> bytes:
