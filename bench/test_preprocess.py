@@ -16,7 +16,7 @@ from bench.workloads import exactness, own, peers, pictures
 from pipeline import contracts
 from pipeline.contracts import SIZE, Violation
 from pipeline.errors import ContractError
-from pipeline.preprocessing import fast
+from pipeline.preprocessing import decoding, fast
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.preprocessing.decoding import decode
 from pipeline.preprocessing.preprocess import Settings, preprocess
@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_preprocess(measure: Measure, cell: Cell, axes: grid.Options) -> None:
     """Time what the cell's regime names, on the same pictures on every machine."""
-    preprocessing.load()
+    (decoding if cell.axes["regime"] == "decode" else preprocessing).load()
     if cell.axes["regime"] != "transform" and not {"peer", "call"} & cell.axes.keys():
         regime = {**cell.regime, "decoder": _decoder(cell)}
         measure.row = replace(measure.row, cell=replace(cell, regime=regime))

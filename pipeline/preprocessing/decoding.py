@@ -18,7 +18,7 @@ from pipeline.preprocessing.opening import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["WHITE", "as_rgb", "decode", "flatten"]
+__all__ = ["WHITE", "as_rgb", "decode", "flatten", "load"]
 
 WHITE = (255, 255, 255)
 """The default colour behind transparent pixels."""
@@ -56,6 +56,13 @@ def decode(
         if levels is None:
             return as_rgb(image, background, name)
         return flatten(fast.as_image(levels), background, name)
+
+
+def load() -> None:
+    """Import Pillow's decoders, for which no image should be charged."""
+    import PIL.Image
+
+    PIL.Image.init()
 
 
 def as_rgb(image: "Image", background: tuple[int, int, int], name: str) -> "Image":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pipeline import availability
 from pipeline.contracts import SIZE
 from pipeline.errors import PipelineError, UnavailableError, counted
-from pipeline.preprocessing import fast, headers, pixels
+from pipeline.preprocessing import decoding, fast, headers, pixels
 from pipeline.preprocessing.decoding import WHITE, as_rgb, decode, flatten
 from pipeline.preprocessing.opening import (
     Encoded,
@@ -208,10 +208,9 @@ def fill(slot: "torch.Tensor", picture: Picture, settings: Settings) -> None:
 
 def load() -> None:
     """Import torchvision and Pillow's decoders: seconds that no image should be charged for."""
-    import PIL.Image
     import torchvision.transforms.v2  # noqa: F401
 
-    PIL.Image.init()
+    decoding.load()
 
 
 def to_image(tensor: "torch.Tensor") -> "Image":
