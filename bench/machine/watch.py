@@ -77,11 +77,11 @@ class Readings:
 class Watch:
     """Look at the machine between the rounds of a cell on `device`; a context manager."""
 
-    def __init__(self, device: str) -> None:
-        """Prepare; the first look is made by `look`."""
+    def __init__(self, device: str, unknown: Mapping[str, str] | None = None) -> None:
+        """Prepare; the first look is made by `look`. `unknown`: sensors not to read, and why."""
         self._on_gpu = device == GPU
         self._polled = ("CPU clock", *(WATCHED[GPU] if self._on_gpu else ()))
-        self._guards: dict[str, str] = {}
+        self._guards = dict(unknown or {})
         self._looks: list[tuple[int, str]] = []
         self._readings: dict[str, list[Any]] = {name: [] for name in self._polled}
         self._next = 0.0

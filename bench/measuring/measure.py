@@ -148,13 +148,17 @@ class Measure:
                 self._measure_more(extra)
 
     def once(
-        self, take: Callable[[], tuple[float, Mapping[str, float]]], weights: str = ""
+        self,
+        take: Callable[[], tuple[float, Mapping[str, float]]],
+        weights: str = "",
+        unknown: Mapping[str, str] | None = None,
     ) -> None:
         """Publish the one sample that `take` returns, from a process of its own.
 
         It returns seconds, and further numbers of the row by names that end in their unit.
+        `unknown` says why sensors, by their names, cannot tell anything about this row.
         """
-        (seconds, extra), readings = self._watched(take)
+        (seconds, extra), readings = self._watched(take, unknown)
         self.row = replace(self.row, weights=weights, extra={**self.row.extra, **extra})
         if internals.is_disabled(self._benchmark):
             self._end_unmeasured()
@@ -205,9 +209,11 @@ class Measure:
 
         return counted
 
-    def _watched(self, take: Callable[[], T]) -> tuple[T, watch.Readings]:
+    def _watched(
+        self, take: Callable[[], T], unknown: Mapping[str, str] | None = None
+    ) -> tuple[T, watch.Readings]:
         """Return what `take` returns, and the readings from before and after it."""
-        with watch.Watch(self.cell.device) as watching:
+        with watch.Watch(self.cell.device, unknown) as watching:
             watching.look(0)
             taken = take()
             return taken, watching.end(1)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from statistics import median
+from time import sleep
 from typing import Any
 
 import pytest
@@ -142,6 +143,15 @@ def test_what_is_not_proof_is_told_and_drops_nothing(nvml: Any) -> None:
     assert readings.extra["gpu_lowest_mhz"] == 1410
     assert readings.extra["gpu_power_capped_percent"] == 100
     assert readings.extra["gpu_highest_c"] == 41
+
+
+def test_what_cannot_tell_others_from_a_row_is_not_read_and_the_reason_stands() -> None:
+    with Watch("cpu", {"other processes": "on Ray"}) as looking:
+        looking.look(0)
+        sleep(1.2 * watch.SHORTEST_S)
+        readings = looking.end(1)
+    assert "others_busy_percent" not in readings.extra
+    assert readings.guards["other processes"] == readings.guards["stolen time"] == "on Ray"
 
 
 def test_a_reading_that_fails_is_not_watched_and_the_others_are(nvml: Any) -> None:
