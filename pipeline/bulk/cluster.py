@@ -1,8 +1,8 @@
 """Cluster: the stages on Ray Data, each with a pool of its own that grows and shrinks.
 
-Ray schedules, retries and moves data; nothing here does. The model and Julia live in actors,
-preprocessing runs as tasks. Each batch is one block, so that a batch that is run again, after a
-node is lost, writes the same part.
+Ray schedules, retries and moves data; nothing here does. Each stage runs in actors, which have the
+next batch at hand: between two tasks Ray Data (2.60) may wait 0.1 s for tasks of other stages. Each
+batch is one block, so that a batch that is run again, after a node is lost, writes the same part.
 """
 
 import logging
@@ -51,8 +51,7 @@ JULIA = {
     "PYTHON_JULIACALL_THREADS": "1",
 }
 """The environment of the actors that score. A worker process of another environment, which may
-have imported torch before Julia, is never reused for them, and Ray never fuses preprocessing with
-them."""
+have imported torch before Julia, is never reused for them."""
 
 
 def check_address(address: str) -> None:
@@ -142,7 +141,7 @@ def _pipeline(
     gpus: float,
 ) -> "ray.data.Dataset":
     import ray
-    from ray.data import ActorPoolStrategy, TaskPoolStrategy
+    from ray.data import ActorPoolStrategy
 
     arguments = {"settings": settings, "out": out}
     # Batches wait for a node that is lost until Ray knows; restarts bound a batch that kills.
@@ -170,11 +169,12 @@ def _pipeline(
             **({"num_gpus": gpus, "batch_size": batch} if on_cuda else {"num_cpus": 1}),
         )
     rows = rows.map_batches(
-        _preprocess,
-        fn_kwargs=arguments,
-        compute=TaskPoolStrategy(size=workers.get(PREPROCESS)),
+        _Preprocess,
+        fn_constructor_kwargs=arguments,
+        compute=actors(PREPROCESS, cpus),
         num_cpus=1,
         **common,
+        **bounded,
     )
     rows = rows.map_batches(
         _Forward,
@@ -197,9 +197,13 @@ class _Generate:
         return traced(GENERATE, self._stage, table)
 
 
-def _preprocess(table: "pa.Table", settings: Settings, out: Path) -> "pa.Table":
-    preprocessing.load()  # seconds, once a process, that no picture should be charged for
-    return traced(PREPROCESS, Preprocess(settings, out), table)
+class _Preprocess:
+    def __init__(self, settings: Settings, out: Path) -> None:
+        preprocessing.load()
+        self._stage = Preprocess(settings, out)
+
+    def __call__(self, table: "pa.Table") -> "pa.Table":
+        return traced(PREPROCESS, self._stage, table)
 
 
 class _Forward:
