@@ -1,4 +1,5 @@
 """The same cells on every node of a Ray cluster: chosen, sent, watched, and kept as they end.
 
-It may use every other room but the grid and the history; only the command imports it.
+Imports `bench.comparing`, `bench.measuring`, `bench.results`, `bench.machine` and `pipeline`; only
+the command imports it.
 """

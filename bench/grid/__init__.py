@@ -1,7 +1,7 @@
 """The grids: the axes of each family, and the cells that they make, before anything heavy loads.
 
 To add an axis, declare it in the module of its subject and use it in the cells of that module: the
-option, its help and its checks follow. This package may import whatever stands below `bench/`.
+option, its help and its checks follow. Imports `bench.workloads`, `bench.results` and `pipeline`.
 """
 
 from bench.grid import flux, preprocessing, stable_diffusion

@@ -1,5 +1,5 @@
 """Reporting: what a run and a comparison say, as tables, Markdown, charts and one HTML page.
 
-Imports all rooms below it (comparing, measuring, results, machine, statistics); nothing but the
-command and the measuring session imports it.
+Imports `bench.comparing`, `bench.results`, `bench.machine`, `bench.statistics` and `pipeline`; the
+command, the plugin and `bench.history` import it.
 """

@@ -1,4 +1,5 @@
 """Targets: the sizes and batches that exported components take, beside those of eager PyTorch.
 
-Imports `pipeline.validation` and the rooms below it; only the commands import it.
+Imports `pipeline.validation`, `pipeline.stable_diffusion` and the base modules of `pipeline/`; only
+the commands import it.
 """

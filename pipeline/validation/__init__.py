@@ -1,5 +1,5 @@
 """Validation: the walk on the meta device, its tally, the answers and their table.
 
-Imports the three stages and the base modules of `pipeline/`; only the commands and `bench` import
-it.
+Imports the three stages and the base modules of `pipeline/`; the commands, `pipeline.bulk`,
+`pipeline.targets` and `bench` import it.
 """
