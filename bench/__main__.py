@@ -209,15 +209,19 @@ def _print(options: argparse.Namespace, comparison: Comparison, gates: dict[str,
     return DOES_NOT_HOLD if outcome and outcome.failures else HOLDS
 
 
+DESCRIPTION = "measure two trees, this machine's noise or a cluster; show what was measured"
+EPILOG = "For the first run on a new GPU: python -m bench.first_contact"
+
+
 def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; what `ab` and `noise` do not know is left for pytest, in `rest`."""
-    parser = Parser(prog="python -m bench", description="read what pytest bench/ has measured")
+    parser = Parser(prog="python -m bench", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("show", help="print the tables of a run")
+    command = _add(commands, "show", "print the tables of a run")
     command.add_argument(
         "file", nargs="?", type=Path, help="a result file (default: the last run's journal)"
     )
@@ -225,7 +229,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--json", action="store_true", help="print it as pytest-benchmark's JSON instead"
     )
     command.set_defaults(command=show)
-    command = commands.add_parser("compare", help="compare machines or commits with the first")
+    command = _add(commands, "compare", "compare machines or commits with the first")
     command.add_argument(
         "files", nargs="+", metavar="FILE", help="result files; a.json,b.json are runs of one side"
     )
@@ -238,13 +242,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     _add_printing(command)
     command.set_defaults(command=compare)
-    command = commands.add_parser(
+    command = _add(
+        commands,
         "ab",
-        help="compare two trees on this machine, interleaved",
+        "compare two trees on this machine, interleaved; it takes --base, or --a or --b",
         epilog="All other options go to pytest on both sides: -k, files, --sd-model, …",
         allow_abbrev=False,
     )
-    command.add_argument("--base", metavar="REF", help="the commit of side A")
+    command.add_argument(
+        "--base", metavar="REF", help="the commit of side A (default: the working tree as it is)"
+    )
     command.add_argument(
         "--head", metavar="REF", help="the commit of side B (default: the working tree as it is)"
     )
@@ -259,24 +266,26 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     _add_budget(command)
     _add_printing(command)
     command.set_defaults(command=ab)
-    command = commands.add_parser(
+    command = _add(
+        commands,
         "noise",
-        help="measure the working tree against itself: the noise floor of this machine",
+        "measure the working tree against itself: the noise floor of this machine",
         epilog="All other options go to pytest: -k, files, --sd-model, …",
         allow_abbrev=False,
     )
     _add_budget(command)
     command.set_defaults(command=noise)
-    command = commands.add_parser(
+    command = _add(
+        commands,
         "fleet",
-        help="measure the same cells on every node of a Ray cluster, and compare",
+        "measure the same cells on every node of a Ray cluster, and compare",
         epilog="Everything after -- goes to pytest on every node: files, -k, --sd-model, …",
         allow_abbrev=False,
     )
     fleets.add_to(command)
     _add_printing(command)
     command.set_defaults(command=fleet)
-    command = commands.add_parser("report", help="write one page of HTML")
+    command = _add(commands, "report", "write one page of HTML")
     command.add_argument(
         "files", nargs="*", metavar="FILE", help="result files (default: the last run's journal)"
     )
@@ -288,8 +297,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="default: report.html",
     )
     command.set_defaults(command=write_report)
-    help_ = "say which commit made a machine's results slower"
-    history.add_to(commands.add_parser("history", help=help_))
+    history.add_to(_add(commands, "history", "say which commit made a machine's results slower"))
     words = list(sys.argv[1:] if arguments is None else arguments)
     pytests: list[str] = []
     if words[:1] == ["fleet"] and "--" in words:
@@ -299,6 +307,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(options_rest)}")
     options.rest = pytests or options_rest
     return options
+
+
+def _add(commands: Any, name: str, purpose: str, **more: Any) -> Parser:
+    """Add a command; its purpose stands in the list of commands and in its own help."""
+    command: Parser = commands.add_parser(name, help=purpose, description=purpose, **more)
+    return command
 
 
 def _add_budget(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.measuring import internals
 from bench.measuring.measure import Measure
 from bench.results.cell import Cell
 
@@ -22,7 +23,7 @@ def test_harness(measure: Measure, cell: Cell, benchmark: Any) -> None:
     measure(
         lambda: None,
         check=lambda output: [],
-        extra=lambda: beside_an_empty_loop(benchmark.stats.stats.data),
+        extra=lambda: beside_an_empty_loop(internals.samples(benchmark)),
     )
 
 

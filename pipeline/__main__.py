@@ -57,18 +57,26 @@ def _parser() -> Parser:
     sd.add_argument("--negative-prompt", default="", help="what the image should not show")
     _option(sd, "--count", parse_count, "images (default: 3)", default=pregenerated.COUNT)
     sd.add_argument("--seed", type=int, default=0, help="image i uses seed + i (default: 0)")
-    _option(sd, "--size", parse_size, "512 or 768x512, width × height")
-    _option(sd, "--steps", parse_count, "denoising steps")
-    _option(sd, "--guidance", parse_number, "how closely to follow the prompt, such as 7.5")
+    _option(sd, "--size", parse_size, "512 or 768x512, width × height (default: the model's)")
+    _option(sd, "--steps", parse_count, "denoising steps (default: the model's)")
+    _option(
+        sd,
+        "--guidance",
+        parse_number,
+        "how closely to follow the prompt, such as 7.5 (default: the model's)",
+    )
     names = f"{', '.join(schedulers.NAMES)} (default: the model's)"
     sd.add_argument("--scheduler", default="", metavar="NAME", help=names)
     types = "default: float16 on CUDA, float32 on the CPU"
     sd.add_argument("--dtype", choices=diffusion.DTYPES, default="", help=types)
-    model = "tiny, arch:sd15, a hub id or a folder (default: tiny; with CUDA arch:sd15)"
+    model = (
+        "tiny, arch:sd15, a hub id or a folder (default: with CUDA arch:sd15; else tiny, but none "
+        "for --prompts)"
+    )
     sd.add_argument("--sd-model", default="", help=model)
     rendered = "copy images of fixtures/ instead, which were rendered, not diffused"
     sd.add_argument("--pregenerated", action="store_true", help=rendered)
-    devices = "default: the model's, for Flux cpu"
+    devices = "of Stable Diffusion (default: as its model needs) and the network that scores (cpu)"
     device.add_argument("--device", choices=("cpu", "cuda"), default="", help=devices)
     _option(out, "--out", parse_folder, "folder (default: run)", default="run")
     gray.add_argument("--grayscale", action="store_true", help="one channel")
@@ -144,7 +152,7 @@ def _add_bulk(group: "argparse._ArgumentGroup") -> None:
     group.add_argument("--store", choices=stores, default=settings.FILES, help=store)
     workers = "N, or generate=N,preprocess=N,forward=N (default: as many as fit)"
     _option(group, "--workers", plan.parse_workers, workers)
-    share = "of a GPU that one worker of generate takes, on Ray (default: 1)"
+    share = "share of a GPU for each worker of generate, on Ray (default: 1)"
     _option(group, "--gpus-per-worker", plan.parse_gpus, share, default=1.0)
     batch = f"items of a batch and of a part (default: up to {plan.MOST_BATCH})"
     _option(group, "--batch", parse_count, batch)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.history.printing import NO_CHANGE, Finding, blame, says, span, title
+from bench.history.printing import Finding, blame, says, span, title, unchanged
 from bench.history.series import History, Machine, Series
 from bench.reporting.charts import Chart, Point
 from bench.reporting.charts import Series as Drawn
@@ -69,7 +69,9 @@ def render(history: History, findings: Sequence[Finding]) -> str:
             for number, machine in enumerate(history.machines, 1)
         ],
         families=list(enumerate(map(title, families), 1)),
-        headline=f"{counted(len(findings), 'change')}, newest first" if findings else NO_CHANGE,
+        headline=f"{counted(len(findings), 'change')}, newest first"
+        if findings
+        else unchanged(history),
         changes=_changes(findings, families, len(history.machines) > 1),
         unread=list(map(plain, history.unread)),
     )

@@ -6,6 +6,7 @@ from math import log
 from statistics import median
 from typing import Any
 
+from bench.history.changes import FEWEST
 from bench.history.series import Change, History, Machine, Moment, Series
 from bench.reporting.columns import LAYOUTS, layout_of
 from bench.reporting.compare_markdown import escaped
@@ -14,7 +15,17 @@ from bench.reporting.tables import families_of
 from bench.reporting.texts import NOTHING, aligned, plain, unit_of, with_margin
 from pipeline.errors import counted
 
-__all__ = ["as_json", "blame", "changes_of", "markdown", "render", "says", "span", "title"]
+__all__ = [
+    "as_json",
+    "blame",
+    "changes_of",
+    "markdown",
+    "render",
+    "says",
+    "span",
+    "title",
+    "unchanged",
+]
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -44,12 +55,14 @@ def render(history: History, findings: Sequence[Finding], width: int, color: boo
             screen.table(_columns(members), always=2)
     screen.print()
     screen.print(
-        "history: medians of the runs, oldest left, taller is slower; then the mean time since the "
-        "last change, how much longer a call takes since then, and how many runs there are",
+        "history: medians of the runs, oldest left, taller is slower; times: means since the last "
+        "change; change: by how much it altered them (+ is slower)",
         "dim",
     )
     screen.print()
-    screen.print(f"{counted(len(findings), 'change')}, newest first:" if findings else NO_CHANGE)
+    screen.print(
+        f"{counted(len(findings), 'change')}, newest first:" if findings else unchanged(history)
+    )
     for machine, series, change in findings:
         screen.print(f"{says(series, change)}{_on(history, machine)}", "bold", 2)
         for line in blame(change):
@@ -57,7 +70,14 @@ def render(history: History, findings: Sequence[Finding], width: int, color: boo
     return screen.text()
 
 
-NO_CHANGE = "no change beyond the noise of the runs"
+def unchanged(history: History) -> str:
+    """Say that there is no change, or that there are too few runs to look for one."""
+    most = max(
+        (len(series.points) for machine in history.machines for series in machine.series), default=0
+    )
+    if most < FEWEST:
+        return f"too few runs to look for a change: {most} of a row at most, and it takes {FEWEST}"
+    return "no change beyond the noise of the runs"
 
 
 def changes_of(history: History) -> list[Finding]:
@@ -124,7 +144,10 @@ def blame(change: Change) -> Iterator[str]:
 
 def markdown(history: History, findings: Sequence[Finding]) -> str:
     """Return the changes as GitHub's Markdown."""
-    lines = [f"**{counted(len(findings), 'change')}**" if findings else f"**{NO_CHANGE}**", ""]
+    lines = [
+        f"**{counted(len(findings), 'change')}**" if findings else f"**{unchanged(history)}**",
+        "",
+    ]
     lines += [f"- {escaped(plain(one.name))}: {escaped(span(one))}" for one in history.machines]
     if findings:
         lines += ["", "| change | where | also changed |", "| :-- | :-- | :-- |"]

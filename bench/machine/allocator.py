@@ -21,8 +21,11 @@ glibc has twice the other: then a forward of eight images took 11 ms or 45 ms in
 on whether its pages had been kept or given back.
 """
 
-VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", "LD_PRELOAD")
+VARIABLES = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
 """A user who sets one of these may have chosen other settings, or another allocator."""
+
+TUNABLES, HUGE_PAGES = "glibc.malloc.", "glibc.malloc.hugetlb="
+"""Of `GLIBC_TUNABLES`: those that may set the thresholds, and the one that does not."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -31,7 +34,7 @@ _pinned: dict[str, int] = {}
 
 def pin() -> None:
     """Set both thresholds for this process; without glibc do nothing."""
-    if not sys.platform.startswith("linux") or any(os.environ.get(name) for name in VARIABLES):
+    if not sys.platform.startswith("linux") or _is_chosen():
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl
@@ -51,3 +54,10 @@ def settings() -> dict[str, int]:
     if not _pinned:
         raise ValueError("not pinned: another allocator, or a variable that sets it")
     return dict(_pinned)
+
+
+def _is_chosen() -> bool:
+    tunables = os.environ.get("GLIBC_TUNABLES", "").split(":")
+    return any(os.environ.get(name) for name in VARIABLES) or any(
+        tunable.startswith(TUNABLES) and not tunable.startswith(HUGE_PAGES) for tunable in tunables
+    )

@@ -28,6 +28,7 @@ __all__ = [
     "AGREEMENT",
     "LAYOUTS",
     "P95_ROUNDS",
+    "P95_WORTH",
     "STAGES",
     "Layout",
     "agreement_lines",
@@ -225,6 +226,8 @@ def of_stages(rows: Sequence[Row]) -> list[Column]:
 def stages_caption(rows: Sequence[Row]) -> str:
     """Return what the table of stages shows."""
     parts = [f"stages of one profiled call, in {unit_of(_longest(rows))[0]}"]
+    if any(map(unattributed, rows)):
+        parts.append("unattributed: between the stages, such as guidance and tokens")
     if any(row.busy is not None for row in rows):
         parts.append(
             "on CUDA: GPU time of the kernels and copies that each stage launched (profiling slows "

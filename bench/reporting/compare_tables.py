@@ -227,14 +227,17 @@ def how_to_read(comparison: Comparison) -> Iterator[str]:
     else:
         yield "times: medians"
         yield ratio
-        yield "95\u00a0%: its interval within these runs; the noise floor is for other runs"
+        yield (
+            f"95\u00a0%: interval of {second}/{base} from these rounds alone; the noise floor says "
+            "how far another run may differ"
+        )
     yield "slower, faster: the whole interval lies beyond the noise floor"
     yield "same: the whole interval lies within it"
     yield "undecided: anything else"
     if any(verdict.word == WORSE for verdict in verdicts):
         yield "worse pictures: fewer agree with their prompt than chance explains"
     if any(verdict.word == REFUSED for verdict in verdicts):
-        yield "x: not the same work, so not compared"
+        yield "x (refused): not the same work, so not compared"
     floors: dict[str, list[float]] = {}
     for verdict in verdicts:
         if verdict.floor:
@@ -261,7 +264,7 @@ def _power(comparison: Comparison, number: int) -> str:
     if not known:
         return ""
     label = comparison.sides[number + 1].label
-    return f"; half of the rows would show it if {label} were {slower(median(known))}"
+    return f"; in half of the rows it would have shown if {label} were {slower(median(known))}"
 
 
 def undecided(comparison: Comparison) -> list[str]:

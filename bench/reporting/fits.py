@@ -201,16 +201,16 @@ def _batch_lines(line: LineFit, too_large: int | None) -> Iterator[str]:
     alike = [count for count in image if below < count < above]
     where = f"from batch {alike[0]} on"
     if alike == [max(image)]:
-        where = "at no other: no knee was seen"
+        where = "at no smaller one: it still falls at the largest"
     if above <= max(image):
-        where = f"from batch {alike[0]} to {alike[-1]} alone" if len(alike) > 1 else "at no other"
+        where = f"from batch {alike[0]} to {alike[-1]}" if len(alike) > 1 else "at no other batch"
     limit = f"batch {too_large} ran out of memory"
     if too_large is None:
         limit = f"the largest batch tried, {max(image)}, fits"
     margin = next(latency.margin for latency in line.latencies if latency.count == best)
     yield (
-        f"  most images/s at batch {best}: {with_margin(1 / image[best], margin)}; an image costs "
-        f"within {percent(SAME_COST)} of that {where}; {limit}"
+        f"  most images/s at batch {best}: {with_margin(1 / image[best], margin)}; the time of an "
+        f"image is within {percent(SAME_COST)} of the least {where}; {limit}"
     )
 
 
@@ -233,7 +233,7 @@ def _quality(line: LineFit, place: str) -> str:
     noise = "" if furthest <= OFF_THE_LINE else ", which the medians' own intervals explain"
     if line.fit.misfit:
         between = percent(line.fit.between)
-        noise = f", more than their rounds and {between} between cells explain: intervals widened"
+        noise = f", more than their noise and {between} between cells explain: use it with care"
     return f"every point within {percent(furthest)} of the line{noise}"
 
 

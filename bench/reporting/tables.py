@@ -22,6 +22,7 @@ from bench.results.cell import (
     OFF_EAGER,
     OFF_EXACT,
     OUT_OF_MEMORY,
+    PREGENERATED,
     Axis,
     Cell,
     Row,
@@ -275,7 +276,9 @@ def _ran_on(rows: Sequence[Row]) -> str:
     """Return what the rows' numbers depend on besides the machine: weights, threads."""
     weights = dict.fromkeys(row.weights for row in rows if row.weights)
     threads = dict.fromkeys(str(row.threads) for row in rows if row.threads is not None)
-    parts = [f"weights: {'; '.join(weights)}"] if weights else []
+    parts = ["images: pre-generated"] if PREGENERATED in weights else []
+    weights.pop(PREGENERATED, None)
+    parts += [f"weights: {'; '.join(weights)}"] if weights else []
     parts += [f"threads of torch and BLAS: {', '.join(threads)}"] if threads else []
     return " · ".join(parts)
 
@@ -303,13 +306,16 @@ def _how_to_read(rows: Sequence[Row]) -> Iterator[str]:
     yield "±\u00a095\u00a0%: half the 95\u00a0% interval of the median, relative to it"
     yield "slowest: the longest round"
     if any(map(columns.has_p95, rows)):
-        yield f"p95: 95th percentile, given from {columns.P95_ROUNDS}\u00a0rounds\u00a0on"
+        yield (
+            f"p95: 95th percentile, from {columns.P95_ROUNDS}\u00a0rounds\u00a0on that are worth "
+            f"{columns.P95_WORTH} independent ones"
+        )
     if any(row.cell.family == "generate" for row in rows):
         yield "it/s: denoising steps per second of the whole call"
     if any("mode" in row.cell.axes for row in rows):
         yield "× eager: speed relative to eager mode"
     if any(row.extra.get(JUDGED) for row in rows):
-        yield "agreement: pictures that the trained network calls what their prompt says"
+        yield "agreement: pictures in which the trained network recognises the prompt's class"
     levels = [row.extra[OFF_EAGER] for row in rows if OFF_EAGER in row.extra]
     if levels:
         yield f"images of other modes: at most {max(levels):.0f} of 255 levels from eager's"

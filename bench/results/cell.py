@@ -27,6 +27,7 @@ __all__ = [
     "OFF_EAGER",
     "OFF_EXACT",
     "OUT_OF_MEMORY",
+    "PREGENERATED",
     "RECOMPILES",
     "RECOMPILE_LIMIT",
     "UNAVAILABLE",
@@ -46,6 +47,9 @@ NOT_COMPARABLE = "not comparable"
 """A peer's output differs from the pipeline's: nothing was timed, and nothing of ours failed."""
 CHECKED = "checked"
 """Its contract held, and nothing was timed (`--benchmark-disable`)."""
+
+PREGENERATED = "pregenerated"
+"""As a row's weights: no weights made its images, they are those of `fixtures/`."""
 
 WALL, JULIA = "wall", "julia"
 

@@ -42,8 +42,13 @@ def scaled(key: str, value: float) -> tuple[float, str]:
 
 
 def text(key: str, value: float) -> str:
-    """Return `79.65 GiB` for the bytes of a GPU's `memory_bytes`: four digits and the unit."""
+    """Return `79.65 GiB` for the bytes of a GPU's `memory_bytes`: four digits and the unit.
+
+    A whole number without a unit is returned whole: it may be a version.
+    """
     number, unit = scaled(key, value)
+    if not unit and isinstance(value, int):
+        return str(value)
     return f"{number:.4g} {unit}".rstrip()
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measuring import memory
 from bench.measuring.profiled import Part
-from bench.results.cell import Cell
+from bench.results.cell import PREGENERATED, Cell
 from bench.workloads import modes
 from bench.workloads.modes import EAGER
 from pipeline import pregenerated
@@ -116,7 +116,7 @@ class ImageSource:
     @property
     def weights(self) -> str:
         """What the row says of the weights that made the images."""
-        return self._pipelines.model(self._cell).weights if self._cell else "pregenerated"
+        return self._pipelines.model(self._cell).weights if self._cell else PREGENERATED
 
     @property
     def size(self) -> Size:

@@ -154,7 +154,7 @@ def _title(answer: Answer) -> str:
 
 
 def _boundaries(answer: Answer) -> "Table":
-    table = _table("boundary", "expected", "found", "verdict")
+    table = _table("boundary", "expected", "found", "result")
     for boundary in answer.boundaries:
         verdict = _HOLDS if boundary.violation is None else _BROKEN
         table.add_row(boundary.name, boundary.expected, boundary.found, verdict)
@@ -196,8 +196,8 @@ def _memory_lines(answer: Answer) -> list[str]:
 def _legend(answer: Answer) -> str:
     overhead = answer.question.overhead
     return (
-        "needs: weights, the most that is alive beside them (in a stage or the scorer), "
-        f"{round(100 * overhead.slack)} % of both for the allocator, "
+        "needs: weights + largest working memory (a stage, or the network that scores) + "
+        f"{round(100 * overhead.slack)} % of both for the allocator + "
         f"{bytes_text(overhead.context_bytes)} for CUDA; {_learnt(overhead)}"
     )
 
@@ -205,7 +205,7 @@ def _legend(answer: Answer) -> str:
 def _learnt(overhead: Overhead) -> str:
     """Say where the share of the allocator and CUDA's bytes are from."""
     if not overhead.rows:
-        return "the last two are a guess: --calibrate with results of this kind of GPU"
+        return "the last two are guesses: --calibrate RESULTS measures them"
     error = f"within {100 * overhead.error:.0f} %" if overhead.rows > 1 else "its error unknown"
     on = f" on {' and '.join(map(plain, overhead.gpus))}" if overhead.gpus else ""
     on += " together" if len(overhead.gpus) > 1 else ""
@@ -259,12 +259,12 @@ def _summary(answers: Sequence[Answer], width: int) -> "Table":
     ]
     costs = _cost_columns(answers)
     for name in (_STEP, "parameters", _IMAGE, "weights", "peak"):
-        if _width(shown | costs | {"verdict": verdicts}) > width:
+        if _width(shown | costs | {"result": verdicts}) > width:
             del costs[name]
     table = _table(*shown)
     for name in costs:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("result", no_wrap=True)
     for row in zip(*shown.values(), *costs.values(), verdicts, strict=True):
         table.add_row(*row)
     return table

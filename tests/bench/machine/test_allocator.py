@@ -28,7 +28,7 @@ print(libc.mallinfo2().hblks - before)
 
 def mapped(size: int, **variables: str) -> str:
     """Return how many mappings a process makes for one allocation of `size` bytes."""
-    unset = dict.fromkeys(allocator.VARIABLES, "")
+    unset = dict.fromkeys((*allocator.VARIABLES, "GLIBC_TUNABLES"), "")
     done = fresh_python("-c", MAPPED.format(size=size), **{**unset, **variables})
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -44,11 +44,15 @@ class TestPin:
 
     def test_a_variable_of_the_user_is_left_to_rule(self) -> None:
         assert mapped(3 * 2**20, MALLOC_MMAP_THRESHOLD_="131072") == "1"
+        assert mapped(3 * 2**20, GLIBC_TUNABLES="glibc.malloc.mmap_threshold=131072") == "1"
+
+    def test_huge_pages_leave_the_thresholds_to_be_pinned(self) -> None:
+        assert mapped(3 * 2**20, GLIBC_TUNABLES="glibc.malloc.hugetlb=1") == "0"
 
 
 def test_settings_say_what_was_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator, "_pinned", {})
-    for name in allocator.VARIABLES:
+    for name in (*allocator.VARIABLES, "GLIBC_TUNABLES"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ValueError, match="not pinned"):
         allocator.settings()

@@ -201,6 +201,7 @@ def test_the_stages_of_a_profiled_call_on_the_cpu_are_a_table_of_their_own() -> 
     caption, heading, line = stages_of(ON_CPU)
     assert caption == (
         "stages of one profiled call, in ms; "
+        "unattributed: between the stages, such as guidance and tokens; "
         "on the CPU: time inside each stage; no GPU, so no busy time and no host gap"
     )
     assert fields(heading) == [

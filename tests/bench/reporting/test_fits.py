@@ -152,7 +152,7 @@ def test_a_batch_has_a_fixed_part_a_knee_and_a_best_size() -> None:
     assert " ms an image; every point within " in line
     assert choice.startswith("  most images/s at batch 128: 48")
     assert choice.endswith(
-        "an image costs within 5 % of that from batch 64 on; the largest batch tried, 128, fits"
+        "image is within 5 % of the least from batch 64 on; the largest batch tried, 128, fits"
     )
 
 
@@ -163,13 +163,13 @@ def test_a_batch_that_costs_more_an_image_is_not_chosen_and_one_without_memory_i
     _, line, choice = fits.batch_lines(rows)
     assert "not a straight line: " in line
     assert choice.startswith("  most images/s at batch 8: 20")
-    assert choice.endswith("of that at no other; batch 32 ran out of memory")
+    assert choice.endswith("of the least at no other batch; batch 32 ran out of memory")
 
 
 def test_a_knee_at_the_largest_batch_tried_is_none() -> None:
     times = {1: 0.010, 2: 0.018, 4: 0.030}
     *_, choice = fits.batch_lines([scored(batch, seconds) for batch, seconds in times.items()])
-    assert "within 5 % of that at no other: no knee was seen; " in choice
+    assert "within 5 % of the least at no smaller one: it still falls at the largest; " in choice
 
 
 def test_two_batches_are_no_line() -> None:
@@ -180,4 +180,4 @@ def test_batches_that_cost_the_same_end_before_one_that_costs_more() -> None:
     times = {1: 0.010, 8: 0.0402, 16: 0.080, 32: 0.320}
     *_, choice = fits.batch_lines([scored(batch, seconds) for batch, seconds in times.items()])
     assert choice.startswith("  most images/s at batch 16: ")
-    assert "of that from batch 8 to 16 alone; " in choice
+    assert "of the least from batch 8 to 16; " in choice

@@ -70,7 +70,7 @@ def test_agreement_is_a_column_or_a_line_where_that_has_no_room() -> None:
     assert line not in wide
     assert re.search(r" first call +agreement$", wide, re.MULTILINE)
     for text in (narrow, wide):
-        said = "agreement: pictures that the trained network calls what their prompt says"
+        said = "agreement: pictures in which the trained network recognises the prompt's class"
         assert said in " ".join(text.split())
 
 
@@ -166,7 +166,8 @@ def test_headings_are_explained_once() -> None:
     explained = (
         "times: median wall-clock time after warm-up, the device synchronised; "
         "±\u00a095\u00a0%: half the 95\u00a0% interval of the median, relative to it; "
-        "slowest: the longest round; p95: 95th percentile, given from 200\u00a0rounds\u00a0on; "
+        "slowest: the longest round; p95: 95th percentile, from 200\u00a0rounds\u00a0on "
+        "that are worth 59 independent ones; "
         "it/s: denoising steps per second of the whole call"
     )
     assert text.count(explained) == 1

@@ -31,6 +31,11 @@ def test_a_number_is_shown_in_the_unit_that_its_name_ends_in(
     assert units.text(key, value) == text
 
 
+def test_a_whole_number_without_a_unit_may_be_a_version() -> None:
+    assert units.text("cudnn", 92400) == "92400"
+    assert units.text("ratio", 92400.5) == "9.24e+04"
+
+
 def test_memory_has_three_digits() -> None:
     assert units.memory(8.14e9) == "7.58 GiB"
     assert units.memory(5e6) == "4.77 MiB"

@@ -48,7 +48,7 @@ def test_one_answer_is_a_table_of_boundaries(printed: Any) -> None:
     lines = printed(*answers("tiny"))
     assert lines == [
         "tiny · 64x64 · batch 1 · float32 · RGB",
-        "boundary         expected                  found                     verdict",
+        "boundary         expected                  found                     result",
         "size             sides divisible by 8      64x64                     holds",
         "token ids        (1, tokens) int64         (1, 77) int64             holds",
         "text embeddings  (2, 77, 32) float32       (2, 77, 32) float32       holds",
@@ -69,7 +69,7 @@ def test_several_answers_are_a_line_each_and_the_first_broken_one_in_full(printe
     asked = answers("tiny", size="64,63,72x40", batch="1,2")
     assert printed(*asked) == [
         "                                   GFLOP     GFLOP",
-        "model  size   batch  parameters   a step  an image   weights      peak  verdict",
+        "model  size   batch  parameters   a step  an image   weights      peak  result",
         "tiny   64x64  1           0.3 M  0.02593    0.2605  1.245 MB  1.924 MB  holds",
         "tiny   64x64  2           0.3 M  0.01296    0.1302  1.245 MB  1.924 MB  holds",
         "tiny   63x63  1               –        –         –         –         –  size",
@@ -78,7 +78,7 @@ def test_several_answers_are_a_line_each_and_the_first_broken_one_in_full(printe
         "tiny   72x40  2           0.3 M  0.01296    0.1302  1.245 MB  1.924 MB  holds",
         "",
         "tiny · 63x63 · batch 1 · float32 · RGB",
-        "boundary  expected              found  verdict",
+        "boundary  expected              found  result",
         "size      sides divisible by 8  63x63  broken",
         "shape of scores: by the reference",
     ]
@@ -99,7 +99,7 @@ def test_memory_says_whether_it_fits(printed: Any) -> None:
         r" weights \+ \S+ MB most in scorer \+ \S+ MB allocator \+ 500 MB CUDA$", memory
     )
     assert any(
-        "20 % of both for the allocator, 500 MB for CUDA; the last two are a guess: " in line
+        "20 % of both for the allocator + 500 MB for CUDA; the last two are guesses: " in line
         for line in lines
     )
 
@@ -109,9 +109,9 @@ def test_several_answers_have_their_needs_and_a_line_of_limits_for_each_size(
 ) -> None:
     asked = answers("tiny", size="64,128", batch="1,4", memory="8GB")
     lines = printed(*asked)
-    assert lines[1].split()[-3:] == ["to", "spare", "verdict"]
+    assert lines[1].split()[-3:] == ["to", "spare", "result"]
     assert max(map(len, lines[:6])) <= 80
-    assert lines[6].startswith("needs: weights, the most that is alive beside them ")
+    assert lines[6].startswith("needs: weights + largest working memory ")
     limits = [Limits(batch, side) for batch in (40, 10) for side in ((256, 256), None)]
     table.print_answers(asked, limits)
     printed_lines = capsys.readouterr().out.splitlines()
@@ -186,7 +186,10 @@ def test_what_does_not_fit_80_columns_is_left_out_in_turn(
         )
     )
     assert max(map(len, lines[:7])) <= 80
-    assert " ".join(lines[0].split()) == "model size memory weights peak needs to spare verdict"
+    assert (
+        " ".join(lines[1].split())
+        == "model size memory an image weights peak needs to spare result"
+    )
     lines = printed(
         *answers(
             "tiny", size="64", batch="1,2", dtype="float16,float32", channels="1,3", memory="1GB"
@@ -194,7 +197,7 @@ def test_what_does_not_fit_80_columns_is_left_out_in_turn(
     )
     assert max(map(len, lines[:9])) <= 80
     assert lines[0].split() == (
-        ["model", "size", "batch", "dtype", "channels", "peak", "needs", "to", "spare", "verdict"]
+        ["model", "size", "batch", "dtype", "channels", "peak", "needs", "to", "spare", "result"]
     )
 
 
