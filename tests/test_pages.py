@@ -4,13 +4,13 @@ import ast
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
-from bench import grid
-from support import shell
+from support import options, shell
 from support.documents import ANY, PAGES, Block, blocks, commands, matches, plain
 from support.helpers import ROOT
 
@@ -93,27 +93,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert not heading or heading in slugs, target
 
 
-def table_of_axes() -> str:
-    """The options of the grids as a table, from where each is declared."""
-    lines = ["| Option | Values | Default |", "|--|--|--|"]
-    for axes in grid.SUBJECTS.values():
-        for axis in axes:
-            default = axis.help.removeprefix(f"{axis.about} (default: ").removesuffix(")")
-            default = "none" if axis.help == axis.about else default
-            lines.append(f"| `{axis.option}` | {axis.about} | {default} |")
-    return "\n".join(lines)
-
-
-def test_the_table_of_options_is_what_is_declared() -> None:
+@pytest.mark.parametrize(("name", "tables"), [("axes", options.axes), ("commands", options.tables)])
+def test_the_tables_of_options_are_what_is_declared(name: str, tables: Callable[[], str]) -> None:
     path = ROOT / "docs" / "options.md"
-    before, start, rest = path.read_text(encoding="utf-8").partition("<!-- axes -->\n")
-    table, end, after = rest.partition("<!-- /axes -->")
+    before, start, rest = path.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    shown, end, after = rest.partition(f"<!-- /{name} -->")
     assert start
     assert end
     if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(f"{before}{start}{table_of_axes()}\n{end}{after}", encoding="utf-8")
+        path.write_text(f"{before}{start}{tables()}\n{end}{after}", encoding="utf-8")
     else:
-        assert table == f"{table_of_axes()}\n"
+        assert shown == f"{tables()}\n"
 
 
 def test_the_readme_is_short() -> None:
