@@ -198,7 +198,7 @@ class _Generate:
 
 
 def _preprocess(table: "pa.Table", settings: Settings, out: Path) -> "pa.Table":
-    preprocessing.load()  # seconds, once a process, that no picture should be charged for
+    preprocessing.load(usual=True)  # seconds, once a process, that no picture should be charged for
     return traced(PREPROCESS, Preprocess(settings, out), table)
 
 
