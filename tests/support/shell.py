@@ -77,7 +77,7 @@ def typed(folder: Path, command: str) -> Done:
     path = f"{folder.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = kept | ADDED | TERMINAL | {"PATH": path}
     if absent and command.startswith("pytest ") and not any(word in command for word in LIGHT):
-        words = ["pytest", *NO_CACHE, *shlex.split(command)[1:]]
+        words = [*warm.PYTEST, *NO_CACHE, *shlex.split(command)[1:]]
         process = warm.start(folder, *words, environment=environment)
         code, out, err = process.wait()
         return Done(code, out + err)

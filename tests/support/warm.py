@@ -35,6 +35,10 @@ LIBRARIES = (
 BEFORE_IMPORTS = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": "nowhere"}
 """Variables that the libraries read when they are imported: all processes have these."""
 
+PYTEST = ("pytest", "-p", "pytest_benchmark.plugin")
+"""The module to start, and its first arguments: pytest loads no plugin that it is not told of,
+since it refuses those which a library has imported before."""
+
 
 @dataclass
 class Process:
@@ -65,7 +69,7 @@ def start(folder: Path, *arguments: str, environment: Mapping[str, str]) -> Proc
     request = {
         "folder": str(folder),
         "arguments": arguments,
-        "environment": dict(environment),
+        "environment": {**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         "printed": printed,
     }
     assert parent.stdin is not None
