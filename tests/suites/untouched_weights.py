@@ -39,10 +39,8 @@ class Largest(TorchDispatchMode):
 
 
 scorer = answers.Scorer("the reference", reference.output_shape)
-questions = [
-    *answers.questions("arch:sd15,arch:sdxl,tiny", size="768x512", batch="2"),
-    *answers.questions("arch:sd21,arch:sdxl", size="1000", batch="2"),
-]
+models = "arch:sd15,arch:sd21,arch:sdxl,tiny"
+questions = answers.questions(models, size="768x512,1000", batch="2")
 with Largest():
     found = [answers.answer(question, scorer) for question in questions]
 xl = next(one for one in found if one.question.model.label == "sdxl")

@@ -135,7 +135,7 @@ def ran(model: Model, size: Size, batch: int) -> bool:
     return not contracts.check_images(images, batch, size)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=pipelines(), width=SIDES, height=SIDES, batch=st.integers(1, 3))
 def test_the_answer_is_whether_the_real_components_run(
     drawn: tuple[str, dict[str, ComponentConfig]], width: int, height: int, batch: int
@@ -284,12 +284,10 @@ def untouched() -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_every_architecture_holds_xl_at_two_sizes_and_no_weights_are_touched(
-    untouched: Any,
-) -> None:
+def test_every_architecture_holds_at_two_sizes_and_no_weights_are_touched(untouched: Any) -> None:
     assert untouched["opened"] == []
     assert 0 < untouched["largest"] <= 1_000_000
-    assert untouched["violations"] == [[]] * 5
+    assert untouched["violations"] == [[]] * 8
 
 
 def test_the_boundaries_of_xl_in_order(untouched: Any) -> None:
