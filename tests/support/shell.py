@@ -65,9 +65,9 @@ def checkout(folder: Path) -> Path:
 def typed(folder: Path, command: str) -> Done:
     """Type a command in a checkout, 80 columns wide.
 
-    Commands of Python run in this process, and pytest in a fork of one that has imported diffusers,
-    so that it is imported once, not once a command; where Julia or CUDA would come into it, in a
-    fresh process each.
+    Commands of this project run in this process, pytest and other code in a fork of one that has
+    imported diffusers: it is imported once, not once a command. Where Julia or CUDA would come into
+    it, each has a fresh process.
     """
     program = next((name for name in PROGRAMS if command.startswith(name)), "")
     absent = absent_julia() if availability.cuda() else None
@@ -76,8 +76,7 @@ def typed(folder: Path, command: str) -> Done:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     path = f"{folder.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = kept | ADDED | TERMINAL | {"PATH": path}
-    if absent and command.startswith("pytest ") and not any(word in command for word in LIGHT):
-        words = [*warm.PYTEST, *NO_CACHE, *shlex.split(command)[1:]]
+    if absent and (words := _module(command)):
         process = warm.start(folder, *words, environment=environment)
         code, out, err = process.wait()
         return Done(code, out + err)
@@ -93,6 +92,16 @@ def typed(folder: Path, command: str) -> Done:
         check=False,
     )
     return Done(done.returncode, done.stdout)
+
+
+def _module(command: str) -> list[str]:
+    """Return the module, with arguments, of a command that imports diffusers; empty for others."""
+    name, *words = shlex.split(command)
+    if name == "pytest" and not any(word in command for word in LIGHT):
+        return [*warm.PYTEST, *NO_CACHE, *words]
+    if name == "python" and words[0].endswith(".py"):
+        return [words[0].removesuffix(".py"), *words[1:]]
+    return []
 
 
 def _here(
