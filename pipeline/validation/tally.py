@@ -71,12 +71,10 @@ def tally(device: str) -> Any:
         if isinstance(value, Tensor):
             return value.shape, value.stride(), value.dtype, value.device
         if isinstance(value, dict):
-            value = list(value.items())
-        return (
-            tuple(map(signature, value))
-            if isinstance(value, list | tuple)
-            else (type(value), value)
-        )
+            return signature(list(value.items()))
+        if isinstance(value, list | tuple):
+            return tuple(map(signature, value))
+        return type(value), value
 
     class Tally(TorchDispatchMode):
         def __init__(self) -> None:
@@ -119,7 +117,7 @@ def tally(device: str) -> Any:
             """
             if device != "meta" or not isinstance(output, Tensor) or not output.is_meta:
                 return None
-            layout = {
+            layout: dict[str, Any] = {
                 "size": output.shape,
                 "stride": output.stride(),
                 "dtype": output.dtype,
