@@ -104,7 +104,7 @@ def start_python_in(folder: Path, *arguments: str, **environment: str) -> "subpr
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
-        env=_environment() | environment,
+        env=environment_of_runs() | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -118,7 +118,8 @@ def lines_after(text: str, title: str) -> Sequence[str]:
     return lines[next(number for number, line in enumerate(lines, 1) if title in line) :]
 
 
-def _environment() -> dict[str, str]:
+def environment_of_runs() -> dict[str, str]:
+    """Return what a run sees: no outer pytest, no CUDA device, 80 columns, no colour."""
     kept = {
         name: value
         for name, value in os.environ.items()
