@@ -83,7 +83,7 @@ def warm_pytest_in(folder: Path, *arguments: str) -> Run:
     """
     if availability.cuda() is None or absent_julia() is None:
         return pytest_in(folder, *arguments)
-    process = warm.start(folder, *warm.PYTEST, *arguments, environment=_environment())
+    process = warm.start(folder, *warm.PYTEST, *arguments, environment=environment_of_runs())
     return Run(folder, *process.wait())
 
 
