@@ -62,7 +62,7 @@ def preprocess(options: Options) -> int:
         print(f"{counted(plan.done, 'image')} {verb} preprocessed before", file=sys.stderr)
     if notice := plan.notice():
         print(notice, file=sys.stderr)
-    preprocessing.load()
+    preprocessing.load(usual=True)
     with progress("preprocess", len(plan.missing), "image") as show:
 
         def written(done: int, outputs: Sequence[Path]) -> None:

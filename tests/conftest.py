@@ -7,6 +7,9 @@ import pytest
 RAY = ("tests/bench/fleet/", "tests/pipeline/bulk/test_cluster.py")
 """Tests that start a Ray of several nodes; two at once on one machine hinder each other."""
 
+SIMULATED = ("tests/bench/test_first_contact.py", "tests/bench/test_on_simulated_cuda.py")
+"""Tests whose runs are forks of one process, which takes its imports once."""
+
 PAGES = "tests/test_pages.py"
 """Tests that share nothing: any worker may take any of them."""
 
@@ -14,10 +17,9 @@ LONGEST = (
     *RAY,
     "tests/bench/test_own_repository.py",
     "tests/pipeline/validation/test_validation.py",
-    "tests/bench/test_first_contact.py",
+    *SIMULATED,
     PAGES,
     "tests/bench/test_bench.py",
-    "tests/bench/test_on_simulated_cuda.py",
     "tests/bench/comparing/test_ab",
     "tests/pipeline/bulk/test_local.py",
 )
@@ -51,16 +53,19 @@ def _rank(item: pytest.Item) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let one worker run a file as with `--dist loadfile`, but all tests with a Ray.
+    """Let one worker run a file as with `--dist loadfile`, but all tests of a group.
 
     Not by marks and `--dist loadgroup`: xdist 3.8 sets a name that pytest 9.2 no longer reads.
     """
     from xdist.scheduler import LoadFileScheduling
 
-    class OneRay(LoadFileScheduling):
+    class Groups(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             if nodeid.startswith(PAGES):
                 return nodeid
-            return "ray" if nodeid.startswith(RAY) else str(super()._split_scope(nodeid))
+            for group in (RAY, SIMULATED):
+                if nodeid.startswith(group):
+                    return group[0]
+            return str(super()._split_scope(nodeid))
 
-    return OneRay(config, log) if config.getoption("dist") == "loadfile" else None
+    return Groups(config, log) if config.getoption("dist") == "loadfile" else None

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,8 @@ from pipeline.errors import PipelineError
 from pipeline.files import FIXTURES
 from pipeline.flux import network
 from pipeline.stable_diffusion import models
-from support.helpers import fresh_python
+from support import warm
+from support.helpers import ROOT
 
 SEED = 2026  # of every script
 CIRCUMSTANCES = {"_diffusers_version", "transformers_version", "local_files_only"}
@@ -164,17 +166,24 @@ def test_the_tiny_tokenizer_reads_any_text() -> None:
     assert "".join(tokenizer.decode(read).split()) == "añoranza夕焼け,2026!"
 
 
-def test_the_tiny_pipeline_generates_the_same_bytes_offline_and_in_another_process() -> None:
+def test_the_tiny_pipeline_generates_the_same_bytes_offline_and_in_another_process(
+    tmp_path: Path,
+) -> None:
     from pipeline.stable_diffusion import diffusion
 
-    code = (
-        "from hashlib import sha256; from pipeline.stable_diffusion import diffusion; "
-        "[image] = diffusion.generate(count=1); "
-        "print(image.size, image.mode, sha256(image.tobytes()).hexdigest())"
+    (tmp_path / "draw.py").write_text(
+        "from hashlib import sha256\n"
+        "from huggingface_hub import constants\n"
+        "from pipeline.stable_diffusion import diffusion\n"
+        "assert (constants.HF_HUB_OFFLINE, constants.HF_HUB_CACHE) == (True, 'nowhere')\n"
+        "[image] = diffusion.generate(count=1)\n"
+        "print(image.size, image.mode, sha256(image.tobytes()).hexdigest())\n"
     )
-    done = fresh_python("-c", code, HF_HUB_OFFLINE="1", HF_HUB_CACHE="nowhere")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **warm.BEFORE_IMPORTS}
+    code, out, err = warm.start(tmp_path, "draw", environment=environment).wait()
     [image] = diffusion.generate(count=1)
-    assert done.stdout == f"(64, 64) RGB {sha256(image.tobytes()).hexdigest()}\n", done.stderr
+    assert (code, err) == (0, "")
+    assert out == f"(64, 64) RGB {sha256(image.tobytes()).hexdigest()}\n"
 
 
 # The weights of the network that scores images.

@@ -199,7 +199,7 @@ class _Generate:
 
 class _Preprocess:
     def __init__(self, settings: Settings, out: Path) -> None:
-        preprocessing.load()
+        preprocessing.load(usual=True)
         self._stage = Preprocess(settings, out)
 
     def __call__(self, table: "pa.Table") -> "pa.Table":

@@ -48,7 +48,7 @@ def run(
     stages: list[tuple[str, Stage]] = []
     if settings.draws:
         stages.append((GENERATE, Generate(settings, out, stop.is_set)))
-    preprocessing.load()
+    preprocessing.load(usual=True)
     stages.append((PREPROCESS, Preprocess(settings, out, stop.is_set)))
     threads = sum(workers[name] for name, _ in stages)
     started: deque[Future[pa.Table]] = deque()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["resize"]
+__all__ = ["resize", "takes_torchvision"]
 
 NATIVE = ("AVX2", "AVX512")
 """Instructions of a processor on which torch resizes levels as they are; torchvision knows more."""
@@ -23,7 +23,13 @@ def resize(
     is_plain = interpolation == "bilinear" and antialias and pixels.dtype.itemsize == 1
     channels, height, width = pixels.shape
     is_usual = pixels.stride() == (1, channels * width, channels) and pixels.device.type == "cpu"
-    if is_plain and is_usual and channels > 1 and (height, width) != (size, size) and _is_native():
+    if (
+        is_plain
+        and is_usual
+        and channels > 1
+        and (height, width) != (size, size)
+        and not takes_torchvision()
+    ):
         from torch.nn.functional import interpolate
 
         # torch keeps the layout only if the stride of the one image says that it is interleaved
@@ -40,7 +46,8 @@ def resize(
 
 
 @cache
-def _is_native() -> bool:
+def takes_torchvision() -> bool:
+    """Return whether this processor lacks what torch resizes levels with."""
     import torch
 
-    return torch.backends.cpu.get_cpu_capability() in NATIVE
+    return torch.backends.cpu.get_cpu_capability() not in NATIVE

@@ -70,7 +70,7 @@ def default_workers() -> int:
 def _batches(
     paths: Iterator[Picture], count: int, workers: int, settings: Settings
 ) -> Iterator[Batch]:
-    load()
+    load(usual=True)
     started: deque[_Filling] = deque()
     team = Team(workers)
     pool = ThreadPoolExecutor(workers, "preprocess", team.join)

@@ -97,10 +97,11 @@ def _failure(scheduler: Any, steps: int) -> Exception | None:
 
 def _nearest(scheduler: Any, steps: int, most: int) -> int | None:
     """Return the number of steps nearest to `steps` that the scheduler takes, fewer before more."""
-    fewer = [min(steps - 1, most), *(min(steps, most) >> shift for shift in range(1, 11))]
+    top = min(steps, most)
+    fewer = [min(steps - 1, most), top - 1, *(top >> shift for shift in range(1, 11))]
     more = [max(steps, 0) + (1 << shift) for shift in range(11)]
     for candidates, illegal in ((fewer, min(steps, most + 1)), (more, max(steps, 0))):
-        for legal in candidates:
+        for legal in dict.fromkeys(candidates):
             if not 1 <= legal <= most:
                 continue
             if _failure(scheduler, legal) is not None:

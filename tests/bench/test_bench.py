@@ -18,7 +18,16 @@ from pipeline.stable_diffusion.models import TINY
 from support.commands import runner
 from support.grids import default_cells
 from support.helpers import hide_julia
-from support.runs import ROOT, Run, compare, copy_of_bench, lines_after, pytest_in, python_in
+from support.runs import (
+    ROOT,
+    Run,
+    compare,
+    copy_of_bench,
+    lines_after,
+    pytest_in,
+    python_in,
+    warm_pytest_in,
+)
 
 TINY_CELL, TRANSFORM, NOOP = MEASURED_IDS = (
     "tiny-cpu-float32-64x64-2steps",
@@ -32,7 +41,8 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Every cell of the repository once, from another folder, where no CUDA device is seen."""
     folder = tmp_path_factory.mktemp("elsewhere")
     json = f"--benchmark-json={folder / 'out.json'}"
-    return pytest_in(folder, str(ROOT / "bench"), "--benchmark-disable", json, "-pno:cacheprovider")
+    asked = ("--benchmark-disable", json, "-pno:cacheprovider")
+    return warm_pytest_in(folder, str(ROOT / "bench"), *asked)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +93,7 @@ def test_a_folder_without_cuda_says_how_to_measure_it_here(tmp_path: Path) -> No
 
 
 def test_skipping_benchmarks_checks_the_contracts_of_what_they_would_run(tmp_path: Path) -> None:
-    skipped = pytest_in(
+    skipped = warm_pytest_in(
         copy_of_bench(tmp_path), "bench/", "--benchmark-skip", "--sd-model=tiny", "-v"
     )
     assert skipped.code == 0, skipped.out
@@ -116,7 +126,7 @@ def test_a_contract_fails_in_pytest_with_the_line_of_validate(
         "take text encoder and UNet from one model"
     )
     chosen = (CONTRACTS, "bench/test_generate.py", *at, "--preprocess-color=rgb")
-    failed = pytest_in(folder, *chosen, "--benchmark-disable", "--benchmark-json=out.json")
+    failed = warm_pytest_in(folder, *chosen, "--benchmark-disable", "--benchmark-json=out.json")
     assert failed.code == 1, failed.out
     assert f"does not hold: {line}" in failed.out.splitlines()
     assert re.search(r"^=+ 2 failed in ", failed.out, re.MULTILINE)

@@ -9,7 +9,7 @@ from bench.results.cell import FAILED, MEASURED, OUT_OF_MEMORY, UNAVAILABLE, Row
 from simulated_cuda.plugin import CAPTURED, ILLEGAL, ILLEGAL_IMAGES, LARGE
 from support.commands import runner
 from support.runs import SUITES, Run, copy_of_bench
-from support.simulation import pytest_on_cuda, python_on_cuda
+from support.simulation import pytest_on_cuda, pytest_on_driver, python_on_cuda
 
 
 def rows_of(run: Run) -> dict[str, Row]:
@@ -22,7 +22,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return pytest_on_cuda(
         copy_of_bench(tmp_path_factory.mktemp("faulty")),
         *("bench/test_forward.py", "bench/test_generate.py", "bench/test_preprocess.py"),
-        *("--sd-model=tiny", "--sd-device=cuda", "--sd-size=64", "--sd-steps=1"),
+        *("--sd-model=tiny", "--sd-device=cuda", "--sd-size=32", "--sd-steps=1"),
         *(
             "--sd-mode=graph",
             f"--sd-batch={LARGE},{CAPTURED},1,{ILLEGAL_IMAGES}",
@@ -36,10 +36,10 @@ def test_out_of_memory_is_a_row_and_the_run_goes_on(faulty: Run) -> None:
     """At a call of the UNet, and inside a capture."""
     rows = rows_of(faulty)
     for images in (LARGE, CAPTURED):
-        row = rows[f"tiny-cuda-float16-64x64-batch{images}-graph-1steps"]
+        row = rows[f"tiny-cuda-float16-32x32-batch{images}-graph-1steps"]
         assert row.status == OUT_OF_MEMORY, row.reason
         assert row.reason.startswith("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has")
-    assert rows["tiny-cuda-float16-64x64-graph-1steps"].status == MEASURED
+    assert rows["tiny-cuda-float16-32x32-graph-1steps"].status == MEASURED
 
 
 def test_after_a_fatal_error_no_finished_row_is_lost_and_the_rest_say_why(faulty: Run) -> None:
@@ -50,7 +50,7 @@ def test_after_a_fatal_error_no_finished_row_is_lost_and_the_rest_say_why(faulty
     assert rows["transform-512x512-gray"].status == MEASURED  # on the CPU
     failed = {name: row.reason for name, row in rows.items() if row.status == FAILED}
     assert set(failed) == {
-        f"tiny-cuda-float16-64x64-batch{ILLEGAL_IMAGES}-graph-1steps",
+        f"tiny-cuda-float16-32x32-batch{ILLEGAL_IMAGES}-graph-1steps",
         "transform-512x512-rgb-cuda",
     }
     assert all(reason.endswith(ILLEGAL) for reason in failed.values()), failed
@@ -115,12 +115,11 @@ def test_validate_answers_on_it_as_without_a_device(capsys: pytest.CaptureFixtur
 def test_a_device_that_torch_cannot_use_costs_only_its_own_rows(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    run = pytest_on_cuda(
+    run = pytest_on_driver(
         copy_of_bench(tmp_path_factory.mktemp("driver")),
         *("bench/test_forward.py", "bench/test_harness.py", "bench/test_end_to_end.py"),
         "--flux-batch=1",
         *("-k", "reference or noop"),
-        SIMULATED_CUDA="driver",
     )
     assert run.code == 0, run.out + run.err
     rows = rows_of(run)

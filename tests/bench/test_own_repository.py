@@ -10,6 +10,7 @@ import pytest
 from bench.results import record
 from bench.results.cell import FAILED, MEASURED, UNAVAILABLE
 from pipeline.exits import INTERRUPTED
+from pipeline.files import FIXTURES
 from support.documents import blocks, commands, matches, plain
 from support.helpers import ROOT
 from support.installed import called, environment, start, started
@@ -231,15 +232,25 @@ def test_a_package_that_hides_one_of_ours_is_one_line(
 
 
 def test_the_families_run_from_a_wheel(tmp_path: Path, python: str) -> None:
-    ask = "--pyargs bench.test_preprocess --preprocess-regime file --preprocess-peer none"
-    ask += " --preprocess-format jpeg --preprocess-color rgb --preprocess-device cpu"
+    ask = "--pyargs bench.test_preprocess --preprocess-regime decode --preprocess-format jpeg"
     done = started(python, "-m", "pytest", *ASKED, *ask.split(), folder=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert re.search(r"^file-jpeg-512x512-rgb", done.stdout, re.M)
-    # The pictures, the tiny pipeline and the weights of the network are in the wheel too.
-    run = "-m pipeline run --out run --sd-model tiny"
-    done = started(python, *run.split(), folder=tmp_path)
-    assert (tmp_path / "run" / "preprocessed_image_3.png").is_file(), done.stdout
+    assert re.search(r"^decode-jpeg-512x512-rgb", done.stdout, re.M)
+    run = "-m pipeline generate --pregenerated --out run"
+    called(python, *run.split(), folder=tmp_path)
+    assert len(list((tmp_path / "run").iterdir())) == 3
+    # The tiny pipeline and the weights of the network are in the wheel too.
+    code = "from pipeline.files import FIXTURES; print(FIXTURES)"
+    packed = Path(called(python, "-c", code, folder=tmp_path).strip())
+    assert packed.is_relative_to(Path(python).parents[1])
+    for folder in ("tiny-sd", "flux"):
+        assert contents(packed / folder) == contents(FIXTURES / folder)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """The files below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
 
 
 def test_the_page_shows_what_one_gets(tmp_path: Path, python: str) -> None:

@@ -246,6 +246,10 @@ def _count(operation: Any, name: str, arguments: Any, ours: list[Simulated], tar
 class Operations(TorchDispatchMode):
     """Creates on the device what names it; operations with its tensors get here as well."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here: else the first operation imports the compiler
+
     def __torch_dispatch__(
         self, operation: Any, types: Any, arguments: Any = (), named: Any = None
     ) -> Any:

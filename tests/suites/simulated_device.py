@@ -58,7 +58,7 @@ def copies(call: Callable[[], Any]) -> int:
 
 
 def drawing(pipe: Any, steps: int) -> int:
-    return copies(lambda: diffusion.sample(pipe, diffusion.PROMPT, [0], (64, 64), steps))
+    return copies(lambda: diffusion.sample(pipe, diffusion.PROMPT, [0], (32, 32), steps))
 
 
 def counts() -> dict[str, int]:

@@ -1,6 +1,8 @@
-"""Stream one picture for ever; on Ctrl-C print `left` and the threads that are still there."""
+"""Stream one picture for ever; on Ctrl-C print `left`, the threads that are still there, and
+whether torchvision is, which an RGB picture does without."""
 
 import gc
+import sys
 import threading
 from itertools import repeat
 
@@ -14,3 +16,4 @@ except KeyboardInterrupt:
     print("left", flush=True)
 gc.collect()
 print([thread.name for thread in threading.enumerate()], flush=True)
+print("torchvision" in sys.modules, flush=True)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ SUITES = ROOT / "tests" / "suites"
 
 PYTEST = {"PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:anyio"}
 """What a pytest that a test starts gets: no benchmark needs these plugins, 2 s of a process."""
+
+UNWANTED = shutil.ignore_patterns("*-pytest-*")
+"""What a copy of a package does without; with its other caches it is compiled no second time."""
 
 HIDDEN = Missing("julia", "Julia", "no Julia: this test hides it", "run another test")
 
@@ -56,6 +61,21 @@ def with_julia(code: str, **environment: str) -> Any:
     if reason:
         pytest.skip(reason)
     return answer
+
+
+@cache
+def absent_julia() -> Missing | None:
+    """Return why a fresh process finds no Julia; None where it finds one."""
+    program = (
+        "import dataclasses, json\n"
+        "from pipeline.flux import julia\n"
+        "absent = julia.missing()\n"
+        "print(json.dumps(absent and dataclasses.asdict(absent)))\n"
+    )
+    done = fresh_python("-c", program)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return answer and Missing(**answer)
 
 
 def hide_julia(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,22 @@ def emptied(name: str) -> Edit:
 def narrow(config: ComponentConfig, **values: Any) -> ComponentConfig:
     """Change values of a component's configuration."""
     return replace(config, config={**config.config, **values})
+
+
+def one_layer(unet: ComponentConfig) -> ComponentConfig:
+    """One layer a block, one transformer block a layer: more repeat the same code and shapes."""
+    return narrow(unet, layers_per_block=1, transformer_layers_per_block=1)
+
+
+def two_levels(unet: ComponentConfig) -> ComponentConfig:
+    """The first and the last level alone, with one layer a block: all kinds of blocks."""
+    from diffusers import UNet2DConditionModel
+
+    lists = ("block_out_channels", "down_block_types", "up_block_types", "attention_head_dim")
+    defaults = signature(UNet2DConditionModel).parameters
+    values = {name: unet.config.get(name, defaults[name].default) for name in lists}
+    ends = {name: (of[0], of[-1]) for name, of in values.items() if isinstance(of, tuple)}
+    return narrow(one_layer(unet), **ends)
 
 
 def small_xl() -> Architecture:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.helpers import PYTEST
+from pipeline import availability
+from support import warm
+from support.helpers import PYTEST, UNWANTED, absent_julia
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ROOT / "tests" / "suites"
@@ -63,7 +65,7 @@ def suite_in(path: Path, name: str) -> Path:
 
 def copy_of_bench(path: Path) -> Path:
     """Lay out a folder with the benchmarks themselves: the repository keeps its own journal."""
-    shutil.copytree(ROOT / "bench", path / "bench", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "bench", path / "bench", ignore=UNWANTED)
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, path)
     return path
@@ -72,6 +74,17 @@ def copy_of_bench(path: Path) -> Path:
 def pytest_in(folder: Path, *arguments: str, **environment: str) -> Run:
     """Run pytest in a folder."""
     return python_in(folder, "-m", "pytest", *arguments, **environment)
+
+
+def warm_pytest_in(folder: Path, *arguments: str) -> Run:
+    """Run pytest in a folder, in a process that begins with diffusers imported.
+
+    Beside Julia, which must come before torch, and CUDA it is a fresh one.
+    """
+    if availability.cuda() is None or absent_julia() is None:
+        return pytest_in(folder, *arguments)
+    process = warm.start(folder, *warm.PYTEST, *arguments, environment=environment_of_runs())
+    return Run(folder, *process.wait())
 
 
 def compare(folder: Path, file: Path) -> Run:
@@ -91,7 +104,7 @@ def start_python_in(folder: Path, *arguments: str, **environment: str) -> "subpr
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
-        env=_environment() | environment,
+        env=environment_of_runs() | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -105,7 +118,8 @@ def lines_after(text: str, title: str) -> Sequence[str]:
     return lines[next(number for number, line in enumerate(lines, 1) if title in line) :]
 
 
-def _environment() -> dict[str, str]:
+def environment_of_runs() -> dict[str, str]:
+    """Return what a run sees: no outer pytest, no CUDA device, 80 columns, no colour."""
     kept = {
         name: value
         for name, value in os.environ.items()

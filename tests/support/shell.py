@@ -1,28 +1,37 @@
 """A checkout to type commands in, as one types them in a shell."""
 
-import json
 import os
 import shlex
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from functools import cache
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from pipeline import __main__ as command_line
+from bench import __main__ as bench_main
+from pipeline import __main__ as pipeline_main
 from pipeline import availability
 from pipeline.errors import Missing
 from pipeline.flux import julia
-from support.helpers import PYTEST, ROOT, fresh_python
+from support import warm
+from support.helpers import PYTEST, ROOT, UNWANTED, absent_julia
 
 LIMIT_S = 600
-PIPELINE = "python -m pipeline "
+NO_CACHE = ("-p", "no:cacheprovider")
+PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
+    "python -m pipeline ": pipeline_main.main,
+    "python -m bench ": bench_main.main,
+}
+LIGHT = ("test_harness.py", "--collect-only")
+"""Words of a pytest that imports neither torch nor diffusers."""
+ADDED = {"PYTEST_ADDOPTS": f"{PYTEST['PYTEST_ADDOPTS']} --benchmark-max-time=0.5"}
+"""What a command gets: a page shows no number, so that each cell may take less than it does."""
 TERMINAL = {"COLUMNS": "80", "NO_COLOR": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
@@ -39,14 +48,14 @@ def checkout(folder: Path) -> Path:
     made = folder / "checkout"
     made.mkdir()
     for name in ("bench", "pipeline"):
-        shutil.copytree(ROOT / name, made / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, made / name, ignore=UNWANTED)
     for name in ("fixtures", "julia"):
         (made / name).symlink_to(ROOT / name)
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, made)
     tools = folder / "bin"
     tools.mkdir()
-    for name, arguments in {"python": "", "pytest": "-m pytest -p no:cacheprovider"}.items():
+    for name, arguments in {"python": "", "pytest": f"-m pytest {' '.join(NO_CACHE)}"}.items():
         path = tools / name
         path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
@@ -56,17 +65,25 @@ def checkout(folder: Path) -> Path:
 def typed(folder: Path, command: str) -> Done:
     """Type a command in a checkout, 80 columns wide.
 
-    Where neither Julia nor CUDA would come into it, the pipeline's commands run in this process,
-    which imports diffusers once, not once a command.
+    Commands of this project run in this process, pytest and other code in a fork of one that has
+    imported diffusers: it is imported once, not once a command. Where Julia or CUDA would come into
+    it, each has a fresh process.
     """
-    if command.startswith(PIPELINE) and availability.cuda() and (absent := _absent_julia()):
-        return _here(folder, command.removeprefix(PIPELINE), absent)
+    program = next((name for name in PROGRAMS if command.startswith(name)), "")
+    absent = absent_julia() if availability.cuda() else None
+    if program and absent:
+        return _here(folder, PROGRAMS[program], command.removeprefix(program), absent)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     path = f"{folder.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = kept | ADDED | TERMINAL | {"PATH": path}
+    if absent and (words := _module(command)):
+        process = warm.start(folder, *words, environment=environment)
+        code, out, err = process.wait()
+        return Done(code, out + err)
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
-        env=kept | PYTEST | TERMINAL | {"PATH": path},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -77,22 +94,19 @@ def typed(folder: Path, command: str) -> Done:
     return Done(done.returncode, done.stdout)
 
 
-@cache
-def _absent_julia() -> Missing | None:
-    """Return why a fresh process finds no Julia; None where it finds one."""
-    program = (
-        "import dataclasses, json\n"
-        "from pipeline.flux import julia\n"
-        "absent = julia.missing()\n"
-        "print(json.dumps(absent and dataclasses.asdict(absent)))\n"
-    )
-    done = fresh_python("-c", program)
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return answer and Missing(**answer)
+def _module(command: str) -> list[str]:
+    """Return the module, with arguments, of a command that imports diffusers; empty for others."""
+    name, *words = shlex.split(command)
+    if name == "pytest" and not any(word in command for word in LIGHT):
+        return [*warm.PYTEST, *NO_CACHE, *words]
+    if name == "python" and words[0].endswith(".py"):
+        return [words[0].removesuffix(".py"), *words[1:]]
+    return []
 
 
-def _here(folder: Path, arguments: str, absent: Missing) -> Done:
+def _here(
+    folder: Path, program: Callable[[Sequence[str]], int], arguments: str, absent: Missing
+) -> Done:
     words, _, file = arguments.partition(" > ")
     out, both = StringIO(), StringIO()
     with (
@@ -105,7 +119,7 @@ def _here(folder: Path, arguments: str, absent: Missing) -> Done:
             patch.setenv(name, value)
         patch.setattr(julia, "_start", lambda: absent)
         try:
-            code = command_line.main(shlex.split(words))
+            code = program(shlex.split(words))
         except SystemExit as left:  # argparse's, after help
             code = int(str(left.code))
     if file:

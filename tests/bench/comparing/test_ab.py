@@ -8,6 +8,7 @@ import pytest
 from bench.__main__ import main
 from bench.comparing import ab, noise
 from bench.comparing.ab import Progress, Series, options, selection
+from bench.comparing.pair import OutOfTime, Pair, measure
 from bench.machine import records as machine
 from pipeline.errors import PipelineError
 from support.helpers import ROOT
@@ -33,11 +34,18 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 # What is answered.
 
 
-def test_a_slower_commit_is_found_by_the_code_of_its_own_tree(
-    project: Path, capsys: pytest.CaptureFixture[str]
+def test_a_slower_commit_is_found_by_the_code_of_its_own_tree_unless_noise_can_hide_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    question = ("--base", "main", "--head", "slow", "--fail-on", "slower:10%")
-    code, out, err = answered(capsys, "ab", *question, *QUICK)
+    question = ("--base", "main", "--head", "slow")
+    pairs: list[Pair] = []
+
+    def measured(*arguments: Any) -> Pair:
+        pairs.append(measure(*arguments))
+        return pairs[-1]
+
+    monkeypatch.setattr(ab, "measure", measured)
+    code, out, err = answered(capsys, "ab", *question, "--fail-on", "slower:10%", *QUICK)
     assert code == 1
     short = git(project, "rev-parse", "--short=7", "main").strip()
     assert err.splitlines()[0] == f"A: main ({short})"
@@ -50,6 +58,19 @@ def test_a_slower_commit_is_found_by_the_code_of_its_own_tree(
     (row,) = [line.split() for line in out.splitlines() if line.startswith("spin ")]
     assert float(row[3]) == pytest.approx(1.5, rel=0.1)
     assert "fail-on: 1 row fails\n  B forward spin: 1." in out
+
+    def measured_before(*_: Any) -> Pair:
+        if not pairs:
+            raise OutOfTime
+        return pairs.pop(0)
+
+    monkeypatch.setattr(ab, "measure", measured_before)
+    noise.keep(noise.Noise(machine.hardware(), "", 12, 0.3, 0.6), project)
+    code, out, _ = answered(capsys, "ab", *question, "--explain", *QUICK)
+    assert code == 0
+    assert out.splitlines()[0].partition(" in ")[0] == "4 pairs of fresh processes"
+    assert "noise floor of 60 % (in turns, this" in out
+    assert "B against A: 1 slower" not in out
 
 
 def test_the_working_tree_counts_as_it_stands_and_in_markdown(
@@ -89,17 +110,6 @@ def test_noise_is_measured_and_not_kept_from_a_few_pairs(
     assert " for one run a side, " in out
     assert "not kept: a record needs 10 pairs, this run has 2; raise --budget\n" in out
     assert not (project / ".benchmarks").exists()
-
-
-def test_noise_on_record_is_the_floor_of_ab_and_said(
-    project: Path, two_pairs: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    noise.keep(noise.Noise(machine.hardware(), "", 12, 0.3, 0.6), project)
-    question = ("--base", "main", "--head", "slow", "--explain")
-    code, out, _ = answered(capsys, "ab", *question, *QUICK)
-    assert code == 0
-    assert "noise floor of 60 % (in turns, this" in out
-    assert "B against A: 1 slower" not in out
 
 
 # Bad input.

@@ -3,17 +3,17 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pipeline import files
 from pipeline.bulk import dataset, stages
 from pipeline.errors import PipelineError
+from support import warm
 from support.bulk import REFERENCE, TINY, images, pictures, prompts, rows
 from support.commands import Command
 from support.helpers import ROOT
@@ -301,37 +301,30 @@ def test_a_picture_that_was_drawn_before_is_not_drawn_again(
 # Processes of their own: what a signal leaves.
 
 
-def started(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_parts(process: "subprocess.Popen[str]", count: int) -> None:
-    while len(list(Path("out/dataset").glob("*.parquet"))) < count:
-        assert process.poll() is None, process.communicate()
+def interrupted(question: tuple[str, ...], parts: int, sent: signal.Signals) -> tuple[int, str]:
+    """Send a run a signal once it has written parts; return its code, and what it says of it."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = warm.start(Path.cwd(), "pipeline", *question, environment=environment)
+    while len(list(Path("out/dataset").glob("*.parquet"))) < parts:
+        assert psutil.pid_exists(process.pid), process.wait()
         time.sleep(0.02)
+    process.send(sent)
+    code, _, err = process.wait()
+    return code, err
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_is_ended_is_continued_to_the_same_dataset(
-    command: Command, sent: signal.Signals
-) -> None:
+def test_a_run_that_is_ended_twice_is_continued_to_the_same_dataset(command: Command) -> None:
     prompts(Path("p.txt"), 40)
     question = (*TINY, "--prompts", "p.txt", "--batch", "1", "--out")
-    process = started(*question, "out")
-    wait_for_parts(process, 3)
-    process.send_signal(sent)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == (-9 if sent is signal.SIGKILL else 130)
-    if sent is signal.SIGINT:
-        assert err.splitlines()[-1] == "interrupted: every file that was written is whole"
+    code, err = interrupted((*question, "out"), 3, signal.SIGINT)
+    assert code == 130
+    assert err.splitlines()[-1] == "interrupted: every file that was written is whole"
     before = len(rows(OUT))
     assert 3 <= before < 40
+    code, err = interrupted((*question, "out"), before + 3, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert err.splitlines()[0] == f"{before} items were done before"
+    before = len(rows(OUT))
     code, _, err_lines = command(*question, "out")
     assert (code, err_lines[0]) == (0, f"{before} items were done before")
     command(*question, "undisturbed")

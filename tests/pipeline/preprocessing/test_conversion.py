@@ -3,12 +3,12 @@
 import os
 import re
 import signal
-import subprocess
-import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pipeline import pregenerated
@@ -16,11 +16,13 @@ from pipeline.errors import PipelineError
 from pipeline.preprocessing import conversion
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.preprocessing.preprocess import Settings
+from support import warm
+from support.commands import Command
 from support.helpers import ROOT
 
 PHOTO = pregenerated.paths()[0]
 SMALL = Settings(size=16)
-COUNT = 72  # two batches and a bit: one is written when the run is killed
+COUNT = 104  # three batches and a bit: one more is written whenever the run is killed
 
 
 @pytest.fixture(autouse=True)
@@ -253,46 +255,50 @@ def test_half_written_files_of_a_killed_run_are_removed_and_no_others() -> None:
     assert [path.exists() for path in (mine, *others)] == [False, True, True]
 
 
-def run(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "pipeline", "preprocess", *arguments],
-        # A file is named when it is written, not when a buffer is full.
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def ended(how: signal.Signals, *question: str) -> tuple[int, str]:
+    """Send a run a signal once it has written a file; return its code, and what it says of it."""
+    before = set(Path("out").glob("[!.]*"))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = warm.start(Path.cwd(), "pipeline", "preprocess", *question, environment=environment)
+    while set(Path("out").glob("[!.]*")) == before:
+        assert psutil.pid_exists(process.pid), process.wait()
+        time.sleep(0.01)
+    process.send(how)
+    code, _, said = process.wait()
+    return code, said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has neither signal")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_after_a_kill_a_second_run_does_the_rest_and_nothing_twice(how: signal.Signals) -> None:
+def test_after_kills_the_next_run_does_the_rest_and_nothing_twice(command: Command) -> None:
     from PIL import Image
 
     Path("in").mkdir()
     for number in range(COUNT):
         Path(f"in/{number}.png").symlink_to(PHOTO)
     question = ("in", "--out", "out", "--size", "64", "--workers", "2")
-    killed = run(*question)
-    assert killed.stdout is not None
-    killed.stdout.readline()
-    killed.send_signal(how)
-    _, said = killed.communicate(timeout=60)
-    if how == signal.SIGINT:
-        assert killed.returncode == 130
-        assert said.endswith("interrupted: every file that was written is whole\n")
-        assert "Traceback" not in said
-    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("[!.]*")}
-    assert 0 < len(before) < COUNT
-    again = run(*question)
-    out, said = again.communicate(timeout=120)
-    assert again.returncode == 0
-    assert said.startswith(f"{len(before)} images were preprocessed before\n")
-    assert len(out.splitlines()) == COUNT - len(before)
+    code, said = ended(signal.SIGINT, *question)
+    assert code == 130
+    assert said.endswith("interrupted: every file that was written is whole\n")
+    assert "Traceback" not in said
+    first = times()
+    assert 0 < len(first) < COUNT
+    code, said = ended(signal.SIGKILL, *question)
+    assert code == -signal.SIGKILL
+    assert said.startswith(f"{len(first)} images were preprocessed before\n")
+    second = times()
+    assert len(first) < len(second) < COUNT
+    code, out, err = command("preprocess", *question)
+    assert (code, err[0]) == (0, f"{len(second)} images were preprocessed before")
+    assert len(out) == COUNT - len(second)
+    assert first.items() <= second.items() <= times().items()
     after = sorted(Path("out").iterdir())
     assert len(after) == COUNT  # and no temporary file
-    assert {path: path.stat().st_mtime_ns for path in before} == before
     expected = preprocessing.to_image(preprocessing.preprocess([PHOTO], 64)[0]).tobytes()
     for path in after:
         with Image.open(path) as image:
             assert image.tobytes() == expected
+
+
+def times() -> dict[Path, int]:
+    """When each file was written."""
+    return {path: path.stat().st_mtime_ns for path in Path("out").glob("[!.]*")}

@@ -22,7 +22,7 @@ def test_the_result_is_torchvisions(
 ) -> None:
     pixels = levels(channels, *side)
     direct = resizing.resize(pixels, 32, interpolation, True)
-    monkeypatch.setattr(resizing, "_is_native", lambda: False)
+    monkeypatch.setattr(resizing, "takes_torchvision", lambda: True)
     expected = resizing.resize(pixels, 32, interpolation, True)
     assert direct.shape == expected.shape == (channels, 32, 32)
     assert direct.stride() == expected.stride()

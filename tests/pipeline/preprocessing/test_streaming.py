@@ -18,6 +18,7 @@ from pipeline import contracts, pregenerated
 from pipeline.errors import PipelineError
 from pipeline.preprocessing import preprocess as preprocessing
 from pipeline.preprocessing.preprocess import Settings
+from pipeline.preprocessing.resizing import takes_torchvision
 from pipeline.preprocessing.streaming import default_workers, stream
 from support.helpers import ROOT
 
@@ -134,7 +135,7 @@ def test_default_workers_are_the_cores_of_this_process() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
-def test_ctrl_c_ends_it_without_a_thread_left() -> None:
+def test_ctrl_c_ends_it_without_a_thread_left_or_torchvision_imported() -> None:
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tests/suites/streams_for_ever.py")],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -148,4 +149,6 @@ def test_ctrl_c_ends_it_without_a_thread_left() -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert out.splitlines()[-2:] == ["left", "['MainThread']"]
+    left, threads, has_torchvision = out.splitlines()[-3:]
+    assert (left, threads) == ("left", "['MainThread']")
+    assert has_torchvision == str(takes_torchvision())

@@ -43,6 +43,45 @@ def test_attention_keeps_no_matrix_of_scores() -> None:
     assert counts.flops == 2 * (2 * 4096 * 4096 * 64)
 
 
+def test_an_operation_asked_of_torch_once_is_the_same_again() -> None:
+    import torch
+    from torch.nn import functional
+
+    x = torch.empty((2, 4, 8, 8), device="meta").to(memory_format=torch.channels_last)
+    other, weights = (torch.empty(shape, device="meta") for shape in ((2, 4, 8, 8), (6, 8)))
+    operations = {
+        "of a layout": lambda: functional.silu(x),
+        "of another layout": lambda: functional.silu(other),
+        "of another type": lambda: x.to(torch.float16),
+        "of part of a storage": lambda: x[:, :2, ::2].exp(),
+        "a view": lambda: x.flatten(2),
+        "itself": lambda: functional.dropout(x, 0.5, training=False),
+        "in place": lambda: x.mul_(2),
+        "of a number": lambda: x + 1,
+        "of another number": lambda: x + 1.5,
+        "of truth": lambda: x.sum(dim=1, keepdim=True),
+        "of several": lambda: torch.cat([x, x]),
+        "products": lambda: functional.linear(x, weights),
+    }
+    with torch.inference_mode():
+        alone = {name: layout(operation(), x) for name, operation in operations.items()}
+    counts = tally.tally("meta")
+    with torch.inference_mode(), counts:
+        for name, operation in operations.items():
+            counts.flops = 0
+            assert layout(operation(), x) == alone[name], name
+            flops = counts.flops
+            assert layout(operation(), x) == alone[name], name
+            assert counts.flops == 2 * flops, name
+            assert bool(flops) == (name == "products")
+
+
+def layout(tensor: Any, given: Any) -> tuple[Any, ...]:
+    """What a tensor is, and whether it has the storage of `given`."""
+    own = tensor.untyped_storage()._cdata == given.untyped_storage()._cdata
+    return tensor.shape, tensor.stride(), tensor.dtype, tensor.untyped_storage().nbytes(), own
+
+
 def walked(model: Any, counter: Any) -> None:
     """One step of the tiny pipeline under `counter`."""
     import torch

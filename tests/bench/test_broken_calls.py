@@ -1,13 +1,18 @@
-"""`--preprocess-call` and `--generate-call`: a stage of one's own in the same tables."""
+"""Calls that break their contract: a row with the reason, no number, and the others go on.
+
+They are functions of one's own (`--preprocess-call`, `--generate-call`), and the tiny pipeline with
+a fault that spoils its picture without an error; all are measured in one run.
+"""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bench.results import record
 from bench.results.cell import FAILED, JUDGED, MEASURED, OFF_EXACT
-from support.runs import Run, copy_of_bench, pytest_in
+from support.runs import SUITES, Run, copy_of_bench, pytest_in
 
 CODE = """\
 import numpy as np
@@ -45,17 +50,18 @@ def draw_nothing(prompt):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """All of these functions, measured in one run beside the stages of this project."""
+    """All of these functions, beside the stages of this project, and the faults."""
     folder = copy_of_bench(tmp_path_factory.mktemp("own"))
     (folder / "mine.py").write_text(CODE)
+    faults = shutil.copy(SUITES / "silent_failures.py", folder / "test_faults.py").name
     calls = ",".join(f"mine.py:{name}" for name in ("fast", "nothing", "wide", "levels"))
     ask = f"--preprocess-call {calls} --preprocess-regime file --preprocess-color rgb "
     ask += "--preprocess-format jpeg --preprocess-peer none --preprocess-device cpu "
     ask += "--generate-call mine.py:draw,mine.py:draw_nothing "
     ask += "--sd-model tiny --sd-size 64 --sd-steps 2 --benchmark-max-time 0.2 --benchmark-only "
     ask += "--sd-agreement 10"
-    files = ("bench/test_preprocess.py", "bench/test_generate.py", "--benchmark-json=out.json")
-    return pytest_in(folder, *files, *ask.split())
+    files = ("bench/test_preprocess.py", "bench/test_generate.py", faults)
+    return pytest_in(folder, *files, "--benchmark-json=out.json", *ask.split())
 
 
 def test_what_holds_is_measured_beside_ours_with_its_ratio(run: Run) -> None:
@@ -83,7 +89,7 @@ def test_what_breaks_the_contract_is_one_line_and_no_number(run: Run) -> None:
     reasons = {
         name.rpartition("mine.")[2]: row.reason
         for name, row in rows.items()
-        if row.status == FAILED
+        if row.status == FAILED and "mine." in name
     }
     given = "--preprocess-call mine.py:"
     assert reasons == {
@@ -92,6 +98,35 @@ def test_what_breaks_the_contract_is_one_line_and_no_number(run: Run) -> None:
         "levels": "batch: values from 27 to 255, expected finite values in [0, 1]",
         "draw_nothing": "image: a NoneType, expected one of Pillow",
     }
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (
+            "nan",
+            "image 1: NaN in 25% of its levels: expected finite levels; "
+            "check the weights and the configurations, such as scaling_factor",
+        ),
+        ("smaller", "image 1: 32x64, expected 64x64"),
+        (
+            "black",
+            "image 1: one flat colour (standard deviation 0.00 of 255), expected a picture",
+        ),
+        (
+            "blanked",
+            "image 1: blanked by the safety checker: expected a picture; "
+            "try another prompt or seed, or a model without a safety checker",
+        ),
+    ],
+)
+def test_a_picture_that_failed_silently_is_a_row_that_says_how(
+    run: Run, fault: str, reason: str
+) -> None:
+    row = run.others[f"{fault}-64x64-1steps"]
+    assert row["status"] == FAILED
+    assert row["reason"] == reason
+    assert row["samples"] == []
 
 
 def test_a_file_that_is_not_there_is_refused_before_anything_is_collected(tmp_path: Path) -> None:
