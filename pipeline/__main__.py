@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> Parser:
     sd, device, out, gray = (Parser(add_help=False) for _ in range(4))
-    sd.add_argument("--prompt", default=diffusion.PROMPT)
+    sd.add_argument("--prompt", default=diffusion.PROMPT, help="what the image should show")
     sd.add_argument("--negative-prompt", default="", help="what the image should not show")
     _option(sd, "--count", parse_count, "images (default: 3)", default=pregenerated.COUNT)
     sd.add_argument("--seed", type=int, default=0, help="image i uses seed + i (default: 0)")
@@ -99,7 +99,7 @@ def _parser() -> Parser:
     scaled = "decode large JPEG files at a fraction of their size: faster, a few levels off"
     preprocess.add_argument("--scaled", action="store_true", help=scaled)
     forward = add(commands.forward, f"images → scores, by {FLUX_JL}", gray, device)
-    forward.add_argument("images", nargs="+", metavar="IMAGE")
+    forward.add_argument("images", nargs="+", metavar="IMAGE", help="an image file")
     _add_scoring(forward)
     function = f"a Julia function that returns a model for {FLUX_JL}; the default name is model"
     forward.add_argument("--flux-model", default="", metavar="FILE.jl:NAME", help=function)
