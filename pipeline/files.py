@@ -56,8 +56,11 @@ def read_bytes(path: Path, most: int) -> bytes | None:
     Raises OSError for a device, which may have no end, and for a pipe that nobody writes into.
     """
     with BufferedReader(FileIO(path, opener=_at_once)) as file:
-        kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
+        status = os.fstat(file.fileno())
+        kind = stat.S_IFMT(status.st_mode)
         begun = b""
+        if status.st_size > most:  # it would take as much memory
+            return None
         if kind == stat.S_IFIFO:
             begun = _first_byte(file.raw)
             os.set_blocking(file.fileno(), True)

@@ -218,7 +218,7 @@ def test_settings_of_matplotlib_stay_as_they_are() -> None:
 values = st.floats(1e-9, 1e15)
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.lists(st.tuples(values, st.floats(0, 0.9)), min_size=1, max_size=4), st.booleans())
 def test_any_value_can_be_drawn(drawn: list[tuple[float, float]], dots: bool) -> None:
     points = [

@@ -73,6 +73,7 @@ def test_a_stream_starts_processes_after_some_files_and_keeps_them(
 ) -> None:
     import torch
 
+    decoders._close_idle()
     answers = used(monkeypatch)
     expected = preprocessing.preprocess([PNG], 16)
     until = time.monotonic() + 120
