@@ -66,7 +66,7 @@ def narrow(config: ComponentConfig, **values: Any) -> ComponentConfig:
 
 
 def one_layer(unet: ComponentConfig) -> ComponentConfig:
-    """One layer a block, and one transformer block a layer: more repeat the same code and shapes."""
+    """One layer a block, and one transformer block a layer: more repeat the code and the shapes."""
     return narrow(unet, layers_per_block=1, transformer_layers_per_block=1)
 
 
