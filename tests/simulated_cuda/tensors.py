@@ -192,7 +192,7 @@ def run(operation: Any, arguments: Any, named: Any, instead: Any = None) -> Any:
         shared = value.untyped_storage()._cdata in of_host  # a copy to the CPU may be no copy
         return Simulated(value.clone() if shared else value)
 
-    return pytree.tree_map(outer, result)
+    return outer(result) if isinstance(result, torch.Tensor) else pytree.tree_map(outer, result)
 
 
 def _check(

@@ -13,8 +13,8 @@ from support.helpers import PYTEST
 from support.runs import ROOT, Run, environment_of_runs, python_in
 
 TESTS = ROOT / "tests"
-BRIEF = ("-psimulated_cuda.plugin", "--benchmark-max-time=300", "--benchmark-precision=0.9")
-"""Six rounds a cell, however slow: with the passes for memory, energy and stages."""
+BRIEF = ("-psimulated_cuda.plugin", "--benchmark-max-time=300")
+"""Two rounds a cell, however slow: with the passes for memory, energy and stages."""
 
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "0",
