@@ -1,5 +1,6 @@
 """Errors for the person who reads them: one line with what was given, expected, and what to do."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,10 @@ class Missing:
     def __str__(self) -> str:
         """Return the one line that a row, a skip and an error print."""
         return f"{self.reason}; {self.remedy}"
+
+
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
+"""What turns a terminal's colours on and off, as in Ray's errors."""
 
 
 def plain(text: str) -> str:
@@ -88,7 +93,7 @@ def with_article(noun: str) -> str:
 
 def one_line(error: BaseException | None, length: int = 200) -> str:
     """Return one line of what a library raised, shortened, or the name of its class."""
-    text = plain(str(error))
+    text = plain(COLORS.sub("", str(error)))
     if len(text) > length:
         text = text[: length - 1].rstrip() + "…"
     return text or type(error).__name__

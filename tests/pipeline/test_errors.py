@@ -9,6 +9,7 @@ from pipeline.errors import (
     Missing,
     PipelineError,
     UnavailableError,
+    one_line,
     with_article,
 )
 
@@ -16,6 +17,12 @@ from pipeline.errors import (
 def test_an_error_says_given_expected_and_remedy() -> None:
     assert str(PipelineError("--size 100", "sides divisible by 8", "try 96x96")) == (
         "--size 100: expected sides divisible by 8; try 96x96"
+    )
+
+
+def test_a_line_of_what_a_library_raised_has_no_colours() -> None:
+    assert one_line(ValueError("\x1b[36mray::work()\x1b[39m failed\n\x1b]0;title\x07")) == (
+        "ray::work() failed �]0;title�"
     )
 
 
