@@ -16,8 +16,8 @@ from pipeline.stable_diffusion.architectures import ARCHITECTURES
 from pipeline.stable_diffusion.collector import paused
 from support.models import one_layer, two_levels
 
-STEPS = 2
-"""What a later step compiles anew would show in the second: all have the same arguments."""
+STEPS = 4
+"""Dynamo compiles a value that changes anew in the second step, and as any value in the third."""
 
 
 class Counter:

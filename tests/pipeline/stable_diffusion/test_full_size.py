@@ -28,14 +28,14 @@ def test_every_part_stays_on_the_device_in_half_precision(
     }
 
 
-SIZES = {"sd15": [512, 768], "sd21": [768], "sdxl": [1024]}
+SIZES = {"sd15": [512, 768], "sd21": [768, 512], "sdxl": [1024, 768]}
 
 
 @pytest.mark.parametrize(
     ("mode", "compiles"),
     [
-        ("compile", {"sd15": [4, 4], "sd21": [4], "sdxl": [2]}),
-        ("graph", {"sd15": [1, 1], "sd21": [1], "sdxl": [1]}),
+        ("compile", {"sd15": [4, 4], "sd21": [4, 4], "sdxl": [2, 2]}),
+        ("graph", {"sd15": [1, 1], "sd21": [1, 1], "sdxl": [1, 1]}),
     ],
 )
 def test_a_size_compiles_each_shape_of_a_block_once_and_nothing_breaks_the_graph(
