@@ -16,10 +16,13 @@ from typing import IO
 
 from pipeline.errors import PipelineError
 
-__all__ = ["FIXTURES", "read_bytes", "writing"]
+__all__ = ["FIXTURES", "NAMED", "read_bytes", "writing"]
 
 READER_S = 10.0
 """How long a pipe waits for somebody to read it, or to write into it."""
+
+NAMED = 50
+"""Characters of a file's name in that of its temporary file, which must not become too long."""
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -88,7 +91,8 @@ def _first_byte(pipe: RawIOBase) -> bytes:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    prefix = f".{path.name[:NAMED]}."
+    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             yield file

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import pregenerated
 from pipeline.errors import PipelineError
-from pipeline.files import writing
+from pipeline.files import NAMED, writing
 from pipeline.preprocessing import fast
 from pipeline.preprocessing.opening import is_allowed, reading
 from pipeline.preprocessing.preprocess import Settings, to_image
@@ -227,8 +227,9 @@ def _note_in(output: Path) -> str | None:
 
 def _remove_leftovers(out: Path, names: set[str]) -> None:
     """Remove the temporary files (`files.writing`) of a killed run."""
-    for path in out.glob(".*") if out.is_dir() else ():
-        if path.name[1:].rpartition(".")[0] in names:
+    begun = {name[:NAMED] for name in names}
+    for path in out.glob(".*.part") if out.is_dir() else ():
+        if path.name[1:].removesuffix(".part").rpartition(".")[0] in begun:
             path.unlink(missing_ok=True)
 
 
