@@ -135,7 +135,7 @@ def ran(model: Model, size: Size, batch: int) -> bool:
     return not contracts.check_images(images, batch, size)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=pipelines(), width=SIDES, height=SIDES, batch=st.integers(1, 3))
 def test_the_answer_is_whether_the_real_components_run(
     drawn: tuple[str, dict[str, ComponentConfig]], width: int, height: int, batch: int
