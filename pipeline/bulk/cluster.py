@@ -148,11 +148,18 @@ def _pipeline(
     bounded = {"max_restarts": RETRIES, "max_task_retries": -1}
     blocks = [items.slice(first, batch) for first in range(0, len(items), batch)]
 
+    cpus = int(ray.cluster_resources().get("CPU", 1))
+    all_fit = sum(workers.values()) <= cpus
+
     def actors(stage: str, default: int) -> Any:
         most = workers.get(stage, max(1, default))
-        return ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=IN_FLIGHT)
+        return ActorPoolStrategy(
+            min_size=1,
+            max_size=most,
+            initial_size=most if stage in workers and all_fit else 1,
+            max_tasks_in_flight_per_actor=IN_FLIGHT,
+        )
 
-    cpus = int(ray.cluster_resources().get("CPU", 1))
     rows = ray.data.from_arrow(blocks)
     # A block a call, since Ray would join a short one with whichever comes next; with GPUs it wants
     # a number, and there the blocks still come in order.
