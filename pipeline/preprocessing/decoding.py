@@ -59,7 +59,8 @@ def decode(
 
 
 def load() -> None:
-    """Import Pillow's decoders, for which no image should be charged."""
+    """Import Pillow's decoders and what the fast ones need: no image should be charged for them."""
+    import numpy as np  # noqa: F401
     import PIL.Image
 
     PIL.Image.init()

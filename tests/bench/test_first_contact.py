@@ -40,7 +40,7 @@ def contact(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return python_on_cuda(
         copy_of_bench(tmp_path_factory.mktemp("contact")),
         *("-m", "bench.first_contact", "--model=tiny", "--size=32", "--steps=1", "--slower=20"),
-        *(f"--large=--sd-batch {LARGE}", f"--pytest={options}"),
+        *(f"--large=--sd-batch {LARGE},1", f"--pytest={options}"),
         *("--only", *PARTS),
     )
 
@@ -129,8 +129,9 @@ def test_memory_of_a_family_is_its_own(rows: Rows) -> None:
     assert drawn["peak_allocated_bytes"] == pytest.approx(drawn["estimated_bytes"], rel=0.1)
     picture, features = 4 * 3 * 224 * 224, 4 * 16 * 224 * 224
     own = picture + 2 * features  # what the convolution gives, and what its activation gives
-    [after] = [row.extra for row in rows["memory"] if row.status == MEASURED]
-    peak = after["peak_allocated_bytes"]
+    pipeline, after = [row for row in rows["memory"] if row.status == MEASURED]
+    assert (pipeline.cell.family, after.cell.family) == ("generate", "forward")
+    peak = after.extra["peak_allocated_bytes"]
     assert own <= peak < own + drawn["estimated_bytes"] / 2
 
 

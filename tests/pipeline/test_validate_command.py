@@ -14,7 +14,7 @@ def test_validate_prints_boundaries_and_its_own_time(command: Command) -> None:
     code, out, err = command("validate", "--size", "72x40", "--batch", "2", "--memory", "1GB")
     assert (code, err) == (0, [])
     assert out[0] == "tiny · 72x40 · batch 2 · float32 · RGB"
-    assert [line.rsplit(maxsplit=1)[1] for line in out[1:13]] == ["verdict"] + ["holds"] * 11
+    assert [line.rsplit(maxsplit=1)[1] for line in out[1:13]] == ["result"] + ["holds"] * 11
     assert out[-2] == "shape of scores: by the PyTorch reference (no Julia: this test hides it)"
     assert re.fullmatch(r"checked in \S+ s, after \S+ s of imports", out[-1])
 
