@@ -246,7 +246,8 @@ def scratch() -> Iterator[Path]:
                 _remove(folder)
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is end:  # after a signal more are ignored until the end
+                signal.signal(number, handler)
 
 
 def _remove(folder: Path) -> None:
